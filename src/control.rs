@@ -1,0 +1,259 @@
+//! The control protocol: one JSON line asks, JSON lines answer. Plain data shared by shells and commands.
+//!
+//! A [`Request`] is answered by any number of [`Reply`]s; the last one is [`Reply::Done`] or
+//! [`Reply::Error`]. A search goes on until the asker hangs up. The same types serve a command that talks to
+//! a running node over its local socket and one that hosts a short-lived node itself. See docs/control.md.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a command may ask of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Request {
+    /// One [`Reply::Status`].
+    Status,
+    /// [`Reply::Searching`], then [`Reply::Hit`]s until the asker hangs up.
+    Search {
+        /// Words as typed; empty for a search by hash alone.
+        text: String,
+        /// `urn:sha1:...`
+        #[serde(default)]
+        urn: Option<String>,
+        /// TTL of the query; else the node's own.
+        #[serde(default)]
+        ttl: Option<u8>,
+    },
+    /// A [`Reply::Peer`] for each link.
+    Peers,
+    /// Link to this address; answers when the link is up or cannot be.
+    PeerAdd {
+        /// Where the peer listens.
+        addr: SocketAddr,
+    },
+    /// Close the link to this address.
+    PeerDrop {
+        /// Its listening or remote address.
+        addr: SocketAddr,
+    },
+    /// A [`Reply::Share`] for each listed folder, then a [`Reply::File`] for each shared file when asked.
+    Shares {
+        /// Also list the files.
+        files: bool,
+    },
+    /// Scan the listed folders now; answers when the scan is done.
+    Rescan,
+    /// A [`Reply::LeftOut`] for each file or folder that is not shared.
+    Check,
+    /// One [`Reply::Counters`].
+    Counters,
+    /// One [`Reply::Trace`]: what this node knows of a message id.
+    Trace {
+        /// 32 hexadecimal digits.
+        guid: String,
+    },
+    /// Leave the network and end the node.
+    Stop,
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Reply {
+    /// See [`Request::Status`].
+    Status(Box<Status>),
+    /// The query went out.
+    Searching {
+        /// Its message id, 32 hexadecimal digits.
+        guid: String,
+        /// Neighbours it was sent to.
+        neighbours: usize,
+        /// TTL it was sent with.
+        ttl: u8,
+    },
+    /// One hit frame.
+    Hit(Box<Hit>),
+    /// One link.
+    Peer(Peer),
+    /// One listed folder.
+    Share(Share),
+    /// One shared file.
+    File(File),
+    /// Something below a listed folder that is not shared.
+    LeftOut {
+        /// The listed folder's shown name.
+        share: String,
+        /// Path below it; control characters escaped by whoever prints it.
+        path: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// Frames counted since the start.
+    Counters(Counters),
+    /// What this node knows of a message id.
+    Trace(Option<Trace>),
+    /// The last line: all is said.
+    Done,
+    /// The last line: it failed.
+    Error {
+        /// What, where and the way out.
+        message: String,
+    },
+}
+
+/// One screen about a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name shown to people.
+    pub name: String,
+    /// Servent id, 32 hexadecimal digits.
+    pub servent: String,
+    /// Where it listens; `None` for a short-lived node that accepts nothing.
+    pub listen: Option<SocketAddr>,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// The links.
+    pub links: usize,
+    /// Dials under way.
+    pub dialling: usize,
+    /// Addresses in the book.
+    pub hosts_known: usize,
+    /// The listed folders.
+    pub shares: Vec<Share>,
+    /// Uploads running now.
+    pub uploads_active: usize,
+    /// Upload slots.
+    pub upload_slots: usize,
+    /// Uploads finished since the start.
+    pub uploads_done: u64,
+    /// Bytes of files sent since the start.
+    pub uploaded_bytes: u64,
+    /// Distinct addresses heard from lately: a floor for the size of the network in reach.
+    pub nodes_heard: usize,
+}
+
+/// One listed folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Shown name.
+    pub name: String,
+    /// Where it lies on this machine. Never sent to peers.
+    pub path: String,
+    /// Files shared.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files whose hash is known.
+    pub hashed_files: u64,
+    /// Their bytes.
+    pub hashed_bytes: u64,
+    /// Files and folders left out.
+    pub left_out: u64,
+    /// A scan is running.
+    pub scanning: bool,
+    /// What is wrong with the folder, if anything ("is gone").
+    pub problem: Option<String>,
+}
+
+/// One shared file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Shown name of its folder, `/`, path below it.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// `urn:sha1:...` once hashed.
+    pub urn: Option<String>,
+    /// Magnet link once hashed.
+    pub magnet: Option<String>,
+}
+
+/// One link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Address of the other end of the socket.
+    pub addr: SocketAddr,
+    /// Where it says it listens.
+    pub listen: Option<SocketAddr>,
+    /// Its `User-Agent`.
+    pub agent: String,
+    /// Servent id, 32 hexadecimal digits.
+    pub servent: Option<String>,
+    /// We dialled it.
+    pub dialled: bool,
+    /// Seconds since the link came up.
+    pub age_s: u64,
+    /// Frames received.
+    pub received: u64,
+    /// Frames dropped on receipt.
+    pub dropped: u64,
+    /// Frames queued to it.
+    pub queued: u64,
+    /// Frames shed because it is slow.
+    pub shed: u64,
+}
+
+/// One hit frame: a responder and its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// Hops from the responder to us; 0 is a neighbour.
+    pub hops: u8,
+    /// Where the responder serves files.
+    pub addr: SocketAddr,
+    /// Its name, if it has one.
+    pub nick: Option<String>,
+    /// Vendor code.
+    pub vendor: String,
+    /// Servent id, 32 hexadecimal digits.
+    pub servent: String,
+    /// It wants a push.
+    pub push: bool,
+    /// `Some(true)`: it has a free slot; `None`: not said.
+    pub free_slot: Option<bool>,
+    /// It can be browsed.
+    pub browse: bool,
+    /// Its files.
+    pub records: Vec<Record>,
+}
+
+/// One file of a hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Number for `/get/<index>/<name>`.
+    pub index: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Base name, data of a stranger.
+    pub name: String,
+    /// `urn:sha1:...`
+    pub urn: Option<String>,
+    /// Seconds since 1970.
+    pub created: Option<u64>,
+}
+
+/// Frames counted since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// By kind: received.
+    pub received: std::collections::BTreeMap<String, u64>,
+    /// By kind: queued for sending, one for each link.
+    pub sent: std::collections::BTreeMap<String, u64>,
+    /// By reason: dropped.
+    pub dropped: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a node knows of one message id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Listening address of the neighbour it first came from; `None` when this node sent it first.
+    pub from: Option<SocketAddr>,
+    /// Hops it had travelled, counting the link to this node; 0 for the sender.
+    pub hops: u8,
+    /// Copies received after the first.
+    pub duplicates: u64,
+    /// Links it was forwarded on.
+    pub forwarded: u64,
+}

@@ -1,0 +1,277 @@
+//! All that enters the core ([`Event`]) and all that leaves it ([`Action`]).
+//!
+//! Both are closed sets: the trace of a run is a list of them, whichever shell drives the node.
+//!
+//! The contract of a shell, for every event: call [`Node::handle`](super::Node::handle) once, perform
+//! **all** actions of the outbox in order, clear it, then wait for the next event, at most until
+//! [`Node::next_wakeup`](super::Node::next_wakeup), and hand in [`Event::Wake`] if that passes first.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::wire::hit::QueryHit;
+use crate::wire::{Frame, Guid, ServentId, Sha1};
+
+use super::library::Library;
+
+/// One link to a neighbour. Chosen by the shell, rising and never reused, so that a late event about a
+/// dead link is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u32);
+
+/// Who asked for something through the shell; chosen by the shell, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Who opened a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// We dialled this address.
+    Dialled(SocketAddr),
+    /// The peer dialled us.
+    Accepted,
+}
+
+/// The place of a node in the overlay, as it says in its greeting (`X-Ultrapeer`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Floods; every node of a flat overlay.
+    Ultrapeer,
+    /// Hangs on ultrapeers and relays nothing.
+    Leaf,
+}
+
+/// What the greeting told about a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who opened the link.
+    pub direction: Direction,
+    /// Address of the other end of the socket.
+    pub remote: SocketAddr,
+    /// Our own address on that socket: what this peer can reach us at.
+    pub local_ip: IpAddr,
+    /// Where the peer says it listens (`Listen-IP`, `Node` and kin), with `remote`'s address in place of an
+    /// unspecified one.
+    pub listen: Option<SocketAddr>,
+    /// `GUID` header.
+    pub servent: Option<ServentId>,
+    /// `User-Agent`, at most 64 characters, control characters removed.
+    pub agent: Box<str>,
+    /// `X-Ultrapeer`.
+    pub role: Role,
+    /// `X-Max-TTL`, 7 when not said.
+    pub max_ttl: u8,
+    /// `X-Ext-Probes`: accepts the same id again with a higher TTL.
+    pub ext_probes: bool,
+    /// `Bye-Packet`: understands Bye.
+    pub bye: bool,
+    /// `Vendor-Message`: reads kind 0x31.
+    pub vendor_messages: bool,
+    /// `Remote-IP`: our address as the peer sees it.
+    pub sees_us_at: Option<IpAddr>,
+    /// Addresses from `X-Try-Ultrapeers` and `X-Try`, at most 20.
+    pub try_peers: Vec<SocketAddr>,
+}
+
+/// Why a link is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The stream ended.
+    Closed,
+    /// The socket failed.
+    Broken,
+    /// The peer said Bye with this code.
+    Bye(u16),
+    /// We closed it.
+    ByUs,
+    /// Bytes that cannot be a Gnutella stream.
+    Garbage,
+}
+
+/// Why a dial led to no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// No connection, or none in time.
+    Unreachable,
+    /// Connected, but it does not speak Gnutella 0.6 or not in time.
+    NotGnutella,
+    /// The peer answered with another status than 200.
+    Refused {
+        /// Status code, such as 503.
+        code: u16,
+        /// Addresses of `X-Try-Ultrapeers`, at most 20.
+        try_peers: Vec<SocketAddr>,
+    },
+}
+
+/// What enters the core.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A peer asks to link (first group of an incoming greeting). The answer is [`Action::Admit`].
+    Offer(LinkId, Box<Peer>),
+    /// A greeting is done; frames follow.
+    LinkUp(LinkId, Box<Peer>),
+    /// A link, or an admitted offer that never came up, is gone.
+    LinkDown(LinkId, Gone),
+    /// A dial of ours failed.
+    DialFailed(SocketAddr, DialError),
+    /// A frame arrived.
+    Received(LinkId, Frame),
+    /// Time passed.
+    Wake,
+    /// A new share index.
+    Library(Arc<Library>),
+    /// Addresses learned outside the overlay: the command line, the remembered ones.
+    Heard(Vec<SocketAddr>),
+    /// Whether all upload slots are taken.
+    Busy(bool),
+    /// Somebody on this machine wants something.
+    Command(Ticket, Command),
+}
+
+/// What somebody on this machine may want of the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Search the overlay until [`Command::Cancel`]. Answers: [`Notice::Searching`], then
+    /// [`Notice::Hit`] for each hit frame.
+    Search(SearchSpec),
+    /// End a search by its ticket.
+    Cancel,
+    /// Dial this address now, whatever the link counts. Answer: [`Notice::Done`] once it is a link, or why not.
+    AddPeer(SocketAddr),
+    /// Close the link to this address (its listening or remote one). Answer: [`Notice::Done`].
+    DropPeer(SocketAddr),
+    /// Say Bye to everyone; [`Action::Close`] follows for each link and nothing is dialled any more.
+    Leave,
+}
+
+/// One search of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchSpec {
+    /// Words as typed; folded before they are sent. Empty for a search by hash alone.
+    pub text: String,
+    /// Only files with this hash.
+    pub sha1: Option<Sha1>,
+    /// TTL of the query; `None`: the configured one.
+    pub ttl: Option<u8>,
+}
+
+/// What the core tells whoever holds a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The query went out to so many neighbours.
+    Searching {
+        /// Its message id.
+        guid: Guid,
+        /// Links it was sent on.
+        neighbours: usize,
+        /// TTL it was sent with.
+        ttl: u8,
+    },
+    /// One hit frame for this search.
+    Hit {
+        /// Hops from the responder to us: 0 is a neighbour's own hit.
+        hops: u8,
+        /// The decoded hit.
+        hit: Box<QueryHit>,
+    },
+    /// The command is done, or failed for a reason fit for people.
+    Done(Result<(), String>),
+}
+
+/// Our answer to an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 200: link.
+    Accept,
+    /// Any other status, with addresses to try instead (at most 10).
+    Refuse {
+        /// Status code: 409 for a second link, 503 when full.
+        code: u16,
+        /// Status text.
+        text: &'static str,
+        /// For `X-Try-Ultrapeers`.
+        try_peers: Vec<SocketAddr>,
+    },
+}
+
+/// What leaves the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Queue a frame on one link.
+    Send(LinkId, Frame),
+    /// Queue a frame on each link of [`Outbox::links`]. One action for all of a flood's copies keeps the
+    /// price of a relay at one reference count however many neighbours there are.
+    Spread(Frame, Span),
+    /// Connect and greet; ends in `LinkUp` or `DialFailed`.
+    Dial(SocketAddr),
+    /// Answer an offer.
+    Admit(LinkId, Verdict),
+    /// Close a link, after a Bye when one is given.
+    Close(LinkId, Option<Bye>),
+    /// Tell whoever holds the ticket.
+    Tell(Ticket, Notice),
+}
+
+/// A last word: code and reason (`overlay` Bye codes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bye {
+    /// 2xx nobody's fault, 4xx theirs, 5xx ours.
+    pub code: u16,
+    /// A short plain line.
+    pub text: &'static str,
+}
+
+/// A run of links in an [`Outbox`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Where the core puts its actions. Reused from event to event; a shell performs and clears it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    actions: Vec<Action>,
+    spread: Vec<LinkId>,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an action.
+    pub fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Adds one frame for several links; nothing when there are none. Returns how many.
+    pub fn spread(&mut self, frame: Frame, links: impl Iterator<Item = LinkId>) -> usize {
+        let start = self.spread.len();
+        self.spread.extend(links);
+        let end = self.spread.len();
+        if end > start {
+            let at = |len: usize| u32::try_from(len).expect("an outbox holds fewer than 2^32 links");
+            self.actions.push(Action::Spread(frame, Span { start: at(start), end: at(end) }));
+        }
+        end - start
+    }
+
+    /// The links of a [`Action::Spread`] of this outbox.
+    pub fn links(&self, span: Span) -> &[LinkId] {
+        &self.spread[span.start as usize..span.end as usize]
+    }
+
+    /// All actions, in order.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// Forgets all actions, keeps the memory.
+    pub fn clear(&mut self) {
+        self.actions.clear();
+        self.spread.clear();
+    }
+}

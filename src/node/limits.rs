@@ -1,0 +1,112 @@
+//! Every bound and interval of the core, with its unit and origin, and the settings of a node.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+const fn nonzero(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("not zero")
+}
+
+/// Links a node looks for by itself. Issue default; at 4 a random graph of any size we may meet is connected.
+pub const MIN_LINKS: usize = 4;
+/// Links a node accepts.
+pub const MAX_LINKS: usize = 16;
+/// TTL of our own queries. gtk-gnutella sends 4; with 4 links it covers some 160 nodes.
+pub const TTL: u8 = 4;
+/// Highest hops + TTL a relayed query may keep; more is trimmed. The old documents' 7.
+pub const TTL_MAX: u8 = 7;
+/// TTL + hops above which a query is dropped outright (gtk-gnutella's hard limit).
+pub const TTL_HARD_MAX: u8 = 15;
+/// Message ids remembered, with their way back. At 5 queries/s from each of 16 links this covers 800 s,
+/// longer than any hit takes. Our estimate.
+pub const SEEN_CACHE: NonZeroUsize = nonzero(65_536);
+/// How long the way back of a query is kept (overlay routing tables: 10 minutes).
+pub const ROUTE_LIFE: Duration = Duration::from_secs(600);
+/// Servent ids remembered as way for pushes.
+pub const PUSH_ROUTES_MAX: NonZeroUsize = nonzero(8_192);
+/// Addresses in the book.
+pub const HOSTS_MAX: NonZeroUsize = nonzero(2_048);
+/// Addresses taken from one `X-Try` list.
+pub const TRY_PEERS_MAX: usize = 20;
+/// Addresses given in `X-Try-Ultrapeers` (gtk-gnutella gives up to 10).
+pub const TRY_PEERS_GIVEN: usize = 10;
+/// Pongs kept for answers.
+pub const PONGS_MAX: usize = 64;
+/// Pongs in answer to one ping (overlay: at most 10).
+pub const PONGS_PER_PING: usize = 10;
+/// A pong is believed this long.
+pub const PONG_LIFE: Duration = Duration::from_secs(120);
+/// A ping of TTL 2 and more from one link is answered at most this often (gtk-gnutella: 3 s from ultrapeers).
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(3);
+/// Each link hears something from us at least this often (gtk-gnutella counts silences of 20 s).
+pub const KEEPALIVE: Duration = Duration::from_secs(15);
+/// A link that said nothing for so long is closed (Bye 405): four of its keep-alives.
+pub const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// How often links are asked for more addresses while more are wanted.
+pub const SEEK_INTERVAL: Duration = Duration::from_secs(10);
+/// Dials under way at a time.
+pub const DIALS_MAX: usize = 8;
+/// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_secs(5);
+/// Longest wait before a failed address is tried again.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// Hits of our own answered to one query (gtk-gnutella: 150 at most; it shows 50).
+pub const HITS_PER_QUERY: usize = 150;
+/// Records in one hit frame (gtk-gnutella: 10).
+pub const RECORDS_PER_HIT: usize = 10;
+/// Payload bytes of one hit frame of ours (gtk-gnutella flushes at 2016).
+pub const HIT_BYTES: usize = 2_016;
+/// Hit frames passed on for one query; more are dropped.
+pub const HIT_FRAMES_PER_QUERY: u16 = 2_000;
+/// Searches of ours at a time.
+pub const SEARCHES_MAX: usize = 64;
+/// Wire offences (malformed, too high TTL...) after which a link is closed.
+pub const OFFENCES_MAX: u32 = 100;
+/// Bytes queued for one link before frames are shed.
+pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
+/// Default for `--limit-search`: query and routing bytes a second on one link, each way.
+pub const SEARCH_RATE: u64 = 64 * 1024;
+
+/// The settings of one node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where we say that we listen. With an unspecified address each link is told its own socket's address.
+    /// `None`: we accept nothing (a short-lived client).
+    pub listen: Option<SocketAddr>,
+    /// Name shown to people in hits, at most 32 bytes; empty for none.
+    pub name: String,
+    /// Links looked for; 0: none but those asked for.
+    pub min_links: usize,
+    /// Links accepted.
+    pub max_links: usize,
+    /// TTL of our own queries.
+    pub ttl: u8,
+    /// Highest hops + TTL; 255 lifts the cap (the lab).
+    pub ttl_max: u8,
+    /// Message ids remembered.
+    pub seen_cache: NonZeroUsize,
+    /// Let a repeat of an id with a higher TTL than any seen pass again (`X-Ext-Probes`).
+    pub ext_probes: bool,
+    /// Query and routing bytes a second on one link, each way; `None`: no limit.
+    pub limit_search: Option<u64>,
+    /// Keep links alive and watch for silence. Off only in simulations of pure routing.
+    pub keepalive: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            name: String::new(),
+            min_links: MIN_LINKS,
+            max_links: MAX_LINKS,
+            ttl: TTL,
+            ttl_max: TTL_MAX,
+            seen_cache: SEEN_CACHE,
+            ext_probes: false,
+            limit_search: Some(SEARCH_RATE),
+            keepalive: true,
+        }
+    }
+}

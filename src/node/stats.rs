@@ -1,0 +1,102 @@
+//! Counters: every frame by kind, every dropped frame by reason.
+
+use crate::wire::Kind;
+
+macro_rules! drops {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// Why a frame was dropped. Every drop has exactly one reason and is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Drop { $($(#[$doc])* $variant,)* }
+
+        impl Drop {
+            /// All reasons.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Name for counters and JSON.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+drops! {
+    /// The payload does not decode.
+    Malformed => "malformed",
+    /// The payload is above what its kind may have, below what costs the link.
+    TooLarge => "too_large",
+    /// Nobody knows this kind.
+    UnknownKind => "unknown_kind",
+    /// A kind we read but have no use for yet (query routing tables, vendor messages).
+    Unused => "unused",
+    /// TTL 0 on the wire.
+    TtlZero => "ttl_zero",
+    /// TTL + hops above the hard limit.
+    TtlTooHigh => "ttl_too_high",
+    /// A one-hop kind that has travelled.
+    NotOneHop => "not_one_hop",
+    /// Seen before.
+    Duplicate => "duplicate",
+    /// Its life is spent: it was taken in but not relayed.
+    TtlSpent => "ttl_spent",
+    /// The way back is unknown or forgotten.
+    NoWayBack => "no_way_back",
+    /// The way back leads over the link it came from, or one that is gone.
+    DeadWayBack => "dead_way_back",
+    /// Too many hits for one query.
+    HitFlood => "hit_flood",
+    /// A hit or push that claims our own servent id, or an impossible one.
+    FalseServent => "false_servent",
+    /// More bytes a second than the link may have.
+    RateLimited => "rate_limited",
+    /// A ping sooner than pings are answered.
+    PingTooSoon => "ping_too_soon",
+    /// A pong or hit nobody asked for.
+    Unasked => "unasked",
+    /// A query with nothing to look for.
+    EmptyQuery => "empty_query",
+    /// The link it came from is gone.
+    LinkGone => "link_gone",
+    /// The send queue was full of better frames.
+    QueueFull => "queue_full",
+}
+
+/// Counters of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    received: [u64; Kind::COUNT],
+    sent: [u64; Kind::COUNT],
+    dropped: [u64; Drop::ALL.len()],
+}
+
+impl Stats {
+    /// Counts a received frame.
+    pub fn count_received(&mut self, kind: Kind) {
+        self.received[kind.index()] += 1;
+    }
+
+    /// Counts `links` copies of a frame given to the shell.
+    pub fn count_sent(&mut self, kind: Kind, links: usize) {
+        self.sent[kind.index()] += links as u64;
+    }
+
+    /// Counts a dropped frame.
+    pub fn count_drop(&mut self, reason: Drop) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    /// Frames of a kind received.
+    pub fn received(&self, kind: Kind) -> u64 {
+        self.received[kind.index()]
+    }
+
+    /// Frames of a kind given to the shell, one for each link.
+    pub fn sent(&self, kind: Kind) -> u64 {
+        self.sent[kind.index()]
+    }
+
+    /// Frames dropped for a reason.
+    pub fn dropped(&self, reason: Drop) -> u64 {
+        self.dropped[reason as usize]
+    }
+}
