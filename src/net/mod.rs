@@ -1,1 +1,3 @@
-//! net
+//! SHELL 2: SOCKETS. The core on real sockets: tasks, deadlines and bytes, no protocol decisions.
+
+pub(crate) mod rt;
