@@ -88,6 +88,34 @@ impl SendQueue {
         shed
     }
 
+    /// Moves all that `other` holds behind what is queued here, class by class, as if each frame were pushed.
+    /// Returns how many frames were shed. A shell stages frames in a queue of its own and hands them over in
+    /// one piece, so that it takes a lock once for a batch and not once for a frame.
+    pub fn append(&mut self, other: &mut Self) -> u64 {
+        self.queued += std::mem::take(&mut other.queued);
+        self.shed += std::mem::take(&mut other.shed);
+        if self.bytes == 0 && other.bytes <= self.limit {
+            std::mem::swap(&mut self.classes, &mut other.classes);
+            std::mem::swap(&mut self.bytes, &mut other.bytes);
+            return 0;
+        }
+        for (mine, theirs) in self.classes.iter_mut().zip(&mut other.classes) {
+            mine.bytes.extend_from_slice(&theirs.bytes[theirs.start..]);
+            theirs.bytes.clear();
+            theirs.start = 0;
+        }
+        self.bytes += std::mem::take(&mut other.bytes);
+        let mut shed = 0;
+        for worst in (0..CLASSES).rev() {
+            while self.bytes > self.limit && self.classes[worst].len() > 0 {
+                self.bytes -= self.classes[worst].shed_oldest();
+                shed += 1;
+            }
+        }
+        self.shed += shed;
+        shed
+    }
+
     /// Moves all that is queued to the end of `out`, best class first, oldest first within one.
     pub fn take(&mut self, out: &mut Vec<u8>) {
         for run in &mut self.classes {
@@ -168,6 +196,22 @@ mod tests {
         assert!(queue.len() <= 100);
         assert_eq!(taken(&mut queue), [(Kind::QueryHit, 4), (Kind::QueryHit, 5), (Kind::Query, 3)]);
         assert_eq!(queue.shed(), 3);
+    }
+
+    #[test]
+    fn appending_a_staged_queue_keeps_order_and_limit() {
+        let (mut queue, mut staged) = (SendQueue::new(100), SendQueue::new(100));
+        staged.push(&frame(Kind::Query, 1, 10));
+        assert_eq!(queue.append(&mut staged), 0);
+        assert!(staged.is_empty());
+        staged.push(&frame(Kind::Query, 2, 10));
+        staged.push(&frame(Kind::QueryHit, 3, 10));
+        assert_eq!(queue.append(&mut staged), 0);
+        staged.push(&frame(Kind::QueryHit, 4, 10));
+        assert_eq!(queue.append(&mut staged), 1, "the oldest query makes room");
+        assert!(queue.len() <= 100 && staged.is_empty());
+        assert_eq!((queue.queued(), queue.shed()), (4, 1));
+        assert_eq!(taken(&mut queue), [(Kind::QueryHit, 3), (Kind::QueryHit, 4), (Kind::Query, 2)]);
     }
 
     #[test]
