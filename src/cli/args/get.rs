@@ -1,0 +1,37 @@
+//! `get`: what to fetch and where to put it.
+
+use std::path::PathBuf;
+
+use structopt::StructOpt;
+
+use super::values::{Address, Span};
+
+/// Fetch files.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLES:
+    filbert get k7m2qd                                        an id of a search, today or next week
+    filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB -o ~/Books
+    filbert get 'http://192.168.1.20:6346/uri-res/N2R?urn:sha1:PLST...'
+    filbert search --json lecture | filbert get -o papers -   ids, links or JSON lines, one a line
+
+Prints the path of each file. What was interrupted goes on where it stopped.")]
+pub struct GetArgs {
+    /// Result id, urn:sha1:..., magnet:..., http://HOST:PORT/..., or - for lines of them on standard input
+    #[structopt(value_name = "TARGET", required = true)]
+    pub targets: Vec<String>,
+    /// Folder for the files [default: the download folder]
+    #[structopt(short, value_name = "DIR", parse(from_os_str))]
+    pub output: Option<PathBuf>,
+    /// Name for the file; one target only
+    #[structopt(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// What to do when another file has the name [default: fail with exit code 6]
+    #[structopt(long, value_name = "HOW", possible_values = &["skip", "rename", "overwrite"])]
+    pub on_exist: Option<String>,
+    /// Give up on a file after so long; 0: never
+    #[structopt(long, value_name = "TIME", default_value = "0")]
+    pub timeout: Span,
+    /// A node to link to first when sources must be looked for; may be given often
+    #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
+    pub peers: Vec<Address>,
+}

@@ -1,0 +1,55 @@
+//! `peers` and `shares`: looking at the running node and steering it.
+
+use structopt::StructOpt;
+
+use super::values::Address;
+
+/// The neighbours of the running node.
+#[derive(Clone, Debug, StructOpt)]
+pub struct PeersArgs {
+    /// List them unless told otherwise.
+    #[structopt(subcommand)]
+    pub verb: Option<PeersVerb>,
+}
+
+/// What to do about neighbours.
+#[derive(Clone, Debug, StructOpt)]
+pub enum PeersVerb {
+    /// List them
+    List,
+    /// Link to a node
+    Add {
+        /// The node, port 6346 unless named
+        #[structopt(value_name = "HOST:PORT")]
+        host: Address,
+    },
+    /// Close the link to a node
+    Drop {
+        /// The node, port 6346 unless named
+        #[structopt(value_name = "HOST:PORT")]
+        host: Address,
+    },
+}
+
+/// The shared folders of the running node.
+#[derive(Clone, Debug, StructOpt)]
+pub struct SharesArgs {
+    /// List them unless told otherwise.
+    #[structopt(subcommand)]
+    pub verb: Option<SharesVerb>,
+}
+
+/// What to do about shared folders.
+#[derive(Clone, Debug, StructOpt)]
+pub enum SharesVerb {
+    /// List the folders; with --json also each file with size, urn and magnet
+    List,
+    /// Look for changed files now
+    Rescan,
+    /// Say how much is left out of the shared folders
+    Check {
+        /// List each file or folder left out, with the reason
+        #[structopt(long)]
+        why: bool,
+    },
+}
