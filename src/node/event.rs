@@ -253,8 +253,15 @@ impl Outbox {
         self.spread.extend(links);
         let end = self.spread.len();
         if end > start {
-            let at = |len: usize| u32::try_from(len).expect("an outbox holds fewer than 2^32 links");
-            self.actions.push(Action::Spread(frame, Span { start: at(start), end: at(end) }));
+            let at =
+                |len: usize| u32::try_from(len).expect("an outbox holds fewer than 2^32 links");
+            self.actions.push(Action::Spread(
+                frame,
+                Span {
+                    start: at(start),
+                    end: at(end),
+                },
+            ));
         }
         end - start
     }

@@ -39,12 +39,11 @@ pub const PONGS_PER_PING: usize = 10;
 pub const PONG_LIFE: Duration = Duration::from_secs(120);
 /// A ping of TTL 2 and more from one link is answered at most this often (gtk-gnutella: 3 s from ultrapeers).
 pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(3);
-/// Each link hears something from us at least this often (gtk-gnutella counts silences of 20 s).
-pub const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How often each link gets a ping of ours, a second below the 15 s that a neighbour may count on
+/// (gtk-gnutella counts silences of 20 s and forgets none of them).
+pub const KEEPALIVE: Duration = Duration::from_secs(14);
 /// A link that said nothing for so long is closed (Bye 405): four of its keep-alives.
 pub const SILENCE_MAX: Duration = Duration::from_secs(65);
-/// How often links are asked for more addresses while more are wanted.
-pub const SEEK_INTERVAL: Duration = Duration::from_secs(10);
 /// Dials under way at a time.
 pub const DIALS_MAX: usize = 8;
 /// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
@@ -67,6 +66,10 @@ pub const OFFENCES_MAX: u32 = 100;
 pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
 /// Default for `--limit-search`: query and routing bytes a second on one link, each way.
 pub const SEARCH_RATE: u64 = 64 * 1024;
+
+/// Bytes a second of our own hits on one link, as a multiple of the search rate: one query of some 30 bytes
+/// may rightly be answered with kilobytes.
+pub const HIT_RATE_FACTOR: u64 = 16;
 
 /// The settings of one node.
 #[derive(Clone, Debug)]

@@ -1,8 +1,25 @@
-//! DECISIONS. The routing core: no clock, no input or output.
+//! DECISIONS. The routing core of a node: no clock, no randomness but its own seeded one, no input or output.
+//!
+//! [`Node::handle`] takes in one [`Event`] at a point in [`Time`] and leaves [`Action`]s in an [`Outbox`].
+//! `net` drives it with sockets, `sim` in virtual time; the contract of both stands in [`event`].
+//!
+//! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
+//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are;
+//! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
+//! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
+mod answer;
 pub mod event;
+mod hosts;
 pub mod library;
 pub mod limits;
+mod links;
+mod peering;
+mod pongs;
+mod rate;
+mod relay;
+pub mod routes;
+mod searches;
 pub mod sendq;
 pub mod stats;
 pub mod time;
@@ -11,22 +28,38 @@ pub mod words;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
-use crate::wire::{Guid, ServentId};
+use crate::wire::{Frame, Guid, Kind, ServentId, frame::drop_above};
 
 pub use event::{Action, Command, Event, LinkId, Notice, Outbox, Ticket};
 pub use limits::Config;
 pub use stats::{Drop, Stats};
 pub use time::Time;
 
+use event::{Bye, SearchSpec};
+use library::{FileId, Library};
+use routes::{Novelty, Origin, PushRoutes, RouteTable};
+
 /// A node of the overlay: the one that decides.
 #[derive(Debug)]
 pub struct Node {
     config: Arc<Config>,
     id: ServentId,
-    _rng: ChaCha8Rng,
+    rng: ChaCha8Rng,
+    links: links::Links,
+    routes: RouteTable,
+    push_routes: PushRoutes,
+    peering: peering::Peering,
+    hosts: hosts::Hosts,
+    pongs: pongs::PongCache,
+    searches: searches::Searches,
+    library: Arc<Library>,
+    busy: bool,
     stats: Stats,
+    /// Results of the query being answered; kept to reuse its memory.
+    found: Vec<FileId>,
 }
 
 /// What a node knows of one message id.
@@ -57,20 +90,184 @@ pub struct LinkInfo<'a> {
     pub dropped: u64,
 }
 
+const TOO_MANY_ERRORS: Bye = Bye {
+    code: 409,
+    text: "Too many errors",
+};
+
 impl Node {
     /// A node without links or shares.
     pub fn new(config: Arc<Config>, id: ServentId, rng: ChaCha8Rng) -> Self {
-        Self { config, id, _rng: rng, stats: Stats::default() }
+        Self {
+            routes: RouteTable::new(config.seen_cache),
+            config,
+            id,
+            rng,
+            links: links::Links::default(),
+            push_routes: PushRoutes::default(),
+            peering: peering::Peering::default(),
+            hosts: hosts::Hosts::default(),
+            pongs: pongs::PongCache::default(),
+            searches: searches::Searches::default(),
+            library: Arc::default(),
+            busy: false,
+            stats: Stats::default(),
+            found: Vec::new(),
+        }
     }
 
     /// Takes in one event and appends what is to be done to `out`. `now` never goes back.
-    pub fn handle(&mut self, _now: Time, _event: Event, _out: &mut Outbox) {
-        todo!()
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        match event {
+            // The road of nearly every event: it cannot change who our neighbours should be, unless it costs
+            // the link.
+            Event::Received(link, frame) => return self.received(now, link, &frame, out),
+            Event::Library(library) => return self.library = library,
+            Event::Busy(busy) => return self.busy = busy,
+            Event::Offer(link, peer) => self.offer(link, &peer, out),
+            Event::LinkUp(link, peer) => self.link_up(now, link, peer, out),
+            Event::LinkDown(link, _) => self.link_down(link),
+            Event::DialFailed(addr, error) => self.dial_failed(now, addr, &error, out),
+            Event::Wake => self.tick(now, out),
+            Event::Heard(addrs) => addrs
+                .into_iter()
+                .for_each(|addr| self.hosts.learn(addr, None)),
+            Event::Command(ticket, command) => self.command(now, ticket, command, out),
+        }
+        self.seek(now, out);
     }
 
     /// When to hand in [`Event::Wake`] at the latest; `None`: nothing to wait for. A needless wake does nothing.
     pub fn next_wakeup(&self) -> Option<Time> {
-        todo!()
+        [self.peering.keepalive, self.peering.again]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn received(&mut self, now: Time, from: LinkId, frame: &Frame, out: &mut Outbox) {
+        let kind = frame.header.kind;
+        self.stats.count_received(kind);
+        let Some(link) = self.links.get_mut(from) else {
+            return self.stats.count_drop(Drop::LinkGone);
+        };
+        link.heard = now;
+        link.received += 1;
+        let taken = match self.config.limit_search {
+            Some(rate)
+                if kind != Kind::QueryHit && !link.rate_in.take(now, frame.wire_len(), rate) =>
+            {
+                Err(Drop::RateLimited)
+            }
+            _ if frame.payload.len() > drop_above(kind) => Err(Drop::TooLarge),
+            _ => self.dispatch(now, from, frame, out),
+        };
+        if let Err(reason) = taken {
+            self.dropped(now, from, reason, out);
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Time,
+        from: LinkId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Result<(), Drop> {
+        match frame.header.kind {
+            Kind::Query => self.query_in(now, from, frame, out),
+            Kind::QueryHit => self.hit_in(now, from, frame, out),
+            Kind::Ping => self.ping_in(now, from, frame, out),
+            Kind::Pong => self.pong_in(now, from, frame),
+            Kind::Push => self.push_in(now, from, frame, out),
+            Kind::Bye => {
+                out.push(Action::Close(from, None));
+                self.link_down(from);
+                self.seek(now, out);
+                Ok(())
+            }
+            Kind::Qrp | Kind::Vendor | Kind::StandardVendor => Err(Drop::Unused),
+            Kind::Unknown(_) => Err(Drop::UnknownKind),
+        }
+    }
+
+    /// Counts a drop; a neighbour that sends too much nonsense loses its link.
+    fn dropped(&mut self, now: Time, from: LinkId, reason: Drop, out: &mut Outbox) {
+        self.stats.count_drop(reason);
+        let Some(link) = self.links.get_mut(from) else {
+            return;
+        };
+        link.dropped += 1;
+        if matches!(
+            reason,
+            Drop::Malformed | Drop::TooLarge | Drop::TtlTooHigh | Drop::FalseServent
+        ) {
+            link.offences += 1;
+            if link.offences > limits::OFFENCES_MAX {
+                let listen = link.peer.listen;
+                self.close(from, TOO_MANY_ERRORS, out);
+                if let Some(addr) = listen {
+                    self.hosts.failed(addr, now);
+                }
+                self.seek(now, out);
+            }
+        }
+    }
+
+    fn command(&mut self, now: Time, ticket: Ticket, command: Command, out: &mut Outbox) {
+        match command {
+            Command::Search(spec) => self.search(now, ticket, &spec, out),
+            Command::Cancel => self.searches.cancel(ticket),
+            Command::AddPeer(addr) => self.add_peer(ticket, addr, out),
+            Command::DropPeer(addr) => self.drop_peer(now, ticket, addr, out),
+            Command::Leave => self.leave(ticket, out),
+        }
+    }
+
+    fn search(&mut self, now: Time, ticket: Ticket, spec: &SearchSpec, out: &mut Outbox) {
+        let fail = |text: String| Action::Tell(ticket, Notice::Done(Err(text)));
+        if self.searches.is_full() {
+            let text = format!(
+                "{} searches are running already; end one first",
+                limits::SEARCHES_MAX
+            );
+            return out.push(fail(text));
+        }
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        let guid = Guid::from_random(bytes);
+        let ttl = spec
+            .ttl
+            .unwrap_or(self.config.ttl)
+            .clamp(1, self.config.ttl_max.max(1));
+        let query = match searches::query_frame(spec, guid, ttl) {
+            Ok(query) => query,
+            Err(text) => return out.push(fail(text)),
+        };
+        let novelty = self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
+        debug_assert_eq!(novelty, Novelty::Fresh, "128 random bits");
+        let neighbours = self.links.len();
+        for id in self.links.ids().to_vec() {
+            self.send_query(id, query.clone(), out);
+        }
+        self.routes.forwarded(&guid, neighbours);
+        self.searches.start(ticket, query);
+        out.push(Action::Tell(
+            ticket,
+            Notice::Searching {
+                guid,
+                neighbours,
+                ttl,
+            },
+        ));
+    }
+
+    /// Sends a query of ours, no further than the neighbour wants fresh queries to go (`X-Max-TTL`).
+    fn send_query(&mut self, to: LinkId, mut query: Frame, out: &mut Outbox) {
+        if let Some(link) = self.links.get_mut(to) {
+            query.header.ttl = query.header.ttl.min(link.peer.max_ttl.max(1));
+        }
+        self.send(to, query, out);
     }
 
     /// Servent id.
@@ -88,38 +285,59 @@ impl Node {
         &self.stats
     }
 
-    /// Counts a frame that a send queue of the shell shed.
+    /// Counts frames that a send queue of the shell shed.
     pub fn count_shed(&mut self, frames: u64) {
-        let _ = frames;
+        self.stats.count_drops(Drop::QueueFull, frames);
     }
 
     /// The links that are up, oldest first.
     pub fn links(&self) -> impl Iterator<Item = LinkInfo<'_>> {
-        std::iter::empty()
+        self.links.iter().map(|(id, link)| LinkInfo {
+            link: id,
+            peer: &link.peer,
+            since: link.since,
+            received: link.received,
+            dropped: link.dropped,
+        })
     }
 
     /// Number of links that are up.
     pub fn link_count(&self) -> usize {
-        todo!()
+        self.links.len()
     }
 
     /// What is known of a message id.
-    pub fn trace(&self, _guid: &Guid) -> Option<Trace> {
-        todo!()
+    pub fn trace(&self, guid: &Guid) -> Option<Trace> {
+        let route = self.routes.trace(guid)?;
+        let (from, hops) = match route.origin {
+            Origin::Ours => (None, 0),
+            Origin::Link(link) => (Some(link), route.hops.saturating_add(1)),
+        };
+        Some(Trace {
+            from,
+            hops,
+            duplicates: route.duplicates,
+            forwarded: route.forwarded,
+        })
+    }
+
+    /// Message ids remembered; never more than `seen_cache`.
+    pub fn seen(&self) -> usize {
+        self.routes.len()
     }
 
     /// Addresses in the book, best first, for remembering across restarts.
     pub fn known_hosts(&self) -> Vec<SocketAddr> {
-        todo!()
+        self.hosts.all()
     }
 
     /// Dials under way.
     pub fn dialling(&self) -> usize {
-        todo!()
+        self.peering.dialling()
     }
 
-    /// Distinct addresses heard from lately (neighbours, pongs, responders).
-    pub fn nodes_heard(&self) -> usize {
-        todo!()
+    /// Distinct addresses seen alive lately (neighbours, pongs, responders): a floor for the nodes in reach.
+    pub fn nodes_heard(&self, now: Time) -> usize {
+        self.hosts.heard(now).max(self.links.len())
     }
 }

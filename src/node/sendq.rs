@@ -44,7 +44,9 @@ impl Run {
     /// Removes the oldest frame and returns its length.
     fn shed_oldest(&mut self) -> usize {
         let rest = &self.bytes[self.start..];
-        let head = rest.first_chunk::<HEADER_BYTES>().expect("a run that is not empty holds whole frames");
+        let head = rest
+            .first_chunk::<HEADER_BYTES>()
+            .expect("a run that is not empty holds whole frames");
         let len = HEADER_BYTES + Header::from_bytes(head).1 as usize;
         self.start += len;
         if self.start == self.bytes.len() {
@@ -61,7 +63,13 @@ impl Run {
 impl SendQueue {
     /// An empty queue that holds at most `limit` bytes. Takes no memory until used.
     pub fn new(limit: usize) -> Self {
-        Self { classes: Default::default(), bytes: 0, limit, queued: 0, shed: 0 }
+        Self {
+            classes: Default::default(),
+            bytes: 0,
+            limit,
+            queued: 0,
+            shed: 0,
+        }
     }
 
     /// Queues a frame. When the queue is full, older frames of a worse or the same class make room; if even
@@ -158,7 +166,15 @@ mod tests {
     use bytes::Bytes;
 
     fn frame(kind: Kind, tag: u8, len: usize) -> Frame {
-        Frame { header: Header { guid: Guid([tag; 16]), kind, ttl: 1, hops: 0 }, payload: Bytes::from(vec![tag; len]) }
+        Frame {
+            header: Header {
+                guid: Guid([tag; 16]),
+                kind,
+                ttl: 1,
+                hops: 0,
+            },
+            payload: Bytes::from(vec![tag; len]),
+        }
     }
 
     fn taken(queue: &mut SendQueue) -> Vec<(Kind, u8)> {
@@ -174,12 +190,22 @@ mod tests {
     #[test]
     fn hits_go_before_queries_before_pings_and_order_within_a_class_is_kept() {
         let mut queue = SendQueue::new(10_000);
-        for (kind, tag) in
-            [(Kind::Ping, 1), (Kind::Query, 2), (Kind::QueryHit, 3), (Kind::Query, 4), (Kind::Bye, 5)]
-        {
+        for (kind, tag) in [
+            (Kind::Ping, 1),
+            (Kind::Query, 2),
+            (Kind::QueryHit, 3),
+            (Kind::Query, 4),
+            (Kind::Bye, 5),
+        ] {
             assert_eq!(queue.push(&frame(kind, tag, 10)), 0);
         }
-        let order = [(Kind::Bye, 5), (Kind::QueryHit, 3), (Kind::Query, 2), (Kind::Query, 4), (Kind::Ping, 1)];
+        let order = [
+            (Kind::Bye, 5),
+            (Kind::QueryHit, 3),
+            (Kind::Query, 2),
+            (Kind::Query, 4),
+            (Kind::Ping, 1),
+        ];
         assert_eq!(taken(&mut queue), order);
         assert!(queue.is_empty());
     }
@@ -192,9 +218,16 @@ mod tests {
         queue.push(&frame(Kind::Query, 3, 10));
         assert_eq!(queue.push(&frame(Kind::QueryHit, 4, 10)), 1);
         assert_eq!(queue.push(&frame(Kind::QueryHit, 5, 10)), 1);
-        assert_eq!(queue.push(&frame(Kind::Ping, 6, 10)), 1, "a ping does not push out a query");
+        assert_eq!(
+            queue.push(&frame(Kind::Ping, 6, 10)),
+            1,
+            "a ping does not push out a query"
+        );
         assert!(queue.len() <= 100);
-        assert_eq!(taken(&mut queue), [(Kind::QueryHit, 4), (Kind::QueryHit, 5), (Kind::Query, 3)]);
+        assert_eq!(
+            taken(&mut queue),
+            [(Kind::QueryHit, 4), (Kind::QueryHit, 5), (Kind::Query, 3)]
+        );
         assert_eq!(queue.shed(), 3);
     }
 

@@ -85,6 +85,11 @@ impl Stats {
         self.dropped[reason as usize] += 1;
     }
 
+    /// Counts `frames` dropped for one reason.
+    pub fn count_drops(&mut self, reason: Drop, frames: u64) {
+        self.dropped[reason as usize] += frames;
+    }
+
     /// Frames of a kind received.
     pub fn received(&self, kind: Kind) -> u64 {
         self.received[kind.index()]

@@ -14,7 +14,10 @@ impl Time {
 
     /// `self` and a span later; stays at the end of time (584 years) rather than wrap.
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// The span from `earlier` to `self`; zero when `earlier` is later.

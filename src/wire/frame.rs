@@ -27,7 +27,8 @@ impl Frame {
 
     /// Appends header and payload to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let len = u32::try_from(self.payload.len()).expect("payloads are at most PAYLOAD_MAX bytes");
+        let len =
+            u32::try_from(self.payload.len()).expect("payloads are at most PAYLOAD_MAX bytes");
         out.extend_from_slice(&self.header.to_bytes(len));
         out.extend_from_slice(&self.payload);
     }
@@ -65,11 +66,9 @@ pub fn drop_above(kind: Kind) -> usize {
         Kind::Push => 26 + 1536,
         Kind::Query => 256,
         Kind::QueryHit => 16_384,
-        Kind::Bye
-        | Kind::Qrp
-        | Kind::Vendor
-        | Kind::StandardVendor
-        | Kind::Unknown(_) => kick_above(kind),
+        Kind::Bye | Kind::Qrp | Kind::Vendor | Kind::StandardVendor | Kind::Unknown(_) => {
+            kick_above(kind)
+        }
     }
 }
 
@@ -162,7 +161,10 @@ fn head(bytes: &[u8]) -> Result<Option<(Header, usize)>, WireError> {
     let (header, len) = Header::from_bytes(head);
     let len = len as usize;
     if len > kick_above(header.kind) {
-        return Err(WireError::TooLong { kind: header.kind, len });
+        return Err(WireError::TooLong {
+            kind: header.kind,
+            len,
+        });
     }
     Ok(Some((header, len)))
 }

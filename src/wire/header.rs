@@ -33,7 +33,9 @@ impl ServentId {
 
     /// Parses 32 hexadecimal digits of either case (header `GUID`, GIV line).
     pub fn from_hex(text: &str) -> Option<Self> {
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE
+            .decode(text.as_bytes())
+            .ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 }
@@ -191,14 +193,26 @@ impl Header {
     /// Reads 23 bytes as a header and the raw 32-bit length field (little-endian).
     pub fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> (Self, u32) {
         let (guid, rest) = bytes.split_first_chunk::<16>().expect("23 bytes hold 16");
-        let header = Self { guid: Guid(*guid), kind: Kind::from_byte(rest[0]), ttl: rest[1], hops: rest[2] };
-        (header, u32::from_le_bytes([rest[3], rest[4], rest[5], rest[6]]))
+        let header = Self {
+            guid: Guid(*guid),
+            kind: Kind::from_byte(rest[0]),
+            ttl: rest[1],
+            hops: rest[2],
+        };
+        (
+            header,
+            u32::from_le_bytes([rest[3], rest[4], rest[5], rest[6]]),
+        )
     }
 
     /// The header as the next node sends it on: one hop more, one TTL less. `None` when its life is
     /// spent (TTL would reach 0; TTL 0 never goes on the wire).
     pub fn relayed(self) -> Option<Self> {
-        (self.ttl > 1).then(|| Self { ttl: self.ttl - 1, hops: self.hops.saturating_add(1), ..self })
+        (self.ttl > 1).then(|| Self {
+            ttl: self.ttl - 1,
+            hops: self.hops.saturating_add(1),
+            ..self
+        })
     }
 }
 
@@ -209,15 +223,28 @@ mod tests {
     #[test]
     fn header_bytes_round_trip_for_every_kind_byte() {
         for byte in 0..=255 {
-            let header = Header { guid: Guid([byte; 16]), kind: Kind::from_byte(byte), ttl: 4, hops: 3 };
+            let header = Header {
+                guid: Guid([byte; 16]),
+                kind: Kind::from_byte(byte),
+                ttl: 4,
+                hops: 3,
+            };
             assert_eq!(header.kind.to_byte(), byte);
-            assert_eq!(Header::from_bytes(&header.to_bytes(70_000)), (header, 70_000));
+            assert_eq!(
+                Header::from_bytes(&header.to_bytes(70_000)),
+                (header, 70_000)
+            );
         }
     }
 
     #[test]
     fn a_spent_header_is_not_relayed() {
-        let header = Header { guid: Guid([1; 16]), kind: Kind::Query, ttl: 1, hops: 3 };
+        let header = Header {
+            guid: Guid([1; 16]),
+            kind: Kind::Query,
+            ttl: 1,
+            hops: 3,
+        };
         assert_eq!(header.relayed(), None);
         let next = Header { ttl: 2, ..header }.relayed().unwrap();
         assert_eq!((next.ttl, next.hops), (1, 4));

@@ -52,7 +52,10 @@ impl FromStr for Sha1 {
         if let Some(hash) = rest.strip_prefix("sha1:") {
             return Self::from_base32(hash);
         }
-        match rest.strip_prefix("bitprint:").and_then(|both| both.split_once('.')) {
+        match rest
+            .strip_prefix("bitprint:")
+            .and_then(|both| both.split_once('.'))
+        {
             Some((hash, _)) => Self::from_base32(hash),
             None => Err(WireError::Malformed("urn")),
         }

@@ -1,0 +1,240 @@
+//! Answers of our own: pings -> pongs, queries -> hits from the library.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+
+use crate::wire::hit::{QueryHit, Record};
+use crate::wire::ping::Pong;
+use crate::wire::query::Query;
+use crate::wire::{Frame, Header, Kind};
+
+use super::event::{LinkId, Outbox};
+use super::library::{FileId, FileView};
+use super::pongs::CachedPong;
+use super::relay::Taken;
+use super::{Drop, Node, Time, hosts, limits};
+
+/// Vendor code of filbert in hits and pongs.
+pub(super) const VENDOR: [u8; 4] = *b"FILB";
+/// Speed we claim in hits, in kbit/s: nobody measures it, and nobody believes it.
+const SPEED_KBPS: u32 = 1_000;
+/// Bytes of a record besides its name: numbers, hash, GGEP; generous.
+const RECORD_EXTRA_BYTES: usize = 96;
+/// Bytes of a hit besides its records: head, trailer, name of the node.
+const HIT_EXTRA_BYTES: usize = 96;
+
+impl Node {
+    /// The address a link's peer can reach us at; port 0 when we accept nothing.
+    fn own_addr(&self, link: LinkId) -> SocketAddr {
+        let local = self.links.position(link).and_then(|_| {
+            self.links
+                .iter()
+                .find(|(id, _)| *id == link)
+                .map(|(_, link)| link.peer.local_ip)
+        });
+        let local = local.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        match self.config.listen {
+            Some(listen) if listen.ip().is_unspecified() => SocketAddr::new(local, listen.port()),
+            Some(listen) => listen,
+            None => SocketAddr::new(local, 0),
+        }
+    }
+
+    /// A ping came in.
+    pub(super) fn ping_in(
+        &mut self,
+        now: Time,
+        from: LinkId,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Taken {
+        let header = frame.header;
+        if header.ttl == 0 {
+            return Err(Drop::TtlZero);
+        }
+        if header.hops != 0 {
+            return Err(Drop::NotOneHop);
+        }
+        if header.ttl > 1 {
+            let link = self.links.get_mut(from).ok_or(Drop::LinkGone)?;
+            if now < link.ping_again {
+                return Err(Drop::PingTooSoon);
+            }
+            link.ping_again = now.plus(limits::PING_INTERVAL_MIN);
+        }
+        // A ping of TTL 2 is a crawler's: it wants our neighbours, not us (overlay, kinds of ping).
+        if header.ttl != 2 {
+            let pong = self.own_pong(from);
+            self.send_pong(from, header, 0, Bytes::from(pong.build()), out);
+        }
+        if header.ttl == 2 {
+            let neighbours: Vec<_> = self
+                .links
+                .iter()
+                .filter(|(id, _)| *id != from)
+                .filter_map(|(_, link)| link.peer.listen)
+                .take(limits::PONGS_PER_PING)
+                .collect();
+            for addr in neighbours {
+                let pong = Pong {
+                    addr,
+                    files: 0,
+                    kilobytes: 0,
+                    ultrapeer: Some((0, 0)),
+                };
+                self.send_pong(from, header, 1, Bytes::from(pong.build()), out);
+            }
+        } else if header.ttl > 2 {
+            let cached: Vec<_> = self
+                .pongs
+                .for_link(from, now)
+                .map(|pong| (pong.hops, pong.payload.clone()))
+                .collect();
+            for (hops, payload) in cached {
+                self.send_pong(from, header, hops.saturating_add(1), payload, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn own_pong(&self, link: LinkId) -> Pong {
+        let free = self.config.max_links.saturating_sub(self.links.len());
+        Pong {
+            addr: self.own_addr(link),
+            files: u32::try_from(self.library.len()).unwrap_or(u32::MAX),
+            kilobytes: u32::try_from(self.library.total_bytes() / 1024).unwrap_or(u32::MAX),
+            ultrapeer: Some((0, u8::try_from(free).unwrap_or(u8::MAX))),
+        }
+    }
+
+    fn send_pong(&mut self, to: LinkId, ping: Header, hops: u8, payload: Bytes, out: &mut Outbox) {
+        let header = Header {
+            guid: ping.guid,
+            kind: Kind::Pong,
+            ttl: 1,
+            hops,
+        };
+        self.send(to, Frame { header, payload }, out);
+    }
+
+    /// A pong came in: an address, and proof that somebody is there.
+    pub(super) fn pong_in(&mut self, now: Time, from: LinkId, frame: &Frame) -> Taken {
+        let link = self.links.get_mut(from).ok_or(Drop::LinkGone)?;
+        if !link.pings.contains(&frame.header.guid) || link.pongs_left == 0 {
+            return Err(Drop::Unasked);
+        }
+        link.pongs_left -= 1;
+        let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+        if hosts::plausible(pong.addr) && Some(pong.addr) != self.config.listen {
+            self.hosts.learn(pong.addr, Some(now));
+            self.pongs.learn(CachedPong {
+                addr: pong.addr,
+                payload: Bytes::copy_from_slice(&frame.payload),
+                hops: frame.header.hops,
+                link: from,
+                at: now,
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers a query from the library: hits go back over the link it came on.
+    pub(super) fn answer_query(
+        &mut self,
+        now: Time,
+        from: LinkId,
+        header: Header,
+        query: &Query<'_>,
+        out: &mut Outbox,
+    ) {
+        if self.library.is_empty() || self.config.listen.is_none() {
+            return;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        for sha1 in &query.sha1s {
+            found.extend(self.library.by_sha1(sha1));
+        }
+        if found.is_empty() && !query.text.is_empty() {
+            self.library
+                .search(&query.text, limits::HITS_PER_QUERY, &mut found);
+        }
+        if !found.is_empty() {
+            self.send_hits(now, from, header, &found, out);
+        }
+        self.found = found;
+    }
+
+    fn send_hits(
+        &mut self,
+        now: Time,
+        to: LinkId,
+        query: Header,
+        found: &[FileId],
+        out: &mut Outbox,
+    ) {
+        let library = std::sync::Arc::clone(&self.library);
+        let addr = self.own_addr(to);
+        // As far as the query came and some more, for ways that have changed (gtk-gnutella: hops + 5).
+        let ttl = query.hops.saturating_add(5);
+        let header = Header {
+            guid: query.guid,
+            kind: Kind::QueryHit,
+            ttl,
+            hops: 0,
+        };
+        let mut files = found.iter().filter_map(|id| library.file(*id)).peekable();
+        while files.peek().is_some() {
+            let mut records = Vec::new();
+            let mut bytes = HIT_EXTRA_BYTES;
+            while let Some(file) = files.next_if(|file| {
+                records.is_empty()
+                    || (records.len() < limits::RECORDS_PER_HIT
+                        && bytes + file.name().len() + RECORD_EXTRA_BYTES <= limits::HIT_BYTES)
+            }) {
+                bytes += file.name().len() + RECORD_EXTRA_BYTES;
+                records.push(record(&file));
+            }
+            let payload = Bytes::from(self.hit(addr, records).build());
+            if let Some(rate) = self.config.limit_search {
+                let link = self.links.get_mut(to);
+                let fits = |bucket: &mut super::rate::Bucket| {
+                    bucket.take(now, payload.len(), rate * limits::HIT_RATE_FACTOR)
+                };
+                if !link.is_some_and(|link| fits(&mut link.rate_hits)) {
+                    self.stats.count_drop(Drop::RateLimited);
+                    return;
+                }
+            }
+            self.send(to, Frame { header, payload }, out);
+        }
+    }
+
+    /// A hit of ours with these records.
+    fn hit(&self, addr: SocketAddr, records: Vec<Record>) -> QueryHit {
+        QueryHit {
+            addr,
+            speed_kbps: SPEED_KBPS,
+            records,
+            vendor: VENDOR,
+            push: Some(false),
+            busy: Some(self.busy),
+            browse: true,
+            nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),
+            servent: self.id,
+        }
+    }
+}
+
+/// A file of ours as others see it.
+fn record(file: &FileView<'_>) -> Record {
+    Record {
+        index: file.index,
+        size: file.size,
+        name: file.name().to_owned(),
+        sha1: file.sha1,
+        tiger: None,
+        created: (file.mtime > 0).then_some(file.mtime),
+    }
+}

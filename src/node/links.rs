@@ -1,0 +1,115 @@
+//! Who is connected: the links that are up, with what each may do and has done.
+
+use crate::wire::{Guid, ServentId};
+
+use super::Time;
+use super::event::{LinkId, Peer};
+use super::rate::Bucket;
+
+/// One link that is up.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: Box<Peer>,
+    pub(super) since: Time,
+    pub(super) heard: Time,
+    pub(super) received: u64,
+    pub(super) dropped: u64,
+    /// Wire offences; halved at each keep-alive.
+    pub(super) offences: u32,
+    /// Query and routing bytes in.
+    pub(super) rate_in: Bucket,
+    /// Query bytes out.
+    pub(super) rate_out: Bucket,
+    /// Bytes of our own hits out.
+    pub(super) rate_hits: Bucket,
+    /// When its next host-seeking ping will be answered.
+    pub(super) ping_again: Time,
+    /// Ids of our last two pings on this link.
+    pub(super) pings: [Guid; 2],
+    /// Pongs still taken for those.
+    pub(super) pongs_left: u8,
+}
+
+impl Link {
+    pub(super) fn new(peer: Box<Peer>, now: Time) -> Self {
+        Self {
+            peer,
+            since: now,
+            heard: now,
+            received: 0,
+            dropped: 0,
+            offences: 0,
+            rate_in: Bucket::default(),
+            rate_out: Bucket::default(),
+            rate_hits: Bucket::default(),
+            ping_again: now,
+            pings: [Guid([0; 16]); 2],
+            pongs_left: 0,
+        }
+    }
+}
+
+/// All links that are up, by rising id.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    ids: Vec<LinkId>,
+    links: Vec<Link>,
+}
+
+impl Links {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Place of a link, good until the next change.
+    pub(super) fn position(&self, id: LinkId) -> Option<usize> {
+        // Simulated nodes number their links from 0 and keep them: no search.
+        let guess = id.0 as usize;
+        if self.ids.get(guess) == Some(&id) {
+            return Some(guess);
+        }
+        self.ids.binary_search(&id).ok()
+    }
+
+    pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        let at = self.position(id)?;
+        Some(&mut self.links[at])
+    }
+
+    pub(super) fn contains(&self, id: LinkId) -> bool {
+        self.position(id).is_some()
+    }
+
+    pub(super) fn insert(&mut self, id: LinkId, link: Link) {
+        if let Err(at) = self.ids.binary_search(&id) {
+            self.ids.insert(at, id);
+            self.links.insert(at, link);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
+        let at = self.position(id)?;
+        self.ids.remove(at);
+        Some(self.links.remove(at))
+    }
+
+    /// Ids alone, rising.
+    pub(super) fn ids(&self) -> &[LinkId] {
+        &self.ids
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.ids.iter().copied().zip(&self.links)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkId, &mut Link)> {
+        self.ids.iter().copied().zip(&mut self.links)
+    }
+
+    /// The link to a servent.
+    pub(super) fn by_servent(&self, servent: ServentId) -> Option<LinkId> {
+        self.iter()
+            .find(|(_, link)| link.peer.servent == Some(servent))
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,441 @@
+//! When to dial, accept and drop: random neighbour links, between `min_links` and `max_links`.
+//!
+//! New neighbours are drawn at random from the address book; a lost one is replaced at once; a refused or
+//! dead address waits. Never a link to ourselves, never two to one node: when two nodes dial each other at
+//! the same time, the link of the one with the smaller servent id stays.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use rand::Rng;
+
+use crate::wire::bye;
+use crate::wire::{Frame, Guid, Header, Kind, ServentId};
+
+use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Ticket, Verdict};
+use super::links::Link;
+use super::{Node, Time, limits};
+
+/// Offers accepted whose link is not up yet, dials under way, and who waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Peering {
+    admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>)>,
+    dialling: Vec<SocketAddr>,
+    waiting: Vec<(Ticket, SocketAddr)>,
+    /// When to look for more neighbours again.
+    pub(super) again: Option<Time>,
+    /// When all links get their next keep-alive.
+    pub(super) keepalive: Option<Time>,
+    /// Keep-alives so far; every few of them also ask for addresses.
+    ticks: u32,
+    /// We are leaving: no new links.
+    pub(super) leaving: bool,
+}
+
+/// Commands to dial that wait for an answer, at most.
+const WAITING_MAX: usize = 256;
+/// Every so many keep-alives a ping asks for addresses even when we have links enough, to keep the book fresh.
+const REFRESH_TICKS: u32 = 4;
+/// TTL of a ping that asks for addresses (overlay: host-seeking ping, TTL 4).
+const SEEK_TTL: u8 = 4;
+
+const DUPLICATE: Bye = Bye {
+    code: 202,
+    text: "Already linked",
+};
+const SILENT: Bye = Bye {
+    code: 405,
+    text: "Silent for too long",
+};
+const LEAVING: Bye = Bye {
+    code: 200,
+    text: "Shutting down",
+};
+const REMOVED: Bye = Bye {
+    code: 201,
+    text: "Removed by user",
+};
+
+impl Peering {
+    pub(super) fn dialling(&self) -> usize {
+        self.dialling.len()
+    }
+
+    fn is_dialling(&self, addr: SocketAddr) -> bool {
+        self.dialling.contains(&addr)
+    }
+
+    /// Ends the waiting of whoever asked for a link to `addr`.
+    fn tell(&mut self, addr: SocketAddr, result: &Result<(), String>, out: &mut Outbox) {
+        self.waiting.retain(|(ticket, wanted)| {
+            let done = *wanted == addr;
+            if done {
+                out.push(Action::Tell(*ticket, Notice::Done(result.clone())));
+            }
+            !done
+        });
+    }
+}
+
+impl Node {
+    /// A peer asks to link.
+    pub(super) fn offer(&mut self, link: LinkId, peer: &Peer, out: &mut Outbox) {
+        let verdict = self.judge(peer);
+        if verdict == Verdict::Accept {
+            self.peering
+                .admitted
+                .push((link, peer.servent, peer.listen));
+        }
+        out.push(Action::Admit(link, verdict));
+    }
+
+    fn judge(&mut self, peer: &Peer) -> Verdict {
+        let refuse = |code, text, try_peers| Verdict::Refuse {
+            code,
+            text,
+            try_peers,
+        };
+        if peer.servent == Some(self.id) {
+            if let Some(addr) = peer.listen {
+                self.hosts.is_self(addr);
+            }
+            return refuse(409, "That is me", Vec::new());
+        }
+        if self.peering.leaving {
+            return refuse(503, "Shutting down", Vec::new());
+        }
+        if self.is_linked(peer) {
+            return refuse(409, "Already connected", Vec::new());
+        }
+        // Both dial each other at once: the link that the smaller id dialled stays.
+        let crossing = peer
+            .listen
+            .is_some_and(|addr| self.peering.is_dialling(addr));
+        if crossing && peer.servent.is_some_and(|id| id > self.id) {
+            return refuse(409, "Already connecting to you", Vec::new());
+        }
+        if self.links.len() + self.peering.admitted.len() >= self.config.max_links {
+            let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
+            return refuse(503, "Too many links", try_peers);
+        }
+        Verdict::Accept
+    }
+
+    /// Is there, or will there be, a link to this node?
+    fn is_linked(&self, peer: &Peer) -> bool {
+        let same = |servent: Option<ServentId>, listen: Option<SocketAddr>| match (
+            servent,
+            peer.servent,
+        ) {
+            (Some(known), Some(new)) => known == new,
+            _ => listen.is_some() && listen == peer.listen,
+        };
+        self.links
+            .iter()
+            .any(|(_, link)| same(link.peer.servent, link.peer.listen))
+            || self
+                .peering
+                .admitted
+                .iter()
+                .any(|(_, servent, listen)| same(*servent, *listen))
+    }
+
+    /// A greeting is done.
+    pub(super) fn link_up(&mut self, now: Time, id: LinkId, peer: Box<Peer>, out: &mut Outbox) {
+        self.peering
+            .admitted
+            .retain(|(admitted, ..)| *admitted != id);
+        let dialled = match peer.direction {
+            super::event::Direction::Dialled(addr) => Some(addr),
+            super::event::Direction::Accepted => None,
+        };
+        let unwanted = self.unwanted(&peer);
+        if let Some(addr) = dialled {
+            self.peering.dialling.retain(|dialled| *dialled != addr);
+            let result = match unwanted {
+                None => Ok(()),
+                Some(DUPLICATE) => Err(format!("already linked to {addr}")),
+                Some(bye) => Err(format!("no link to {addr}: {}", bye.text)),
+            };
+            if peer.servent == Some(self.id) {
+                self.hosts.is_self(addr);
+                self.peering
+                    .tell(addr, &Err(format!("{addr} is this node itself")), out);
+            } else {
+                self.hosts.connected(addr, now);
+                self.peering.tell(addr, &result, out);
+            }
+        }
+        for addr in &peer.try_peers {
+            self.hosts.learn(*addr, None);
+        }
+        if let Some(bye) = unwanted {
+            out.push(Action::Close(id, Some(bye)));
+            return;
+        }
+        if let (None, Some(addr)) = (dialled, peer.listen) {
+            self.hosts.learn(addr, Some(now));
+        }
+        self.links.insert(id, Link::new(peer, now));
+        if self.config.keepalive {
+            self.peering
+                .keepalive
+                .get_or_insert(now.plus(limits::KEEPALIVE));
+            self.ping(id, SEEK_TTL, out);
+        }
+        self.extend_searches(id, out);
+    }
+
+    fn unwanted(&self, peer: &Peer) -> Option<Bye> {
+        if peer.servent == Some(self.id) || self.is_linked(peer) {
+            return Some(DUPLICATE);
+        }
+        self.peering.leaving.then_some(LEAVING)
+    }
+
+    /// A search that is running also goes to a neighbour that came late.
+    fn extend_searches(&mut self, id: LinkId, out: &mut Outbox) {
+        let queries: Vec<_> = self
+            .searches
+            .iter()
+            .map(|search| search.query.clone())
+            .collect();
+        for query in queries {
+            let guid = query.header.guid;
+            self.send_query(id, query, out);
+            self.routes.forwarded(&guid, 1);
+        }
+    }
+
+    /// A link is gone.
+    pub(super) fn link_down(&mut self, id: LinkId) {
+        self.peering
+            .admitted
+            .retain(|(admitted, ..)| *admitted != id);
+        if let Some(link) = self.links.remove(id) {
+            self.pongs.link_gone(id);
+            if let Some(addr) = link.peer.listen {
+                // It may have gone for good: others first, but try again soon.
+                self.hosts.learn(addr, None);
+            }
+        }
+    }
+
+    /// A dial came to nothing.
+    pub(super) fn dial_failed(
+        &mut self,
+        now: Time,
+        addr: SocketAddr,
+        error: &DialError,
+        out: &mut Outbox,
+    ) {
+        self.peering.dialling.retain(|dialled| *dialled != addr);
+        let linked = self
+            .links
+            .iter()
+            .any(|(_, link)| link.peer.listen == Some(addr));
+        let result = match error {
+            DialError::Refused { code: 409, .. } if linked => Ok(()),
+            DialError::Unreachable => {
+                Err(format!("{addr} does not answer; is a node running there?"))
+            }
+            DialError::NotGnutella => {
+                Err(format!("{addr} answers, but does not speak Gnutella 0.6"))
+            }
+            DialError::Refused { code: 409, .. } => {
+                Err(format!("{addr} says that we are linked already (409)"))
+            }
+            DialError::Refused { code, .. } => {
+                Err(format!("{addr} refused the link with status {code}"))
+            }
+        };
+        if result.is_err() {
+            self.hosts.failed(addr, now);
+        }
+        if let DialError::Refused { try_peers, .. } = error {
+            for other in try_peers.iter().take(limits::TRY_PEERS_MAX) {
+                self.hosts.learn(*other, None);
+            }
+        }
+        self.peering.tell(addr, &result, out);
+    }
+
+    /// Dials now, whatever the link counts.
+    pub(super) fn add_peer(&mut self, ticket: Ticket, addr: SocketAddr, out: &mut Outbox) {
+        let done = |result| Action::Tell(ticket, Notice::Done(result));
+        if !super::hosts::plausible(addr) {
+            return out.push(done(Err(format!(
+                "{addr} is no address a node can listen at"
+            ))));
+        }
+        if self
+            .links
+            .iter()
+            .any(|(_, link)| link.peer.listen == Some(addr) || link.peer.remote == addr)
+        {
+            return out.push(done(Ok(())));
+        }
+        if self.peering.waiting.len() >= WAITING_MAX {
+            return out.push(done(Err(
+                "too many dials are waiting; try again in a minute".to_owned(),
+            )));
+        }
+        self.hosts.learn(addr, None);
+        self.peering.waiting.push((ticket, addr));
+        if !self.peering.is_dialling(addr) {
+            self.dial(addr, out);
+        }
+    }
+
+    /// Closes the link to this address.
+    pub(super) fn drop_peer(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        addr: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        let found = self
+            .links
+            .iter()
+            .find(|(_, link)| link.peer.listen == Some(addr) || link.peer.remote == addr);
+        let result = match found.map(|(id, link)| (id, link.peer.listen)) {
+            Some((id, listen)) => {
+                self.close(id, REMOVED, out);
+                // Not to be drawn again at once.
+                self.hosts.failed(listen.unwrap_or(addr), now);
+                Ok(())
+            }
+            None => Err(format!(
+                "no link to {addr}; `filbert peers` lists the links"
+            )),
+        };
+        out.push(Action::Tell(ticket, Notice::Done(result)));
+    }
+
+    /// Says Bye to everyone and takes no new links.
+    pub(super) fn leave(&mut self, ticket: Ticket, out: &mut Outbox) {
+        self.peering.leaving = true;
+        for id in self.links.ids().to_vec() {
+            self.close(id, LEAVING, out);
+        }
+        out.push(Action::Tell(ticket, Notice::Done(Ok(()))));
+    }
+
+    /// Closes a link and forgets it; a later `LinkDown` about it changes nothing.
+    pub(super) fn close(&mut self, id: LinkId, bye: Bye, out: &mut Outbox) {
+        let speaks = self.links.get_mut(id).is_some_and(|link| link.peer.bye);
+        out.push(Action::Close(id, speaks.then_some(bye)));
+        self.link_down(id);
+    }
+
+    fn dial(&mut self, addr: SocketAddr, out: &mut Outbox) {
+        self.peering.dialling.push(addr);
+        out.push(Action::Dial(addr));
+    }
+
+    /// Dials as many random addresses as are missing; called after every event that may have changed that.
+    pub(super) fn seek(&mut self, now: Time, out: &mut Outbox) {
+        if self.peering.leaving {
+            return;
+        }
+        let have = self.links.len() + self.peering.admitted.len() + self.peering.dialling.len();
+        let missing = self.config.min_links.saturating_sub(have);
+        let room = limits::DIALS_MAX.saturating_sub(self.peering.dialling.len());
+        for _ in 0..missing.min(room) {
+            let (links, dialling, admitted) =
+                (&self.links, &self.peering.dialling, &self.peering.admitted);
+            let listen = self.config.listen;
+            let taken = |addr: SocketAddr| {
+                listen == Some(addr)
+                    || dialling.contains(&addr)
+                    || admitted.iter().any(|(.., listen)| *listen == Some(addr))
+                    || links.iter().any(|(_, link)| link.peer.listen == Some(addr))
+            };
+            let Some(addr) = self.hosts.draw(now, &mut self.rng, taken) else {
+                break;
+            };
+            self.dial(addr, out);
+        }
+        let short = self.links.len() < self.config.min_links;
+        self.peering.again = short.then(|| {
+            self.peering
+                .again
+                .filter(|at| *at > now)
+                .unwrap_or_else(|| now.plus(RETRY))
+        });
+    }
+
+    /// What is due by now: keep-alives, silent links, more neighbours.
+    pub(super) fn tick(&mut self, now: Time, out: &mut Outbox) {
+        if self.peering.keepalive.is_some_and(|at| at <= now) {
+            self.keepalive(now, out);
+        }
+    }
+
+    fn keepalive(&mut self, now: Time, out: &mut Outbox) {
+        self.peering.ticks = self.peering.ticks.wrapping_add(1);
+        let mut silent = Vec::new();
+        for (id, link) in self.links.iter_mut() {
+            link.offences /= 2;
+            if now.since(link.heard) > limits::SILENCE_MAX {
+                silent.push(id);
+            }
+        }
+        for id in silent {
+            self.close(id, SILENT, out);
+        }
+        let short = self.links.len() < self.config.min_links;
+        let seek = short || self.peering.ticks.is_multiple_of(REFRESH_TICKS);
+        for id in self.links.ids().to_vec() {
+            self.ping(id, if seek { SEEK_TTL } else { 1 }, out);
+        }
+        let more = self.links.len() > 0;
+        self.peering.keepalive = more.then(|| now.plus(limits::KEEPALIVE));
+    }
+
+    /// Pings one link: keeps it alive and, with a TTL above 2, asks for addresses.
+    fn ping(&mut self, id: LinkId, ttl: u8, out: &mut Outbox) {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        let guid = Guid::from_random(bytes);
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        link.pings = [guid, link.pings[0]];
+        link.pongs_left = PONGS_TAKEN;
+        let header = Header {
+            guid,
+            kind: Kind::Ping,
+            ttl,
+            hops: 0,
+        };
+        self.send(
+            id,
+            Frame {
+                header,
+                payload: Bytes::new(),
+            },
+            out,
+        );
+    }
+
+    /// The frame of a Bye, for shells that close a link.
+    pub fn bye_frame(bye: Bye) -> Frame {
+        let header = Header {
+            guid: Guid::from_random([0x42; 16]),
+            kind: Kind::Bye,
+            ttl: 1,
+            hops: 0,
+        };
+        Frame {
+            header,
+            payload: Bytes::from(bye::Bye::build(bye.code, bye.text)),
+        }
+    }
+}
+
+/// Pongs taken for one ping: those of a full answer, and the peer's own, twice over.
+const PONGS_TAKEN: u8 = 22;
+/// How soon to look again for neighbours while too few are up.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
