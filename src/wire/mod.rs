@@ -3,16 +3,19 @@
 //! Knows no clock, no randomness, no log, no files, no sockets and no other room. Whatever a peer
 //! sends ends in a value or a [`WireError`], never in a panic; what is held is bounded.
 
+mod addr;
 pub mod bye;
 pub mod frame;
 pub mod ggep;
 pub mod header;
 pub mod heads;
 pub mod hit;
+mod huge;
 pub mod ping;
 pub mod push;
 pub mod qrp;
 pub mod query;
+pub mod text;
 pub mod urn;
 pub mod vendor;
 
@@ -23,6 +26,9 @@ pub use urn::Sha1;
 /// Payload bytes above which no descriptor is believed, whatever its kind: the length field has 16
 /// usable bits (the upper ones are flags, negotiated by nobody we link to).
 pub const PAYLOAD_MAX: usize = 65_535;
+
+/// Our vendor code, in hits and pongs.
+pub const VENDOR: [u8; 4] = *b"FLBT";
 
 /// What is wrong with bytes of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -47,17 +47,134 @@ impl FromStr for Sha1 {
     type Err = WireError;
 
     fn from_str(text: &str) -> Result<Self, WireError> {
-        let lower = text.to_ascii_lowercase();
-        let rest = lower.strip_prefix("urn:").unwrap_or(&lower);
-        if let Some(hash) = rest.strip_prefix("sha1:") {
-            return Self::from_base32(hash);
+        Hashes::parse(strip_urn(text)).map(|hashes| hashes.sha1)
+    }
+}
+
+/// Root of a Tiger tree over a file: 24 bytes, in text 39 base32 characters.
+pub type TigerRoot = [u8; 24];
+
+/// Parses 39 base32 characters of either case.
+///
+/// # Errors
+/// [`WireError::Malformed`] for another length or alphabet.
+pub fn tiger_from_base32(text: &str) -> Result<TigerRoot, WireError> {
+    data_encoding::BASE32_NOPAD
+        .decode(text.to_ascii_uppercase().as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(WireError::Malformed("Tiger root"))
+}
+
+/// 39 upper-case base32 characters.
+pub fn tiger_to_base32(root: &TigerRoot) -> String {
+    data_encoding::BASE32_NOPAD.encode(root)
+}
+
+/// What a URN or a GGEP `H` says about content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// SHA-1 of the whole file.
+    pub sha1: Sha1,
+    /// Tiger tree root, from a bitprint.
+    pub tiger: Option<TigerRoot>,
+}
+
+impl Hashes {
+    /// Parses `sha1:<32>` or `bitprint:<32>.<39>` (a URN less its `urn:`), in any case.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] naming the kind when it is one of these two but its value is wrong, or
+    /// `urn kind` for any other.
+    pub fn parse(text: &str) -> Result<Self, WireError> {
+        let (kind, value) = text
+            .split_once(':')
+            .ok_or(WireError::Malformed("urn kind"))?;
+        if kind.eq_ignore_ascii_case("sha1") {
+            return Ok(Self {
+                sha1: Sha1::from_base32(value)?,
+                tiger: None,
+            });
         }
-        match rest
-            .strip_prefix("bitprint:")
-            .and_then(|both| both.split_once('.'))
-        {
-            Some((hash, _)) => Self::from_base32(hash),
-            None => Err(WireError::Malformed("urn")),
+        if kind.eq_ignore_ascii_case("bitprint") {
+            let (sha1, tiger) = value
+                .split_once('.')
+                .ok_or(WireError::Malformed("urn:bitprint"))?;
+            return Ok(Self {
+                sha1: Sha1::from_base32(sha1)?,
+                tiger: Some(tiger_from_base32(tiger)?),
+            });
+        }
+        Err(WireError::Malformed("urn kind"))
+    }
+
+    /// Reads the value of a GGEP `H`: type 1 with a SHA-1, or 2 with a SHA-1 and a Tiger root.
+    pub fn from_ggep(value: &[u8]) -> Option<Self> {
+        let (&kind, digest) = value.split_first()?;
+        let (sha1, rest) = digest.split_first_chunk::<20>()?;
+        let tiger = match (kind, rest.len()) {
+            (1, 0) => None,
+            (2, 24) => Some(rest.try_into().ok()?),
+            _ => return None,
+        };
+        Some(Self {
+            sha1: Sha1(*sha1),
+            tiger,
+        })
+    }
+}
+
+fn strip_urn(text: &str) -> &str {
+    match text.split_at_checked(4) {
+        Some((urn, rest)) if urn.eq_ignore_ascii_case("urn:") => rest,
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOX: &str = "PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+
+    #[test]
+    fn a_sha1_reads_in_all_its_forms_and_cases() {
+        let fox = Sha1::from_base32(FOX).unwrap();
+        let tiger = tiger_to_base32(&[7; 24]);
+        assert_eq!(tiger.len(), 39);
+        for text in [
+            format!("urn:sha1:{FOX}"),
+            format!("URN:SHA1:{}", FOX.to_lowercase()),
+            format!("sha1:{FOX}"),
+            format!("urn:bitprint:{FOX}.{tiger}"),
+        ] {
+            assert_eq!(text.parse(), Ok(fox), "{text}");
+        }
+        assert_eq!(fox.to_string(), format!("urn:sha1:{FOX}"));
+        let both = Hashes::parse(&format!("bitprint:{FOX}.{tiger}")).unwrap();
+        assert_eq!(
+            both,
+            Hashes {
+                sha1: fox,
+                tiger: Some([7; 24])
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_sha1_is_refused() {
+        let long = format!("urn:sha1:{FOX}A");
+        for text in [
+            "",
+            "urn:",
+            "urn:sha1:",
+            "urn:sha1:0",
+            "urn:md5:abc",
+            "urn:bitprint:x",
+            &long,
+            "é",
+        ] {
+            assert!(text.parse::<Sha1>().is_err(), "{text}");
         }
     }
 }
