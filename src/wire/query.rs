@@ -1,7 +1,23 @@
 //! Query (0x80): words and hashes somebody looks for.
 
+use std::borrow::Cow;
+use std::ffi::CStr;
+
 use super::WireError;
-use super::urn::Sha1;
+use super::ggep::{Block, Extension, Zeros};
+use super::huge::{Item, Items, SEPARATOR};
+use super::urn::{Hashes, Sha1};
+
+/// Payload bytes of a query; gtk-gnutella neither answers nor relays longer ones.
+pub const QUERY_BYTES_MAX: usize = 256;
+/// Hashes read in one query; others are passed over.
+pub const HASHES_MAX: usize = 8;
+/// Characters of the text field; a longer text goes to GGEP `XQ` (LimeWire's limit).
+pub const TEXT_CHARS_MAX: usize = 30;
+/// Bytes of a text in GGEP `XQ`, which may be deflated: what a stranger makes us match stays short. Our choice.
+pub const LONG_TEXT_BYTES_MAX: usize = 1024;
+/// Text below so many bytes finds too much: such a query is dropped, unless it names a hash.
+pub const TEXT_BYTES_MIN: usize = 2;
 
 /// Flag word of a query (`u16`, big-endian, bit 15 always set; overlay "Query" flags).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +45,9 @@ impl QueryFlags {
 pub struct Query<'a> {
     /// Flag word.
     pub flags: QueryFlags,
-    /// Search text; empty or `\` when only hashes are meant. GGEP `XQ`, the full text of a long query, takes
+    /// Search text; empty when only hashes are meant (`\`, which stands for that on the wire, reads as empty). GGEP `XQ`, the full text of a long query, takes
     /// the place of the short one.
-    pub text: std::borrow::Cow<'a, str>,
+    pub text: Cow<'a, str>,
     /// Hashes asked for (`urn:sha1:`, bitprint, GGEP `H` and `u`); at most 8.
     pub sha1s: Vec<Sha1>,
 }
@@ -40,16 +56,301 @@ impl<'a> Query<'a> {
     /// Decodes the payload of a query. Plain text queries take no allocation.
     ///
     /// # Errors
-    /// Whatever makes a node drop the query and not relay it (docs/protocol.md, Query).
-    pub fn parse(_payload: &'a [u8]) -> Result<Self, WireError> {
-        todo!()
+    /// Whatever makes a node drop the query and not relay it: more than [`QUERY_BYTES_MAX`] bytes, flags of
+    /// zero, no NUL, text that is not UTF-8, text of less than [`TEXT_BYTES_MIN`] bytes without a hash,
+    /// a malformed `urn:sha1`, two separators in a row.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, WireError> {
+        if payload.len() > QUERY_BYTES_MAX {
+            return Err(WireError::Limit("query"));
+        }
+        let (flags, rest) = payload
+            .split_first_chunk::<2>()
+            .ok_or(WireError::Truncated("query"))?;
+        let flags = QueryFlags(u16::from_be_bytes(*flags));
+        if flags.0 == 0 {
+            return Err(WireError::Malformed("query flags"));
+        }
+        let text = CStr::from_bytes_until_nul(rest)
+            .map_err(|_| WireError::Truncated("query text"))?
+            .to_bytes();
+        let area = &rest[text.len() + 1..];
+        let text = str::from_utf8(text).map_err(|_| WireError::NotUtf8("query text"))?;
+        // Most queries are words alone, with one NUL more or without.
+        if matches!(area, [] | [0]) {
+            if text.len() < TEXT_BYTES_MIN {
+                return Err(WireError::Malformed("query text"));
+            }
+            return Ok(Self {
+                flags,
+                text: Cow::Borrowed(text),
+                sha1s: Vec::new(),
+            });
+        }
+        Self::parse_extended(flags, text, area)
     }
 
-    /// Encodes the payload, at most 256 bytes: long text goes to GGEP `XQ`.
+    /// Encodes the payload. Text above [`TEXT_CHARS_MAX`] characters goes to GGEP `XQ` in full, with its
+    /// first words in the text field.
     ///
     /// # Errors
-    /// [`WireError::Limit`] when text and hashes do not fit.
+    /// [`WireError::Limit`] when text and hashes do not fit [`QUERY_BYTES_MAX`] bytes;
+    /// [`WireError::Malformed`] for what any reader would drop (see [`parse`](Self::parse)).
     pub fn build(&self) -> Result<Vec<u8>, WireError> {
-        todo!()
+        let text: &str = &self.text;
+        if self.flags.0 == 0 {
+            return Err(WireError::Malformed("query flags"));
+        }
+        if text.contains('\0') || (text.len() < TEXT_BYTES_MIN && self.sha1s.is_empty()) {
+            return Err(WireError::Malformed("query text"));
+        }
+        if text.len() > LONG_TEXT_BYTES_MAX || self.sha1s.len() > HASHES_MAX {
+            return Err(WireError::Limit("query"));
+        }
+        let short = if text.is_empty() {
+            HASH_ALONE
+        } else {
+            first_words(text)
+        };
+        let mut out = self.flags.0.to_be_bytes().to_vec();
+        out.extend_from_slice(short.as_bytes());
+        out.push(0);
+        let mut items: Vec<Vec<u8>> = self
+            .sha1s
+            .iter()
+            .map(|sha1| sha1.to_string().into_bytes())
+            .collect();
+        if !text.is_empty() && short.len() < text.len() {
+            let mut block = Block::new(Zeros::Allowed);
+            block.put_packed(b"XQ", text.as_bytes());
+            items.push(block.finish());
+        }
+        out.extend(items.join(&SEPARATOR));
+        if out.len() > QUERY_BYTES_MAX {
+            Err(WireError::Limit("query"))
+        } else {
+            Ok(out)
+        }
+    }
+
+    fn parse_extended(flags: QueryFlags, text: &'a str, area: &'a [u8]) -> Result<Self, WireError> {
+        let mut found = Found::default();
+        for item in Items::new(area) {
+            match item {
+                Item::Urn("") | Item::Other => {}
+                Item::Urn(urn) => found.take_urn(urn)?,
+                Item::Ggep(extension) => found.take_ggep(&extension),
+                Item::DoubleSeparator => return Err(WireError::Malformed("query extensions")),
+            }
+        }
+        let mut text = found.long_text.unwrap_or(Cow::Borrowed(text));
+        if found.by_hash && text == HASH_ALONE {
+            text = Cow::Borrowed("");
+        }
+        if text.len() < TEXT_BYTES_MIN && !found.by_hash {
+            return Err(WireError::Malformed("query text"));
+        }
+        Ok(Self {
+            flags,
+            text,
+            sha1s: found.sha1s,
+        })
+    }
+}
+
+/// Stands in the text field when only hashes are meant.
+const HASH_ALONE: &str = "\\";
+
+/// What the extension area of a query holds for us.
+#[derive(Default)]
+struct Found<'a> {
+    long_text: Option<Cow<'a, str>>,
+    sha1s: Vec<Sha1>,
+    /// Some hash is asked for, of whatever kind.
+    by_hash: bool,
+}
+
+impl<'a> Found<'a> {
+    fn take_urn(&mut self, urn: &str) -> Result<(), WireError> {
+        self.by_hash = true;
+        match Hashes::parse(urn) {
+            Ok(hashes) => self.take_sha1(hashes.sha1),
+            Err(error @ WireError::Malformed("urn:sha1")) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn take_ggep(&mut self, extension: &Extension<'a>) {
+        match extension.id {
+            b"XQ" if self.long_text.is_none() => {
+                self.long_text = extension
+                    .value_within(LONG_TEXT_BYTES_MAX)
+                    .ok()
+                    .and_then(utf8);
+            }
+            b"H" => {
+                let hashes = extension.value_within(GGEP_H_BYTES_MAX).ok();
+                if let Some(hashes) = hashes.and_then(|value| Hashes::from_ggep(&value)) {
+                    self.by_hash = true;
+                    self.take_sha1(hashes.sha1);
+                }
+            }
+            b"u" => {
+                let urn = extension.value_within(QUERY_BYTES_MAX).ok().and_then(utf8);
+                // A malformed one is a hint we cannot use, not a reason to drop.
+                if let Some(Ok(hashes)) = urn.as_deref().map(Hashes::parse) {
+                    self.by_hash = true;
+                    self.take_sha1(hashes.sha1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_sha1(&mut self, sha1: Sha1) {
+        if self.sha1s.len() < HASHES_MAX && !self.sha1s.contains(&sha1) {
+            self.sha1s.push(sha1);
+        }
+    }
+}
+
+/// A type byte and the longest digest, SHA-1 with Tiger root.
+const GGEP_H_BYTES_MAX: usize = 45;
+
+fn utf8(value: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match value {
+        Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
+
+/// The words that fit [`TEXT_CHARS_MAX`] characters, or the start of the first when even that is longer
+/// (readers match the beginnings of words).
+fn first_words(text: &str) -> &str {
+    let Some((limit, _)) = text.char_indices().nth(TEXT_CHARS_MAX) else {
+        return text;
+    };
+    if text[limit..].starts_with(' ') {
+        return &text[..limit];
+    }
+    match text[..limit].trim_end().rfind(' ') {
+        Some(space) if !text[..space].trim().is_empty() => &text[..space],
+        _ => &text[..limit],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOX: &str = "PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+
+    fn query<'a>(text: &'a str, sha1s: &[Sha1]) -> Query<'a> {
+        Query {
+            flags: QueryFlags(0x9800),
+            text: text.into(),
+            sha1s: sha1s.to_vec(),
+        }
+    }
+
+    fn payload(text: &str, area: &[u8]) -> Vec<u8> {
+        [&[0x98, 0][..], text.as_bytes(), &[0], area].concat()
+    }
+
+    #[test]
+    fn examples_of_the_reference_read_and_write() {
+        let red_fox = payload("red fox", b"");
+        assert_eq!(Query::parse(&red_fox), Ok(query("red fox", &[])));
+        assert_eq!(query("red fox", &[]).build(), Ok(red_fox));
+        let fox = Sha1::from_base32(FOX).unwrap();
+        let by_hash = payload("\\", format!("urn:sha1:{FOX}").as_bytes());
+        assert_eq!(by_hash.len(), 45);
+        assert_eq!(Query::parse(&by_hash), Ok(query("", &[fox])));
+        assert_eq!(query("", &[fox]).build(), Ok(by_hash));
+    }
+
+    #[test]
+    fn hashes_are_read_in_every_form_and_once() {
+        let fox = Sha1::from_base32(FOX).unwrap();
+        let in_h = [b"\xc3\x81H\x55\x01", &fox.0[..]].concat();
+        let in_u = format!("sha1:{FOX}");
+        let in_u = [b"\xc3\x81u\x65", in_u.as_bytes()].concat();
+        let tiger = super::super::urn::tiger_to_base32(&[1; 24]);
+        let bitprint = format!("urn:bitprint:{FOX}.{tiger}");
+        let all = [bitprint.as_bytes(), b"\x1c", &in_h, &in_u].concat();
+        for area in [&in_h[..], &in_u, bitprint.as_bytes(), &all] {
+            assert_eq!(Query::parse(&payload("", area)), Ok(query("", &[fox])));
+        }
+        let area: Vec<_> = (0..9u8)
+            .flat_map(|n| [b"\xc3\x81H\x55\x01", &[n; 20][..]].concat())
+            .collect();
+        assert_eq!(
+            Query::parse(&payload("", &area)).unwrap().sha1s.len(),
+            HASHES_MAX
+        );
+    }
+
+    #[test]
+    fn harmless_oddities_are_read() {
+        for area in [
+            &b"\0"[..],
+            b"urn:\0",
+            b"<xml/>\0",
+            b"urn:ed2k:0\x1c<x",
+            b"\xc3\x81M\x41\x04",
+            b"\x1c",
+        ] {
+            assert_eq!(
+                Query::parse(&payload("fox", area)),
+                Ok(query("fox", &[])),
+                "{area:?}"
+            );
+        }
+        assert!(Query::parse(&payload("\\", b"urn:ed2k:31d6cfe0d16ae931b73c59d7e0c089c0")).is_ok());
+    }
+
+    #[test]
+    fn what_others_would_drop_is_dropped() {
+        let long = payload(&"a".repeat(254), b"");
+        let bad: [&[u8]; 12] = [
+            b"",
+            b"\x98",
+            b"\x98\0",
+            b"\x98\0fox",
+            b"\0\0fox\0",
+            b"\x98\0\0\0",
+            b"\x98\0a\0",
+            b"\x98\0\xff\xfe\0",
+            b"\x98\0fox\0\0\0",
+            b"\x98\0fox\0urn:x\x1c\x1c",
+            b"\x98\0fox\0urn:sha1:PLSTHIPQ",
+            &long,
+        ];
+        for payload in bad {
+            assert!(Query::parse(payload).is_err(), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn long_text_travels_in_full() {
+        let text = "the quick brown fox jumps over the lazy dog again and again";
+        let built = query(text, &[]).build().unwrap();
+        assert!(built[2..].starts_with(b"the quick brown fox jumps over\0"));
+        assert_eq!(Query::parse(&built), Ok(query(text, &[])));
+        let word = "w".repeat(200);
+        let built = query(&word, &[]).build().unwrap();
+        assert_eq!(Query::parse(&built).unwrap().text, word);
+    }
+
+    #[test]
+    fn nothing_is_built_that_a_reader_drops() {
+        for (text, sha1s) in [("", 0), ("a", 0), ("a\0b", 0), ("fox", 6), ("fox", 9)] {
+            let sha1s: Vec<_> = (0..sha1s).map(|n| Sha1([n; 20])).collect();
+            assert!(
+                query(text, &sha1s).build().is_err(),
+                "{text:?} {}",
+                sha1s.len()
+            );
+        }
     }
 }
