@@ -8,12 +8,12 @@ use super::ggep::Extension;
 const NO_IPV4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
 
 /// Reads port, then address.
-pub(super) fn read_port_ip(&[p0, p1, a, b, c, d]: &[u8; 6]) -> SocketAddrV4 {
+pub(super) fn read_port_ip([p0, p1, a, b, c, d]: [u8; 6]) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_le_bytes([p0, p1]))
 }
 
 /// Reads address, then port.
-pub(super) fn read_ip_port(&[a, b, c, d, p0, p1]: &[u8; 6]) -> SocketAddrV4 {
+pub(super) fn read_ip_port([a, b, c, d, p0, p1]: [u8; 6]) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_le_bytes([p0, p1]))
 }
 

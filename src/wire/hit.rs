@@ -82,7 +82,7 @@ impl QueryHit {
             rest = after;
         }
         let trailer = Trailer::read(rest)?;
-        let mut addr = Ipv4OrSix::new(read_port_ip(address));
+        let mut addr = Ipv4OrSix::new(read_port_ip(*address));
         let mut hit = Self {
             addr: addr.get(),
             speed_kbps: u32::from_le_bytes([*s0, *s1, *s2, *s3]),
@@ -211,10 +211,8 @@ impl Record {
             b"TT" => self.tiger = self.tiger.or_else(|| extension.array()),
             b"CT" => self.created = self.created.or_else(|| extension.uint()),
             b"LF" => {
-                self.size = extension
-                    .uint()
-                    .filter(|&size| size > 0)
-                    .unwrap_or(self.size)
+                let size = extension.uint().filter(|&size| size > 0);
+                self.size = size.unwrap_or(self.size);
             }
             _ => {}
         }

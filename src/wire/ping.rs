@@ -65,7 +65,7 @@ impl Pong {
             .split_first_chunk::<PONG_BYTES>()
             .ok_or(WireError::Truncated("pong"))?;
         let (port_ip, numbers) = fixed.split_first_chunk::<6>().expect("14 bytes hold 6");
-        let mut addr = Ipv4OrSix::new(read_port_ip(port_ip));
+        let mut addr = Ipv4OrSix::new(read_port_ip(*port_ip));
         let mut ultrapeer = None;
         let mut read = 0;
         for extension in Extensions::new(area) {

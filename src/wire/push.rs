@@ -29,7 +29,7 @@ impl Push {
         let (servent, rest) = payload.split_first_chunk::<16>().ok_or(cut)?;
         let (index, rest) = rest.split_first_chunk::<4>().ok_or(cut)?;
         let (ip_port, area) = rest.split_first_chunk::<6>().ok_or(cut)?;
-        let mut addr = Ipv4OrSix::new(read_ip_port(ip_port));
+        let mut addr = Ipv4OrSix::new(read_ip_port(*ip_port));
         let mut tls = false;
         for extension in Extensions::new(area) {
             match extension.id {
