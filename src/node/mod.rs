@@ -23,6 +23,7 @@ mod searches;
 pub mod sendq;
 pub mod stats;
 pub mod time;
+pub mod uploads;
 pub mod words;
 
 use std::net::SocketAddr;
