@@ -1,1 +1,5 @@
 //! disk
+
+pub mod folder;
+pub mod names;
+pub mod parts;
