@@ -437,7 +437,7 @@ mod tests {
         let mut block = Block::new(Zeros::Allowed);
         block.put_packed(b"XQ", &[b'A'; 60]);
         assert_eq!(only(&block.finish()), (b"XQ".to_vec(), vec![b'A'; 60]));
-        assert_eq!(Block::new(Zeros::Allowed).finish(), []);
+        assert_eq!(Block::new(Zeros::Allowed).finish(), Vec::<u8>::new());
     }
 
     #[test]
