@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit;
+pub mod output;
 
 use args::{Args, Command};
 use exit::Exit;

@@ -3,3 +3,4 @@
 pub mod folder;
 pub mod names;
 pub mod parts;
+pub mod results;
