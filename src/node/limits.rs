@@ -22,7 +22,7 @@ pub const TTL_HARD_MAX: u8 = 15;
 /// longer than any hit takes. Our estimate.
 pub const SEEN_CACHE: NonZeroUsize = nonzero(65_536);
 /// How long the way back of a query is kept (overlay routing tables: 10 minutes).
-pub const ROUTE_LIFE: Duration = Duration::from_secs(600);
+pub const ROUTE_LIFE: Duration = Duration::from_mins(10);
 /// Servent ids remembered as way for pushes.
 pub const PUSH_ROUTES_MAX: NonZeroUsize = nonzero(8_192);
 /// Addresses in the book.
@@ -36,7 +36,7 @@ pub const PONGS_MAX: usize = 64;
 /// Pongs in answer to one ping (overlay: at most 10).
 pub const PONGS_PER_PING: usize = 10;
 /// A pong is believed this long.
-pub const PONG_LIFE: Duration = Duration::from_secs(120);
+pub const PONG_LIFE: Duration = Duration::from_mins(2);
 /// A ping of TTL 2 and more from one link is answered at most this often (gtk-gnutella: 3 s from ultrapeers).
 pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(3);
 /// How often each link gets a ping of ours, a second below the 15 s that a neighbour may count on
@@ -49,7 +49,7 @@ pub const DIALS_MAX: usize = 8;
 /// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_secs(5);
 /// Longest wait before a failed address is tried again.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(600);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(10);
 /// Hits of our own answered to one query (gtk-gnutella: 150 at most; it shows 50).
 pub const HITS_PER_QUERY: usize = 150;
 /// Records in one hit frame (gtk-gnutella: 10).

@@ -1,4 +1,4 @@
-//! QueryHit (0x81): who has what, routed back to whoever asked.
+//! `QueryHit` (0x81): who has what, routed back to whoever asked.
 
 use std::ffi::CStr;
 use std::net::SocketAddr;

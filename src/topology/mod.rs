@@ -1,0 +1,61 @@
+//! The topology format: a graph of nodes, what they share and what is asked, as one JSON file or one short
+//! text such as `rr:n=64,k=4`.
+//!
+//! [`Topology`] is the file as written ([`parse`], [`Topology::to_json`]); [`Network`] is what it means, with
+//! every shape drawn and every name resolved. Knows no node, no clock and no files: reading is the caller's.
+//! The format is documented for people in `topology-configs/README.md` and for machines in
+//! `topology-configs/topology.schema.json`; the tests hold the three together.
+
+mod at;
+pub mod dice;
+pub mod graph;
+pub mod names;
+mod network;
+mod parse;
+mod print;
+mod random;
+mod shapes;
+mod spec;
+mod types;
+mod units;
+
+pub use graph::Graph;
+pub use names::{Names, nearest};
+pub use network::{Edge, Network, Traits};
+pub use parse::parse;
+pub use shapes::Shape;
+pub use spec::parse_spec;
+pub use types::{
+    Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
+    Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
+};
+pub use units::{parse_duration, parse_rate, parse_size};
+
+/// Value of the key `filbert` in every topology file.
+pub const FORMAT: &str = "topology/1";
+/// Nodes in one topology: what the simulator holds in some 8 GB. Our estimate.
+pub const NODES_MAX: usize = 4_000_000;
+/// Links in one topology; their ends are counted in 32 bits.
+pub const LINKS_MAX: usize = 64_000_000;
+/// Name of the one folder that the `files` of a node lie in. Its word matches queries, as any folder's does.
+pub const FILES_FOLDER: &str = "files";
+
+/// What is wrong with a topology, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{message}", path, if path.is_empty() { "" } else { ": " })]
+pub struct TopologyError {
+    /// Place in the file, such as `nodes[3].fles`; empty when it is about the whole.
+    pub path: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl TopologyError {
+    /// An error at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! What a topology file means: every shape drawn, every name resolved, every link checked.
+
+use std::collections::BTreeMap;
+
+use super::names::Names;
+use super::types::{
+    Asker, Content, Defaults, Fault, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
+};
+use super::{Graph, LINKS_MAX, NODES_MAX, TopologyError, dice};
+
+/// Delay of a link that says nothing: a domestic line. Our choice; only ratios matter to a flood.
+const DELAY_NS: u64 = 10_000_000;
+
+/// A link between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The node that dials.
+    pub a: u32,
+    /// The node that is dialled.
+    pub b: u32,
+    /// Position in [`Network::traits`].
+    pub traits: u32,
+}
+
+/// What a link does to frames, all said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Traits {
+    /// Time each frame takes, in nanoseconds.
+    pub delay_ns: u64,
+    /// Up to so much longer, drawn for each frame.
+    pub jitter_ns: u64,
+    /// Chance that a frame is lost.
+    pub drop: f64,
+    /// Bytes a second each way.
+    pub rate: Option<u64>,
+}
+
+/// A network, ready to be run by an engine.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Name for reports.
+    pub name: String,
+    /// What it is made of, for the first line of a report.
+    pub describe: String,
+    /// What every random choice of a run is drawn from.
+    pub seed: u64,
+    /// Ids of the nodes.
+    pub names: Names,
+    /// The links.
+    pub edges: Vec<Edge>,
+    /// The different kinds of links; the first is what the defaults say.
+    pub traits: Vec<Traits>,
+    /// Values for all nodes that say nothing else.
+    pub defaults: Defaults,
+    /// The nodes that say something.
+    pub nodes: BTreeMap<u32, NodeSpec>,
+    /// Files to spread.
+    pub content: Option<Content>,
+    /// Queries to draw.
+    pub workload: Option<Workload>,
+    /// Searches with what they must find.
+    pub searches: Vec<Search>,
+    /// What happens at which time.
+    pub events: Vec<Step>,
+}
+
+/// Purpose of the randomness that draws shapes; the number of the shape in the file is added.
+const DRAW_PURPOSE: u64 = 1 << 32;
+
+impl Network {
+    /// Draws and resolves a topology.
+    ///
+    /// # Errors
+    /// Names that are double or unknown, links that are double or lead to their own node, more links than a node
+    /// may have, and bounds of the whole.
+    pub fn new(topology: &Topology) -> Result<Self, TopologyError> {
+        let mut names = Names::default();
+        let mut edges = draw(topology, &mut names)?;
+        let nodes = name_nodes(topology, &mut names)?;
+        let mut traits = vec![resolve(&LinkTraits::default(), &topology.defaults.link)];
+        for (position, link) in topology.links.iter().enumerate() {
+            let path = || format!("links[{position}]");
+            let end = |name: &str| find(&names, name, path());
+            let (a, b) = (end(&link.from)?, end(&link.to)?);
+            if a == b {
+                return Err(TopologyError::new(
+                    path(),
+                    format!("links {:?} to itself", link.from),
+                ));
+            }
+            let wanted = resolve(&link.traits, &topology.defaults.link);
+            let known = traits
+                .iter()
+                .rev()
+                .take(16)
+                .position(|known| *known == wanted)
+                .map(|back| traits.len() - 1 - back);
+            let at = known.unwrap_or_else(|| {
+                traits.push(wanted);
+                traits.len() - 1
+            });
+            edges.push(Edge {
+                a,
+                b,
+                traits: u32::try_from(at).expect("no more kinds than links"),
+            });
+        }
+        if names.len() > NODES_MAX || edges.len() > LINKS_MAX {
+            return Err(TopologyError::new(
+                "",
+                format!("more than {NODES_MAX} nodes or {LINKS_MAX} links"),
+            ));
+        }
+        if names.is_empty() {
+            return Err(TopologyError::new(
+                "",
+                "has no nodes; add \"generate\" or \"nodes\"",
+            ));
+        }
+        let network = Self {
+            name: topology.name.clone(),
+            describe: describe(topology),
+            seed: topology.seed,
+            names,
+            edges,
+            traits,
+            defaults: topology.defaults.clone(),
+            nodes,
+            content: topology.content.clone(),
+            workload: topology.workload.clone(),
+            searches: topology.searches.clone(),
+            events: topology.events.clone(),
+        };
+        network.check_links(topology)?;
+        network.check_names()?;
+        Ok(network)
+    }
+
+    /// The links as a packed graph.
+    pub fn graph(&self) -> Graph {
+        Graph::new(self.names.len(), &self.edges)
+    }
+
+    /// Links a node accepts; `None`: any number.
+    pub fn max_peers(&self, node: u32) -> Option<usize> {
+        self.nodes
+            .get(&node)
+            .and_then(|spec| spec.max_peers)
+            .or(self.defaults.max_peers)
+    }
+
+    /// Message ids a node remembers; `None`: the program's default.
+    pub fn seen_cache(&self, node: u32) -> Option<usize> {
+        self.nodes
+            .get(&node)
+            .and_then(|spec| spec.seen_cache)
+            .or(self.defaults.seen_cache)
+    }
+
+    /// The same network with every node and link named one by one, whatever it was drawn from.
+    pub fn spelled_out(&self, topology: &Topology) -> Topology {
+        let mut spelled = Topology {
+            generate: Vec::new(),
+            links: Vec::new(),
+            ..topology.clone()
+        };
+        spelled.nodes = (0..u32::try_from(self.names.len()).expect("at most NODES_MAX"))
+            .map(|node| {
+                let mut spec = self.nodes.get(&node).cloned().unwrap_or_default();
+                spec.id = self.names.name(node).into_owned();
+                spec
+            })
+            .collect();
+        let drawn = self.edges.len() - topology.links.len();
+        let name = |node: u32| self.names.name(node).into_owned();
+        let link = |edge: &Edge| super::Link {
+            from: name(edge.a),
+            to: name(edge.b),
+            traits: LinkTraits::default(),
+        };
+        spelled.links = self.edges[..drawn]
+            .iter()
+            .map(link)
+            .chain(topology.links.iter().cloned())
+            .collect();
+        spelled
+    }
+
+    /// No two links between the same nodes, and no more at a node than it may have.
+    fn check_links(&self, topology: &Topology) -> Result<(), TopologyError> {
+        if !topology.links.is_empty() {
+            let key = |edge: &Edge| (edge.a.min(edge.b), edge.a.max(edge.b));
+            let mut order: Vec<usize> = (0..self.edges.len()).collect();
+            order.sort_by_key(|&at| key(&self.edges[at]));
+            if let Some(pair) = order
+                .windows(2)
+                .find(|pair| key(&self.edges[pair[0]]) == key(&self.edges[pair[1]]))
+            {
+                let edge = &self.edges[pair[1]];
+                let drawn = self.edges.len() - topology.links.len();
+                let message = format!(
+                    "{} and {} are linked already",
+                    self.names.name(edge.a),
+                    self.names.name(edge.b)
+                );
+                return Err(TopologyError::new(
+                    format!("links[{}]", pair[1].saturating_sub(drawn)),
+                    message,
+                ));
+            }
+        }
+        if self.defaults.max_peers.is_none()
+            && self.nodes.values().all(|spec| spec.max_peers.is_none())
+        {
+            return Ok(());
+        }
+        let mut degrees = vec![0_usize; self.names.len()];
+        for edge in &self.edges {
+            degrees[edge.a as usize] += 1;
+            degrees[edge.b as usize] += 1;
+        }
+        for (node, degree) in (0..).zip(degrees) {
+            if let Some(max) = self.max_peers(node).filter(|max| degree > *max) {
+                let message = format!(
+                    "{} has {degree} links but max_peers {max}; raise one or remove links",
+                    self.names.name(node)
+                );
+                return Err(TopologyError::new("", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every name used in searches, workload and events is one.
+    fn check_names(&self) -> Result<(), TopologyError> {
+        let known = |name: &str, path: String| find(&self.names, name, path).map(|_| ());
+        let asks = |search: &Search, path: String| match &search.from {
+            Asker::Each => Ok(()),
+            Asker::Node(name) => known(name, path),
+        };
+        for (position, search) in self.searches.iter().enumerate() {
+            asks(search, format!("searches[{position}].from"))?;
+        }
+        if let Some(name) = self
+            .workload
+            .as_ref()
+            .and_then(|workload| workload.from.as_ref())
+        {
+            known(name, "workload.from".to_owned())?;
+        }
+        for (position, step) in self.events.iter().enumerate() {
+            let path = |key: &str| format!("events[{position}].{key}");
+            match &step.fault {
+                Fault::Expect { search, .. } => asks(search, path("from"))?,
+                Fault::Kill(node) | Fault::Restart(node) => known(node, path("node"))?,
+                Fault::Cut(from, to) => {
+                    known(from, path("from")).and_then(|()| known(to, path("to")))?;
+                }
+                Fault::Change(link) => {
+                    known(&link.from, path("from")).and_then(|()| known(&link.to, path("to")))?;
+                }
+                Fault::Partition(groups) => {
+                    for name in groups.iter().flatten().filter(|name| !name.ends_with('*')) {
+                        known(name, path("groups"))?;
+                    }
+                }
+                Fault::Heal => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The node of that name, or an error that guesses what was meant.
+fn find(names: &Names, name: &str, path: String) -> Result<u32, TopologyError> {
+    names.find(name).ok_or_else(|| {
+        let message = match names.nearest(name) {
+            Some(near) => format!("there is no node {name:?}; did you mean {near:?}?"),
+            None => format!("there is no node {name:?}; add it to \"nodes\""),
+        };
+        TopologyError::new(path, message)
+    })
+}
+
+fn draw(topology: &Topology, names: &mut Names) -> Result<Vec<Edge>, TopologyError> {
+    let mut edges = Vec::new();
+    for (position, generate) in topology.generate.iter().enumerate() {
+        let path = || format!("generate[{position}]");
+        let count = generate.shape.nodes().expect("checked when it was read");
+        // Ids of two runs clash when one prefix is the other, or the other and digits: every run has node 0.
+        let clash = topology.generate[..position].iter().find(|earlier| {
+            let (long, short) = if earlier.prefix.len() > generate.prefix.len() {
+                (&earlier.prefix, &generate.prefix)
+            } else {
+                (&generate.prefix, &earlier.prefix)
+            };
+            long.strip_prefix(short.as_str())
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if clash.is_some() {
+            let message = format!(
+                "the prefix {:?} makes ids that are there already; choose another",
+                generate.prefix
+            );
+            return Err(TopologyError::new(path(), message));
+        }
+        if names.len() + count as usize > NODES_MAX {
+            return Err(TopologyError::new(
+                path(),
+                format!("makes more than {NODES_MAX} nodes"),
+            ));
+        }
+        let first = names.add_run(&generate.prefix, count);
+        let mut rng = dice::seeded(topology.seed, DRAW_PURPOSE + position as u64);
+        let links = generate.shape.draw(&mut rng);
+        edges.extend(links.into_iter().map(|(a, b)| Edge {
+            a: first + a,
+            b: first + b,
+            traits: 0,
+        }));
+    }
+    Ok(edges)
+}
+
+fn name_nodes(
+    topology: &Topology,
+    names: &mut Names,
+) -> Result<BTreeMap<u32, NodeSpec>, TopologyError> {
+    let mut nodes = BTreeMap::new();
+    for (position, spec) in topology.nodes.iter().enumerate() {
+        let node = names.find(&spec.id).unwrap_or_else(|| names.add(&spec.id));
+        if nodes.insert(node, spec.clone()).is_some() {
+            let message = format!("{:?} is described twice; put both into one", spec.id);
+            return Err(TopologyError::new(format!("nodes[{position}].id"), message));
+        }
+    }
+    Ok(nodes)
+}
+
+fn resolve(own: &LinkTraits, default: &LinkTraits) -> Traits {
+    let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    Traits {
+        delay_ns: own.delay.or(default.delay).map_or(DELAY_NS, nanos),
+        jitter_ns: own.jitter.or(default.jitter).map_or(0, nanos),
+        drop: own.drop.or(default.drop).unwrap_or(0.0),
+        rate: own.rate.or(default.rate),
+    }
+}
+
+fn describe(topology: &Topology) -> String {
+    match (topology.generate.as_slice(), topology.links.is_empty()) {
+        ([one], true) => one.shape.to_string(),
+        _ if topology.name.is_empty() => "unnamed".to_owned(),
+        _ => topology.name.clone(),
+    }
+}

@@ -1,0 +1,299 @@
+//! The topology format: what is read, what is refused and how it is said, and that it round-trips.
+
+use filbert::topology::{Network, Shape, Topology, parse, parse_spec};
+
+/// Every part of the format at once.
+const EVERYTHING: &str = r#"{
+  "filbert": "topology/1",
+  "name": "two-islands",
+  "seed": 7,
+  "defaults": { "ttl": 4, "max_peers": 40, "seen_cache": 4096, "delay": "5ms", "rate": "10MB/s" },
+  "generate": [
+    { "kind": "ring", "n": 6, "prefix": "a" },
+    { "kind": "barabasi-albert", "n": 32, "m": 2, "prefix": "b" }
+  ],
+  "nodes": [
+    { "id": "a0", "files": [ { "name": "moby-dick.txt", "size": "1.2MB", "fill": "seeded" } ] },
+    { "id": "b3", "share": ["corpus/"], "slots": 2 },
+    { "id": "b9", "behaviour": "free-rider" }
+  ],
+  "links": [
+    ["a0", "b0"],
+    { "from": "a3", "to": "b5", "delay": "40ms", "jitter": "5ms", "drop": 0.01, "rate": "2MB/s" }
+  ],
+  "content": { "files": 200, "popularity": { "zipf": 0.8 }, "copies": { "proportional": 0.02 } },
+  "workload": { "queries": 200, "arrival": { "poisson": "20/s" }, "from": "any", "strategy": "flood" },
+  "searches": [
+    { "from": "each", "query": "moby dick", "ttl": 7, "hits": ">=1" },
+    { "from": "b1", "query": "white whale", "hits": 0 }
+  ],
+  "events": [
+    { "at": "2s", "do": "expect", "from": "b7", "query": "moby dick", "hits": ">=1", "within": "500ms" },
+    { "at": "3s", "do": "kill", "node": "a0" },
+    { "at": "4s", "do": "partition", "groups": [["a*"], ["b*"]] },
+    { "at": "5s", "do": "cut", "from": "a0", "to": "b0" },
+    { "at": "6s", "do": "change", "from": "a3", "to": "b5", "delay": "1s" },
+    { "at": "7s", "do": "heal" },
+    { "at": "8s", "do": "restart", "node": "a0" }
+  ]
+}"#;
+
+fn with(key_and_value: &str) -> String {
+    format!(r#"{{ "filbert": "topology/1", {key_and_value} }}"#)
+}
+
+/// The error of a file, from reading or from drawing it.
+fn error(key_and_value: &str) -> String {
+    let read = parse(&with(key_and_value)).and_then(|topology| Network::new(&topology));
+    read.expect_err(key_and_value).to_string()
+}
+
+#[test]
+fn every_part_of_the_format_is_read_and_written() {
+    let topology = parse(EVERYTHING).unwrap();
+    let network = Network::new(&topology).unwrap();
+    assert_eq!((network.names.len(), network.edges.len()), (38, 6 + 60 + 2));
+    assert_eq!(topology.nodes[0].files[0].size, 1_200_000);
+    assert_eq!(network.traits[1].delay_ns, 40_000_000);
+    assert_eq!(network.traits[0].rate, Some(10_000_000));
+    assert_eq!(parse(&topology.to_json()).unwrap(), topology);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_right_key() {
+    for (text, message) in [
+        (
+            r#""nodes": [{"id": "a"}, {"id": "b", "fles": []}]"#,
+            r#"nodes[1].fles: unknown key; did you mean "files"?"#,
+        ),
+        (
+            r#""defualts": {}"#,
+            r#"defualts: unknown key; did you mean "defaults"?"#,
+        ),
+        (
+            r#""defaults": {"dealy": "5ms"}"#,
+            r#"defaults.dealy: unknown key; did you mean "delay"?"#,
+        ),
+        (
+            r#""links": [{"from": "a", "to": "b", "dorp": 0.1}]"#,
+            r#"links[0].dorp: unknown key; did you mean "drop"?"#,
+        ),
+        (
+            r#""generate": [{"kind": "ring", "n": 5, "m": 2}]"#,
+            "generate[0].m: unknown key; did you mean",
+        ),
+        (
+            r#""generate": [{"kind": "rings", "n": 5}]"#,
+            r#"generate[0].kind: unknown word "rings"; did you mean "ring"?"#,
+        ),
+        (
+            r#""events": [{"at": "1s", "do": "kil", "node": "a"}]"#,
+            r#"did you mean "kill"?"#,
+        ),
+        (
+            r#""searches": [{"from": "a", "query": "x", "expect": 1}]"#,
+            "searches[0].expect: unknown key",
+        ),
+        (
+            r#""colours": []"#,
+            "colours: unknown key; known here: filbert, name",
+        ),
+    ] {
+        let said = error(text);
+        assert!(
+            said.contains(message),
+            "{text}\nsaid {said}\nnot  {message}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place_and_what_it_must_be() {
+    for (text, message) in [
+        (r#""seed": -1"#, "seed: must be a whole number from 0"),
+        (
+            r#""defaults": {"ttl": 0}"#,
+            "defaults.ttl: must be a whole number from 1 to 255, but is 0",
+        ),
+        (
+            r#""defaults": {"delay": 5}"#,
+            r#"defaults.delay: must be a time with its unit, such as "5ms", but is 5"#,
+        ),
+        (
+            r#""defaults": {"drop": 1.5}"#,
+            "defaults.drop: must be a number from 0 to 1",
+        ),
+        (
+            r#""defaults": {"rate": "10MB"}"#,
+            "defaults.rate: must be bytes a second",
+        ),
+        (r#""nodes": [{}]"#, r#"nodes[0]: the key "id" is missing"#),
+        (r#""nodes": [{"id": "../x"}]"#, "cannot be an id"),
+        (
+            r#""nodes": [{"id": "a", "files": [{"name": "../x"}]}]"#,
+            "nodes[0].files[0].name: \"../x\" cannot be a file name",
+        ),
+        (
+            r#""nodes": [{"id": "a", "share": ["/etc"]}]"#,
+            "nodes[0].share[0]: \"/etc\" must be a folder below",
+        ),
+        (
+            r#""nodes": [{"id": "a", "share": ["x/../.."]}]"#,
+            "must be a folder below",
+        ),
+        (
+            r#""nodes": [{"id": "a"}, {"id": "a"}]"#,
+            "nodes[1].id: \"a\" is described twice",
+        ),
+        (
+            r#""nodes": [{"id": "a"}], "links": [["a", "a"]]"#,
+            "links[0]: links \"a\" to itself",
+        ),
+        (
+            r#""nodes": [{"id": "a"}], "links": [["a"]]"#,
+            "links[0]: must name two nodes",
+        ),
+        (
+            r#""nodes": [{"id": "hub"}, {"id": "a"}], "links": [["a", "hbu"]]"#,
+            r#"links[0]: there is no node "hbu"; did you mean "hub"?"#,
+        ),
+        (
+            r#""nodes": [{"id": "a"}, {"id": "b"}], "links": [["a", "b"], ["b", "a"]]"#,
+            "links[1]: b and a are linked already",
+        ),
+        (
+            r#""generate": [{"kind": "line", "n": 3}], "links": [["n0", "n1"]]"#,
+            "links[0]: n0 and n1 are linked already",
+        ),
+        (
+            r#""generate": [{"kind": "line", "n": 3}, {"kind": "line", "n": 3}]"#,
+            "generate[1]: the prefix \"n\" makes ids",
+        ),
+        (
+            r#""generate": [{"kind": "line", "n": 30}, {"kind": "line", "n": 3, "prefix": "n1"}]"#,
+            "makes ids that are there",
+        ),
+        (
+            r#""generate": [{"kind": "star", "n": 20}], "defaults": {"max_peers": 16}"#,
+            "n0 has 19 links but max_peers 16",
+        ),
+        (
+            r#""generate": [{"kind": "rr", "n": 5, "k": 3}]"#,
+            "generate[0]: random-regular needs an even n * k",
+        ),
+        (
+            r#""nodes": [{"id": "a"}], "searches": [{"from": "b", "query": "x"}]"#,
+            "searches[0].from: there is no node \"b\"",
+        ),
+        (
+            r#""nodes": [{"id": "a"}], "searches": [{"from": "a", "query": " "}]"#,
+            "searches[0].query: must hold words",
+        ),
+        (
+            r#""nodes": [{"id": "a"}], "events": [{"at": "1s", "do": "kill", "node": "b"}]"#,
+            "events[0].node: there is no node",
+        ),
+        (
+            r#""content": {"files": 3, "copies": {}}"#,
+            "content.copies: must have one key",
+        ),
+        (
+            r#""workload": {"queries": 3, "arrival": {"poisson": "20"}}"#,
+            "workload.arrival.poisson: must be so many a second",
+        ),
+        (r#""name": "empty""#, "has no nodes"),
+        (
+            r#""name": "a", "name": "b""#,
+            "the key \"name\" is there twice",
+        ),
+        (r#""name": "#, "not a topology file"),
+    ] {
+        let said = error(text);
+        assert!(
+            said.contains(message),
+            "{text}\nsaid {said}\nnot  {message}"
+        );
+    }
+    let said = parse(r#"{ "filbert": "topology/2" }"#)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(said, "filbert: this program reads \"topology/1\" only");
+    assert!(
+        parse("{}")
+            .unwrap_err()
+            .to_string()
+            .contains("the key \"filbert\" is missing")
+    );
+}
+
+/// Every shape, small.
+const SPECS: [&str; 10] = [
+    "ring:12",
+    "line:5",
+    "star:20",
+    "tree:b=3,d=4",
+    "grid:8x8",
+    "complete:8",
+    "rr:n=64,k=4",
+    "er:n=64,p=0.06",
+    "ba:n=64,m=2",
+    "ws:n=64,k=4,p=0.1",
+];
+
+#[test]
+fn a_drawn_network_written_out_is_the_same_network() {
+    for spec in SPECS {
+        let topology = parse_spec(spec, 7).unwrap();
+        let network = Network::new(&topology).unwrap();
+        let written = network.spelled_out(&topology).to_json();
+        let again = parse(&written).unwrap();
+        let read = Network::new(&again).unwrap();
+        assert_eq!(read.edges, network.edges, "{spec}");
+        let names = |network: &Network| -> Vec<String> {
+            network
+                .names
+                .in_natural_order()
+                .iter()
+                .map(|node| network.names.name(*node).into_owned())
+                .collect()
+        };
+        assert_eq!(names(&read), names(&network), "{spec}");
+        assert_eq!(read.seed, 7);
+        assert_eq!(read.spelled_out(&again).to_json(), written, "{spec}");
+    }
+}
+
+#[test]
+fn the_same_seed_draws_the_same_links_and_another_seed_others() {
+    for spec in [
+        "rr:n=64,k=4",
+        "er:n=64,p=0.06",
+        "ba:n=64,m=2",
+        "ws:n=64,k=4,p=0.1",
+    ] {
+        let edges = |seed| {
+            Network::new(&parse_spec(spec, seed).unwrap())
+                .unwrap()
+                .edges
+        };
+        assert_eq!(edges(7), edges(7), "{spec}");
+        assert_ne!(edges(7), edges(8), "{spec}");
+    }
+}
+
+#[test]
+fn long_and_short_names_of_a_shape_mean_the_same() {
+    let shape = |kind: &str| {
+        let text = with(&format!(
+            r#""generate": [{{"kind": "{kind}", "n": 10, "m": 2}}]"#
+        ));
+        parse(&text).unwrap().generate[0].shape
+    };
+    assert_eq!(shape("ba"), Shape::BarabasiAlbert { n: 10, m: 2 });
+    assert_eq!(shape("barabasi-albert"), shape("ba"));
+}
+
+#[test]
+fn an_empty_topology_is_the_default_one() {
+    assert_eq!(parse(&with(r#""seed": 0"#)).unwrap(), Topology::default());
+}
