@@ -122,12 +122,12 @@ impl Hosts {
         chosen
     }
 
-    /// Up to `max` random addresses to tell others of: those we know to be nodes.
+    /// Up to `max` random addresses to tell others of: those that somebody saw alive and that never failed us.
     pub(super) fn sample(&self, max: usize, rng: &mut ChaCha8Rng) -> Vec<SocketAddr> {
         let mut known: Vec<_> = self
             .book
             .iter()
-            .filter(|(_, host)| host.good && host.fails == 0)
+            .filter(|(_, host)| host.heard.is_some() && host.fails == 0)
             .map(|(addr, _)| *addr)
             .collect();
         for at in 0..known.len().min(max) {

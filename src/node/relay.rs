@@ -6,7 +6,7 @@
 use crate::wire::hit::QueryHit;
 use crate::wire::push::Push;
 use crate::wire::query::Query;
-use crate::wire::{Frame, Header, ServentId};
+use crate::wire::{Frame, Header, ServentId, WireError};
 
 use super::event::{Action, LinkId, Notice, Outbox};
 use super::routes::{Novelty, Origin};
@@ -38,10 +38,10 @@ impl Node {
             Novelty::Raised if self.config.ext_probes => {}
             Novelty::Raised | Novelty::Duplicate { .. } => return Err(Drop::Duplicate),
         }
-        let query = Query::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-        if query.sha1s.is_empty() && query.text.len() <= 1 {
-            return Err(Drop::EmptyQuery);
-        }
+        let query = Query::parse(&frame.payload).map_err(|error| match error {
+            WireError::Empty(_) => Drop::EmptyQuery,
+            _ => Drop::Malformed,
+        })?;
         if novelty == Novelty::Fresh {
             self.answer_query(now, from, header, &query, out);
         }

@@ -244,7 +244,10 @@ mod tests {
         assert_eq!(queue.append(&mut staged), 1, "the oldest query makes room");
         assert!(queue.len() <= 100 && staged.is_empty());
         assert_eq!((queue.queued(), queue.shed()), (4, 1));
-        assert_eq!(taken(&mut queue), [(Kind::QueryHit, 3), (Kind::QueryHit, 4), (Kind::Query, 2)]);
+        assert_eq!(
+            taken(&mut queue),
+            [(Kind::QueryHit, 3), (Kind::QueryHit, 4), (Kind::Query, 2)]
+        );
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub enum WireError {
     /// Text that must be UTF-8 is not.
     #[error("{0} is not UTF-8")]
     NotUtf8(&'static str),
+    /// Well formed, but it says nothing.
+    #[error("{0} asks for nothing")]
+    Empty(&'static str),
     /// More entries or bytes than the limit of the structure.
     #[error("{0} exceeds its limit")]
     Limit(&'static str),

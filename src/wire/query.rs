@@ -78,7 +78,7 @@ impl<'a> Query<'a> {
         // Most queries are words alone, with one NUL more or without.
         if matches!(area, [] | [0]) {
             if text.len() < TEXT_BYTES_MIN {
-                return Err(WireError::Malformed("query text"));
+                return Err(WireError::Empty("query"));
             }
             return Ok(Self {
                 flags,
@@ -101,7 +101,7 @@ impl<'a> Query<'a> {
             return Err(WireError::Malformed("query flags"));
         }
         if text.contains('\0') || (text.len() < TEXT_BYTES_MIN && self.sha1s.is_empty()) {
-            return Err(WireError::Malformed("query text"));
+            return Err(WireError::Empty("query"));
         }
         if text.len() > LONG_TEXT_BYTES_MAX || self.sha1s.len() > HASHES_MAX {
             return Err(WireError::Limit("query"));
@@ -147,7 +147,7 @@ impl<'a> Query<'a> {
             text = Cow::Borrowed("");
         }
         if text.len() < TEXT_BYTES_MIN && !found.by_hash {
-            return Err(WireError::Malformed("query text"));
+            return Err(WireError::Empty("query"));
         }
         Ok(Self {
             flags,

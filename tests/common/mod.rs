@@ -1,0 +1,316 @@
+//! A handful of nodes wired by hand, for tests of single rules. The simulator is the place for networks.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part; a failed unwrap fails the test"
+)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Role, Verdict};
+use filbert::node::library::{Entry, Library};
+use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
+use filbert::wire::{Frame, ServentId};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+/// Where node `n` listens.
+pub fn addr(n: usize) -> SocketAddr {
+    SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        10_000 + u16::try_from(n).unwrap(),
+    )
+}
+
+/// The servent id of node `n`: ids rise with `n`.
+pub fn servent(n: usize) -> ServentId {
+    let mut id = [1; 16];
+    id[0] = u8::try_from(n).unwrap() + 1;
+    ServentId(id)
+}
+
+/// What node `n` says of itself.
+pub fn peer(n: usize, direction: Direction) -> Peer {
+    Peer {
+        direction,
+        remote: addr(n),
+        local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        listen: Some(addr(n)),
+        servent: Some(servent(n)),
+        agent: "test/1.0".into(),
+        role: Role::Ultrapeer,
+        max_ttl: 255,
+        ext_probes: false,
+        bye: true,
+        vendor_messages: false,
+        sees_us_at: None,
+        try_peers: Vec::new(),
+    }
+}
+
+/// A library of files with these names, indexed from 1.
+pub fn library(names: &[&str]) -> Arc<Library> {
+    let entries = (1..)
+        .zip(names)
+        .map(|(index, name)| Entry {
+            index,
+            share: 0,
+            path: (*name).to_owned(),
+            size: 100,
+            mtime: 1_700_000_000,
+            sha1: None,
+        })
+        .collect();
+    Arc::new(Library::build(&["share".to_owned()], entries))
+}
+
+/// Settings for a test: nothing happens by itself.
+pub fn quiet() -> Config {
+    Config {
+        min_links: 0,
+        keepalive: false,
+        limit_search: None,
+        ..Config::default()
+    }
+}
+
+/// One link between two nodes, with its id at either end.
+struct Wire {
+    ends: [(usize, LinkId); 2],
+}
+
+/// Nodes and the links between them. Frames and dials are carried one by one, in order, without delay.
+pub struct Wired {
+    pub nodes: Vec<Node>,
+    pub now: Time,
+    /// Everything said to tickets, by node.
+    pub told: Vec<(usize, Ticket, Notice)>,
+    /// Frames carried: from, to, frame.
+    pub carried: Vec<(usize, usize, Frame)>,
+    /// Byes said: who, what.
+    pub byes: Vec<(usize, Option<Bye>)>,
+    wires: Vec<Wire>,
+    queue: VecDeque<(usize, Event)>,
+    next_link: u32,
+    /// Addresses where nobody answers.
+    pub dead: Vec<SocketAddr>,
+}
+
+impl Wired {
+    /// `count` nodes with these settings, each listening at [`addr`] of its number, not linked.
+    pub fn new(count: usize, config: &Config) -> Self {
+        let nodes = (0..count)
+            .map(|n| {
+                let config = Config {
+                    listen: Some(addr(n)),
+                    ..config.clone()
+                };
+                Node::new(
+                    Arc::new(config),
+                    servent(n),
+                    ChaCha8Rng::seed_from_u64(n as u64),
+                )
+            })
+            .collect();
+        Self {
+            nodes,
+            now: Time(1),
+            told: Vec::new(),
+            carried: Vec::new(),
+            byes: Vec::new(),
+            wires: Vec::new(),
+            queue: VecDeque::new(),
+            next_link: 0,
+            dead: Vec::new(),
+        }
+    }
+
+    fn link_id(&mut self) -> LinkId {
+        self.next_link += 1;
+        LinkId(self.next_link)
+    }
+
+    /// Links two nodes, as if `from` had dialled.
+    pub fn link(&mut self, from: usize, to: usize) {
+        let (a, b) = (self.link_id(), self.link_id());
+        self.wires.push(Wire {
+            ends: [(from, a), (to, b)],
+        });
+        self.give(
+            to,
+            Event::LinkUp(b, Box::new(peer(from, Direction::Accepted))),
+        );
+        self.give(
+            from,
+            Event::LinkUp(a, Box::new(peer(to, Direction::Dialled(addr(to))))),
+        );
+    }
+
+    /// The far end of a link.
+    fn far(&self, node: usize, link: LinkId) -> Option<(usize, LinkId)> {
+        self.wires.iter().find_map(|wire| match wire.ends {
+            [near, far] | [far, near] if near == (node, link) => Some(far),
+            _ => None,
+        })
+    }
+
+    /// Hands one event to a node and carries all that follows from it.
+    pub fn give(&mut self, node: usize, event: Event) {
+        self.queue.push_back((node, event));
+        while let Some((node, event)) = self.queue.pop_front() {
+            let mut out = Outbox::new();
+            self.nodes[node].handle(self.now, event, &mut out);
+            for action in out.actions() {
+                self.perform(node, action, &out);
+            }
+        }
+    }
+
+    fn perform(&mut self, node: usize, action: &Action, out: &Outbox) {
+        match action {
+            Action::Send(link, frame) => self.carry(node, *link, frame),
+            Action::Spread(frame, span) => out
+                .links(*span)
+                .iter()
+                .for_each(|link| self.carry(node, *link, frame)),
+            Action::Dial(to) => self.dial(node, *to),
+            Action::Admit(..) => {}
+            Action::Close(link, bye) => {
+                self.byes.push((node, *bye));
+                if let Some((far, far_link)) = self.far(node, *link) {
+                    self.wires
+                        .retain(|wire| !wire.ends.contains(&(node, *link)));
+                    self.queue
+                        .push_back((far, Event::LinkDown(far_link, Gone::Closed)));
+                }
+            }
+            Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
+        }
+    }
+
+    fn carry(&mut self, node: usize, link: LinkId, frame: &Frame) {
+        if let Some((far, far_link)) = self.far(node, link) {
+            self.carried.push((node, far, frame.clone()));
+            self.queue
+                .push_back((far, Event::Received(far_link, frame.clone())));
+        }
+    }
+
+    /// A dial: the far node judges the offer, as a shell would let it.
+    fn dial(&mut self, node: usize, to: SocketAddr) {
+        let far = (0..self.nodes.len()).find(|n| addr(*n) == to && !self.dead.contains(&to));
+        let Some(far) = far else {
+            return self
+                .queue
+                .push_back((node, Event::DialFailed(to, DialError::Unreachable)));
+        };
+        let (near_link, far_link) = (self.link_id(), self.link_id());
+        let mut out = Outbox::new();
+        let offer = peer(node, Direction::Accepted);
+        self.nodes[far].handle(
+            self.now,
+            Event::Offer(far_link, Box::new(offer.clone())),
+            &mut out,
+        );
+        let verdict = out.actions().iter().find_map(|action| match action {
+            Action::Admit(link, verdict) if *link == far_link => Some(verdict.clone()),
+            _ => None,
+        });
+        for action in out.actions() {
+            self.perform(far, action, &out);
+        }
+        match verdict.expect("every offer is answered") {
+            Verdict::Accept => {
+                self.wires.push(Wire {
+                    ends: [(node, near_link), (far, far_link)],
+                });
+                self.queue
+                    .push_back((far, Event::LinkUp(far_link, Box::new(offer))));
+                let up = peer(far, Direction::Dialled(to));
+                self.queue
+                    .push_back((node, Event::LinkUp(near_link, Box::new(up))));
+            }
+            Verdict::Refuse {
+                code, try_peers, ..
+            } => {
+                self.queue.push_back((
+                    node,
+                    Event::DialFailed(to, DialError::Refused { code, try_peers }),
+                ));
+            }
+        }
+    }
+
+    /// Lets time pass, waking nodes when they want to be.
+    pub fn pass(&mut self, span: std::time::Duration) {
+        let end = self.now.plus(span);
+        loop {
+            let next = (0..self.nodes.len())
+                .filter_map(|n| self.nodes[n].next_wakeup().map(|at| (at, n)))
+                .min()
+                .filter(|(at, _)| *at <= end);
+            let Some((at, node)) = next else { break };
+            self.now = self.now.max(at);
+            self.give(node, Event::Wake);
+        }
+        self.now = end;
+    }
+
+    /// Starts a search at a node.
+    pub fn search(&mut self, node: usize, text: &str, ttl: u8) -> Ticket {
+        let ticket = Ticket(self.told.len() as u64 + 1_000);
+        let spec = filbert::node::event::SearchSpec {
+            text: text.to_owned(),
+            sha1: None,
+            ttl: Some(ttl),
+        };
+        self.give(node, Event::Command(ticket, Command::Search(spec)));
+        ticket
+    }
+
+    /// Names in the hits told to a ticket.
+    pub fn hits(&self, ticket: Ticket) -> Vec<String> {
+        let mut names: Vec<_> = self
+            .told
+            .iter()
+            .filter(|(_, to, _)| *to == ticket)
+            .filter_map(|(.., notice)| match notice {
+                Notice::Hit { hit, .. } => {
+                    Some(hit.records.iter().map(|record| record.name.clone()))
+                }
+                Notice::Searching { .. } | Notice::Done(_) => None,
+            })
+            .flatten()
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Who is linked to whom, by node number.
+    pub fn neighbours(&self, node: usize) -> Vec<usize> {
+        let mut all: Vec<_> = self.nodes[node]
+            .links()
+            .map(|info| {
+                (0..self.nodes.len())
+                    .find(|n| info.peer.servent == Some(servent(*n)))
+                    .unwrap()
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Frames of a kind carried so far, counted by (from, to).
+    pub fn carried_of(&self, kind: filbert::wire::Kind) -> BTreeMap<(usize, usize), usize> {
+        let mut counts = BTreeMap::new();
+        for (from, to, frame) in &self.carried {
+            if frame.header.kind == kind {
+                *counts.entry((*from, *to)).or_insert(0) += 1;
+            }
+        }
+        counts
+    }
+}
