@@ -10,6 +10,7 @@
 
 mod answer;
 pub mod event;
+pub mod greet;
 mod hosts;
 pub mod library;
 pub mod limits;

@@ -12,7 +12,7 @@ use rand::Rng;
 use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
-use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Ticket, Verdict};
+use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
 use super::links::Link;
 use super::{Node, Time, limits};
 
@@ -103,6 +103,10 @@ impl Node {
         }
         if self.peering.leaving {
             return refuse(503, "Shutting down", Vec::new());
+        }
+        if peer.role == Role::Leaf {
+            let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
+            return refuse(503, "No leaf slots on a flat overlay", try_peers);
         }
         if self.is_linked(peer) {
             return refuse(409, "Already connected", Vec::new());

@@ -1,0 +1,340 @@
+//! The greeting: three heads that turn a connection into a link, as machines without input or output.
+//!
+//! The dialler offers, the acceptor answers, the dialler confirms; frames follow at once. What a machine
+//! decides is only what every flat node must (version, content type, role); whether there is room, or a
+//! second link to the same node, the core decides ([`Step::Offer`], answered by a [`Verdict`]).
+//! Knows no bytes of frames and no clock: the shell gives up on the slow. Source: Gnutella 0.6 draft,
+//! "Handshake", and what gtk-gnutella asks for (docs/protocol.md, Greeting).
+
+mod headers;
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::wire::ServentId;
+use crate::wire::heads::{Head, HeadError, HeadReader};
+
+use super::event::{Direction, Peer, Role, Verdict};
+use headers::{accepts_packets, offer, read_peer, refusal, try_list};
+
+/// What we say about ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// `User-Agent`: product/version.
+    pub agent: String,
+    /// `GUID`.
+    pub servent: ServentId,
+    /// `Listen-IP`; with an unspecified address each peer is told the one it reached us at.
+    pub listen: Option<SocketAddr>,
+    /// `X-Max-TTL`: the highest TTL that a fresh query sent to us should have.
+    pub max_ttl: u8,
+    /// `X-Degree`: links to ultrapeers we aim at.
+    pub degree: usize,
+    /// `X-Ext-Probes`: whether a known id may come again with a higher TTL.
+    pub ext_probes: bool,
+}
+
+/// How far a greeting is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read more and hand it in.
+    NeedMore,
+    /// A peer wants to link (acceptors only): ask the core, then call [`Acceptor::answer`] and send what it
+    /// returns.
+    Offer(Box<Peer>),
+    /// A link. Send `reply`, then frames; `rest` is the start of the peer's frames.
+    Done {
+        /// Who is there.
+        peer: Box<Peer>,
+        /// Bytes to send first; empty for an acceptor.
+        reply: Vec<u8>,
+        /// Bytes that came after the greeting.
+        rest: Vec<u8>,
+    },
+    /// No link. Send `reply`, then close.
+    Refused {
+        /// Status code, theirs or ours.
+        code: u16,
+        /// Status text, at most 200 characters, without control characters.
+        text: String,
+        /// Addresses the peer gave instead, at most [`TRY_PEERS_MAX`](super::limits::TRY_PEERS_MAX).
+        try_peers: Vec<SocketAddr>,
+        /// Our refusal; empty when it was theirs.
+        reply: Vec<u8>,
+    },
+}
+
+/// Why a stream is no greeting. Close without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GreetError {
+    /// The start line is not one of a Gnutella 0.6 greeting.
+    #[error("not a Gnutella greeting")]
+    NotGnutella,
+    /// The head cannot be read.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// Bytes, or a call, where the other side's turn was.
+    #[error("the peer spoke out of turn")]
+    OutOfTurn,
+    /// The peer claims something that we did not offer.
+    #[error("the peer relies on {0}, which was not offered")]
+    NotOffered(&'static str),
+}
+
+/// Greets as the one who opened the connection.
+#[derive(Debug)]
+pub struct Dialer {
+    me: Me,
+    remote: SocketAddr,
+    local_ip: IpAddr,
+    head: HeadReader,
+    over: bool,
+}
+
+impl Dialer {
+    /// Starts a greeting; send the bytes returned. `remote` is the address dialled, `local_ip` our own on this
+    /// socket.
+    pub fn new(me: Me, remote: SocketAddr, local_ip: IpAddr) -> (Self, Vec<u8>) {
+        let first = offer(START, &me, remote, local_ip, Packets::Unasked);
+        (
+            Self {
+                me,
+                remote,
+                local_ip,
+                head: HeadReader::new(),
+                over: false,
+            },
+            first,
+        )
+    }
+
+    /// Takes in bytes of the peer.
+    ///
+    /// # Errors
+    /// [`GreetError`]: close.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Step, GreetError> {
+        if self.over {
+            return Err(GreetError::OutOfTurn);
+        }
+        let Some((head, rest)) = self.head.push(bytes)? else {
+            return Ok(Step::NeedMore);
+        };
+        self.over = true;
+        if let Some(refused) = refused_by_peer(&head)? {
+            return Ok(refused);
+        }
+        let why_not = not_wanted(&head).or(match headers::role(&head) {
+            Some(Role::Ultrapeer) => None,
+            Some(Role::Leaf) => Some((503, NO_LEAVES)),
+            None => Some((403, NO_NORMAL_NODES)),
+        });
+        if let Some((code, text)) = why_not {
+            return Ok(refused_by_us(code, text, &self.me, self.remote));
+        }
+        if head.lists("Content-Encoding", "deflate") {
+            return Err(GreetError::NotOffered("Content-Encoding"));
+        }
+        let direction = Direction::Dialled(self.remote);
+        let peer = read_peer(&head, direction, self.remote, self.local_ip);
+        let reply = headers::confirm(accepts_packets(&head));
+        Ok(Step::Done {
+            peer: Box::new(peer),
+            reply,
+            rest,
+        })
+    }
+}
+
+/// Greets as the one who was called.
+#[derive(Debug)]
+pub struct Acceptor {
+    me: Me,
+    remote: SocketAddr,
+    local_ip: IpAddr,
+    head: HeadReader,
+    turn: Turn,
+}
+
+#[derive(Debug)]
+enum Turn {
+    /// The peer's, to offer.
+    Offer,
+    /// Ours, to answer this peer.
+    Answer(Box<Peer>, Packets),
+    /// The peer's, to confirm.
+    Confirm(Box<Peer>),
+    Over,
+}
+
+/// Did the peer name the content type of Gnutella streams in `Accept`? Then it wants to read it in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packets {
+    Asked,
+    Unasked,
+}
+
+impl Acceptor {
+    /// Waits for a greeting on a connection from `remote` to our address `local_ip`.
+    pub fn new(me: Me, remote: SocketAddr, local_ip: IpAddr) -> Self {
+        Self {
+            me,
+            remote,
+            local_ip,
+            head: HeadReader::new(),
+            turn: Turn::Offer,
+        }
+    }
+
+    /// Takes in bytes of the peer.
+    ///
+    /// # Errors
+    /// [`GreetError`]: close. [`GreetError::OutOfTurn`] also for bytes between offer and answer.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Step, GreetError> {
+        match std::mem::replace(&mut self.turn, Turn::Over) {
+            Turn::Offer => self.read_offer(bytes),
+            Turn::Confirm(peer) => self.read_confirm(bytes, peer),
+            turn @ Turn::Answer(..) if bytes.is_empty() => {
+                self.turn = turn;
+                Ok(Step::NeedMore)
+            }
+            Turn::Answer(..) | Turn::Over => Err(GreetError::OutOfTurn),
+        }
+    }
+
+    /// The bytes that answer an offer; empty when none waits. After a refusal, close.
+    pub fn answer(&mut self, verdict: &Verdict) -> Vec<u8> {
+        let Turn::Answer(peer, packets) = std::mem::replace(&mut self.turn, Turn::Over) else {
+            return Vec::new();
+        };
+        match verdict {
+            Verdict::Accept => {
+                self.turn = Turn::Confirm(peer);
+                offer(OK, &self.me, self.remote, self.local_ip, packets)
+            }
+            Verdict::Refuse {
+                code,
+                text,
+                try_peers,
+            } => refusal(*code, text, &self.me, self.remote, try_peers),
+        }
+    }
+
+    fn read_offer(&mut self, bytes: &[u8]) -> Result<Step, GreetError> {
+        let (head, rest) = match self.head.push(bytes) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => {
+                self.turn = Turn::Offer;
+                return Ok(Step::NeedMore);
+            }
+            Err(HeadError::TooLarge) => {
+                return Ok(refused_by_us(
+                    413,
+                    "Header too large",
+                    &self.me,
+                    self.remote,
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let why_not = match offered_version(&head.first_line)? {
+            (0, ..6) => Some((503, "Gnutella 0.6 is spoken here")),
+            _ if head.get("Crawler").is_some() => Some((403, "No lists for crawlers here")),
+            _ => not_wanted(&head),
+        };
+        if let Some((code, text)) = why_not {
+            return Ok(refused_by_us(code, text, &self.me, self.remote));
+        }
+        if headers::role(&head).is_none() {
+            return Ok(refused_by_us(403, NO_NORMAL_NODES, &self.me, self.remote));
+        }
+        // The other side may not speak before it has read our answer.
+        if !rest.is_empty() {
+            return Err(GreetError::OutOfTurn);
+        }
+        let peer = Box::new(read_peer(
+            &head,
+            Direction::Accepted,
+            self.remote,
+            self.local_ip,
+        ));
+        self.turn = Turn::Answer(peer.clone(), accepts_packets(&head));
+        Ok(Step::Offer(peer))
+    }
+
+    fn read_confirm(&mut self, bytes: &[u8], peer: Box<Peer>) -> Result<Step, GreetError> {
+        let Some((head, rest)) = self.head.push(bytes)? else {
+            self.turn = Turn::Confirm(peer);
+            return Ok(Step::NeedMore);
+        };
+        if let Some(refused) = refused_by_peer(&head)? {
+            return Ok(refused);
+        }
+        // These change what follows, and are answers to offers that we do not make.
+        if head.lists("Content-Encoding", "deflate") {
+            return Err(GreetError::NotOffered("Content-Encoding"));
+        }
+        if headers::role(&head).is_some_and(|role| role != peer.role) {
+            return Err(GreetError::NotOffered("X-Ultrapeer"));
+        }
+        Ok(Step::Done {
+            peer,
+            reply: Vec::new(),
+            rest,
+        })
+    }
+}
+
+const START: &str = "GNUTELLA CONNECT/0.6";
+const OK: &str = "GNUTELLA/0.6 200 OK";
+const NO_NORMAL_NODES: &str = "Say X-Ultrapeer: True to link here";
+const NO_LEAVES: &str = "No leaf slots on a flat overlay";
+
+/// Major and minor version of a first line `GNUTELLA CONNECT/<major>.<minor>`.
+fn offered_version(line: &str) -> Result<(u8, u8), GreetError> {
+    line.strip_prefix("GNUTELLA CONNECT/")
+        .and_then(|version| version.trim().split_once('.'))
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        .ok_or(GreetError::NotGnutella)
+}
+
+/// Reads the status line; a step when the peer refuses. 204 is what leaves say to leaves.
+fn refused_by_peer(head: &Head) -> Result<Option<Step>, GreetError> {
+    let status = head
+        .status_line()
+        .filter(|status| status.version.starts_with("GNUTELLA/"));
+    let status = status.ok_or(GreetError::NotGnutella)?;
+    if matches!(status.code, 200..=299) && status.code != 204 {
+        return Ok(None);
+    }
+    let text = crate::wire::text::clean(status.text.as_bytes(), 200);
+    Ok(Some(Step::Refused {
+        code: status.code,
+        text,
+        try_peers: try_list(head),
+        reply: Vec::new(),
+    }))
+}
+
+fn refused_by_us(code: u16, text: &'static str, me: &Me, remote: SocketAddr) -> Step {
+    let reply = refusal(code, text, me, remote, &[]);
+    Step::Refused {
+        code,
+        text: text.to_owned(),
+        try_peers: Vec::new(),
+        reply,
+    }
+}
+
+/// Why a peer cannot be linked to, whatever its role.
+fn not_wanted(head: &Head) -> Option<(u16, &'static str)> {
+    let closed_network = ["X-Auth-Challenge", "FP-Auth-Challenge"];
+    if closed_network.iter().any(|name| head.get(name).is_some()) {
+        return Some((403, "Not a member of your network"));
+    }
+    if head.get("Accept").is_some() && accepts_packets(head) == Packets::Unasked {
+        return Some((406, "Protocol not acceptable"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

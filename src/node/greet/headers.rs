@@ -1,0 +1,230 @@
+//! Header by header: what we say, and what we read. Names and values as the living network has them.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::wire::ServentId;
+use crate::wire::heads::{Head, HeadWriter};
+use crate::wire::text::clean;
+
+use super::super::event::{Direction, Peer, Role};
+use super::super::limits::{TRY_PEERS_GIVEN, TRY_PEERS_MAX};
+use super::{Me, OK, Packets};
+
+/// Content type of a stream of descriptors, as programs that also speak Gnutella2 name it.
+const PACKETS: &str = "application/x-gnutella-packets";
+/// Characters kept of a `User-Agent`.
+const AGENT_CHARS_MAX: usize = 64;
+/// `X-Max-TTL` of who does not say.
+const MAX_TTL_UNSAID: u8 = 7;
+/// Port of an address that comes without one.
+const PORT_UNSAID: u16 = 6346;
+/// Where a peer may say that it listens; the first that holds an address counts.
+const LISTEN_NAMES: [&str; 6] = [
+    "Listen-IP",
+    "Node",
+    "X-Listen-IP",
+    "X-My-Address",
+    "X-Node",
+    "Node-IPv6",
+];
+
+/// First or second group: who we are and what we can do.
+///
+/// Absent on purpose: QRP headers and `Accept-Encoding`, which we could not honour yet, and
+/// `X-Dynamic-Querying`. That one promises to leaves that an ultrapeer probes the overlay for them; a flat
+/// node has no leaves and floods. Ultrapeers link without it; leaves, which insist on it, stay away, as
+/// they should.
+pub(super) fn offer(
+    first_line: &str,
+    me: &Me,
+    remote: SocketAddr,
+    local_ip: IpAddr,
+    packets: Packets,
+) -> Vec<u8> {
+    let listen = me.listen.map(|addr| reachable(addr, local_ip));
+    let mut head = HeadWriter::new(first_line)
+        .header("User-Agent", &me.agent)
+        .header("X-Ultrapeer", "True")
+        .header_if("Listen-IP", listen)
+        .header("Remote-IP", remote.ip().to_canonical())
+        .header("GUID", me.servent)
+        .header("X-Degree", me.degree)
+        .header("X-Max-TTL", me.max_ttl)
+        .header("Pong-Caching", "0.1")
+        .header("GGEP", "0.5")
+        .header("Bye-Packet", "0.1")
+        .header("Vendor-Message", "0.2");
+    if me.ext_probes {
+        head = head.header("X-Ext-Probes", "0.1");
+    }
+    if packets == Packets::Asked {
+        head = head
+            .header("Accept", PACKETS)
+            .header("Content-Type", PACKETS);
+    }
+    head.finish()
+}
+
+/// Third group of a dialler.
+pub(super) fn confirm(packets: Packets) -> Vec<u8> {
+    let content_type = (packets == Packets::Asked).then_some(PACKETS);
+    HeadWriter::new(OK)
+        .header_if("Content-Type", content_type)
+        .finish()
+}
+
+/// Any status that ends a greeting. Those who are refused for what they are get no addresses.
+pub(super) fn refusal(
+    code: u16,
+    text: impl Display,
+    me: &Me,
+    remote: SocketAddr,
+    try_peers: &[SocketAddr],
+) -> Vec<u8> {
+    let hosts: Vec<_> = try_peers
+        .iter()
+        .take(TRY_PEERS_GIVEN)
+        .map(ToString::to_string)
+        .collect();
+    let deserved = !hosts.is_empty() && !matches!(code, 403 | 406 | 429 | 550);
+    HeadWriter::new(format_args!("GNUTELLA/0.6 {code} {text}"))
+        .header("User-Agent", &me.agent)
+        .header("Remote-IP", remote.ip().to_canonical())
+        .header("X-Ultrapeer", "True")
+        .header_if("X-Try-Ultrapeers", deserved.then(|| hosts.join(", ")))
+        .finish()
+}
+
+/// What a head says about its sender.
+pub(super) fn read_peer(
+    head: &Head,
+    direction: Direction,
+    remote: SocketAddr,
+    local_ip: IpAddr,
+) -> Peer {
+    Peer {
+        direction,
+        remote,
+        local_ip,
+        listen: listen(head, remote.ip().to_canonical()),
+        servent: head.get("GUID").and_then(ServentId::from_hex),
+        agent: clean(
+            head.get("User-Agent").unwrap_or_default().as_bytes(),
+            AGENT_CHARS_MAX,
+        )
+        .into(),
+        role: role(head).unwrap_or(Role::Ultrapeer),
+        max_ttl: number(head, "X-Max-TTL").unwrap_or(MAX_TTL_UNSAID).max(1),
+        ext_probes: says(head, "X-Ext-Probes"),
+        bye: says(head, "Bye-Packet"),
+        vendor_messages: says(head, "Vendor-Message"),
+        sees_us_at: ["Remote-IP", "X-Remote-IP"]
+            .iter()
+            .find_map(|name| ip(head.get(name)?)),
+        try_peers: try_list(head),
+    }
+}
+
+/// `X-Ultrapeer`: anything but `False` means an ultrapeer. `None`: a node of before 0.6's two tiers.
+pub(super) fn role(head: &Head) -> Option<Role> {
+    match head.get("X-Ultrapeer") {
+        Some(value) if value.eq_ignore_ascii_case("false") => Some(Role::Leaf),
+        Some(_) => Some(Role::Ultrapeer),
+        None => head.get("X-Ultrapeer-Needed").map(|_| Role::Ultrapeer),
+    }
+}
+
+/// Does `Accept` name our content type?
+pub(super) fn accepts_packets(head: &Head) -> Packets {
+    let ours = |kind: &str| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
+    };
+    if head.list("Accept").any(ours) {
+        Packets::Asked
+    } else {
+        Packets::Unasked
+    }
+}
+
+/// Addresses of `X-Try-Ultrapeers` and `X-Try`; `X-Try-Hubs` are of another network.
+pub(super) fn try_list(head: &Head) -> Vec<SocketAddr> {
+    let mut hosts = Vec::new();
+    for host in ["X-Try-Ultrapeers", "X-Try"]
+        .iter()
+        .flat_map(|name| head.list(name))
+    {
+        let host = host_of(host).filter(|host| host.port() != 0 && is_host(host.ip()));
+        if let Some(host) = host.filter(|host| !hosts.contains(host)) {
+            hosts.push(host);
+            if hosts.len() == TRY_PEERS_MAX {
+                break;
+            }
+        }
+    }
+    hosts
+}
+
+fn listen(head: &Head, remote: IpAddr) -> Option<SocketAddr> {
+    let said = LISTEN_NAMES.iter().flat_map(|name| head.list(name));
+    let mut hosts = said.filter_map(host_of).filter(|host| host.port() != 0);
+    let first = hosts.next()?;
+    // Of two addresses the one of the family that is in use.
+    let same_family = |host: &SocketAddr| host.is_ipv4() == remote.is_ipv4();
+    let best = if same_family(&first) {
+        first
+    } else {
+        hosts.find(same_family).unwrap_or(first)
+    };
+    Some(reachable(best, remote))
+}
+
+fn reachable(addr: SocketAddr, ip: IpAddr) -> SocketAddr {
+    let ip = if addr.ip().is_unspecified() {
+        ip
+    } else {
+        addr.ip()
+    };
+    SocketAddr::new(ip.to_canonical(), addr.port())
+}
+
+/// One entry of a list: `ip:port` or `ip`, maybe with a date behind.
+fn host_of(entry: &str) -> Option<SocketAddr> {
+    let host = entry.split_whitespace().next()?;
+    host.parse()
+        .ok()
+        .or_else(|| Some(SocketAddr::new(ip(host)?, PORT_UNSAID)))
+}
+
+fn ip(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    text.strip_prefix('[')
+        .and_then(|six| six.strip_suffix(']'))
+        .unwrap_or(text)
+        .parse()
+        .ok()
+}
+
+/// Can there be a host at this address at all? Which ones to dial is for the address book.
+fn is_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(four) => !(four.is_unspecified() || four.is_multicast() || four.is_broadcast()),
+        IpAddr::V6(six) => !(six.is_unspecified() || six.is_multicast()),
+    }
+}
+
+fn number(head: &Head, name: &str) -> Option<u8> {
+    head.get(name)?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|number| u8::try_from(number).unwrap_or(u8::MAX))
+}
+
+/// Is a capability with a version above 0.0 announced?
+fn says(head: &Head, name: &str) -> bool {
+    head.get(name)
+        .is_some_and(|version| version.bytes().any(|byte| matches!(byte, b'1'..=b'9')))
+}
