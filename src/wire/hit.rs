@@ -192,7 +192,7 @@ impl Record {
 
     fn learn(&mut self, hashes: Option<Hashes>) {
         if let Some(hashes) = hashes {
-            self.sha1 = self.sha1.or(Some(hashes.sha1));
+            self.sha1 = self.sha1.or(hashes.sha1);
             self.tiger = self.tiger.or(hashes.tiger);
         }
     }

@@ -11,6 +11,8 @@ pub mod header;
 pub mod heads;
 pub mod hit;
 mod huge;
+pub mod magnet;
+pub mod message;
 pub mod ping;
 pub mod push;
 pub mod qrp;
@@ -21,6 +23,7 @@ pub mod vendor;
 
 pub use frame::{Frame, FrameReader};
 pub use header::{Guid, HEADER_BYTES, Header, Kind, ServentId};
+pub use message::Message;
 pub use urn::Sha1;
 
 /// Payload bytes above which no descriptor is believed, whatever its kind: the length field has 16

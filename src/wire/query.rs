@@ -207,10 +207,9 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn take_sha1(&mut self, sha1: Sha1) {
-        if self.sha1s.len() < HASHES_MAX && !self.sha1s.contains(&sha1) {
-            self.sha1s.push(sha1);
-        }
+    fn take_sha1(&mut self, sha1: Option<Sha1>) {
+        let new = sha1.filter(|sha1| self.sha1s.len() < HASHES_MAX && !self.sha1s.contains(sha1));
+        self.sha1s.extend(new);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Content identity as text: SHA-1, base32, `urn:` and `magnet:`.
+//! Content identity as text: SHA-1, base32, `urn:`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +47,9 @@ impl FromStr for Sha1 {
     type Err = WireError;
 
     fn from_str(text: &str) -> Result<Self, WireError> {
-        Hashes::parse(strip_urn(text)).map(|hashes| hashes.sha1)
+        Hashes::parse(strip_urn(text))?
+            .sha1
+            .ok_or(WireError::Malformed("urn:sha1"))
     }
 }
 
@@ -71,38 +73,45 @@ pub fn tiger_to_base32(root: &TigerRoot) -> String {
     data_encoding::BASE32_NOPAD.encode(root)
 }
 
-/// What a URN or a GGEP `H` says about content.
+/// What a URN or a GGEP `H` says about content; one of both at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashes {
     /// SHA-1 of the whole file.
-    pub sha1: Sha1,
-    /// Tiger tree root, from a bitprint.
+    pub sha1: Option<Sha1>,
+    /// Tiger tree root.
     pub tiger: Option<TigerRoot>,
 }
 
 impl Hashes {
-    /// Parses `sha1:<32>` or `bitprint:<32>.<39>` (a URN less its `urn:`), in any case.
+    /// Parses `sha1:<32>`, `bitprint:<32>.<39>`, `tree:tiger:<39>`, `tree:tiger/:<39>` or `ttroot:<39>` (a URN
+    /// less its `urn:`), in any case.
     ///
     /// # Errors
-    /// [`WireError::Malformed`] naming the kind when it is one of these two but its value is wrong, or
-    /// `urn kind` for any other.
+    /// [`WireError::Malformed`] with `urn:sha1` for a wrong SHA-1, with another name for anything else.
     pub fn parse(text: &str) -> Result<Self, WireError> {
         let (kind, value) = text
-            .split_once(':')
+            .rsplit_once(':')
             .ok_or(WireError::Malformed("urn kind"))?;
-        if kind.eq_ignore_ascii_case("sha1") {
+        let is = |name: &str| kind.eq_ignore_ascii_case(name);
+        if is("sha1") {
             return Ok(Self {
-                sha1: Sha1::from_base32(value)?,
+                sha1: Some(Sha1::from_base32(value)?),
                 tiger: None,
             });
         }
-        if kind.eq_ignore_ascii_case("bitprint") {
-            let (sha1, tiger) = value
-                .split_once('.')
-                .ok_or(WireError::Malformed("urn:bitprint"))?;
+        if is("bitprint") {
+            let bad = WireError::Malformed("urn:bitprint");
+            let (sha1, tiger) = value.split_once('.').ok_or(bad)?;
+            let sha1 = Sha1::from_base32(sha1).map_err(|_| bad)?;
             return Ok(Self {
-                sha1: Sha1::from_base32(sha1)?,
+                sha1: Some(sha1),
                 tiger: Some(tiger_from_base32(tiger)?),
+            });
+        }
+        if is("tree:tiger") || is("tree:tiger/") || is("ttroot") {
+            return Ok(Self {
+                sha1: None,
+                tiger: Some(tiger_from_base32(value)?),
             });
         }
         Err(WireError::Malformed("urn kind"))
@@ -118,13 +127,13 @@ impl Hashes {
             _ => return None,
         };
         Some(Self {
-            sha1: Sha1(*sha1),
+            sha1: Some(Sha1(*sha1)),
             tiger,
         })
     }
 }
 
-fn strip_urn(text: &str) -> &str {
+pub(super) fn strip_urn(text: &str) -> &str {
     match text.split_at_checked(4) {
         Some((urn, rest)) if urn.eq_ignore_ascii_case("urn:") => rest,
         _ => text,
@@ -155,9 +164,27 @@ mod tests {
         assert_eq!(
             both,
             Hashes {
-                sha1: fox,
+                sha1: Some(fox),
                 tiger: Some([7; 24])
             }
+        );
+    }
+
+    #[test]
+    fn a_tiger_root_reads_in_all_its_forms() {
+        let told = Hashes {
+            sha1: None,
+            tiger: Some([7; 24]),
+        };
+        let root = tiger_to_base32(&[7; 24]);
+        for kind in ["tree:tiger:", "tree:tiger/:", "TTROOT:"] {
+            assert_eq!(Hashes::parse(&format!("{kind}{root}")), Ok(told), "{kind}");
+            assert!(format!("urn:{kind}{root}").parse::<Sha1>().is_err());
+        }
+        let uneven = format!("{}B", &root[..38]);
+        assert!(
+            tiger_from_base32(&uneven).is_err(),
+            "bits beyond the last byte"
         );
     }
 
