@@ -257,3 +257,45 @@ pub struct Trace {
     /// Links it was forwarded on.
     pub forwarded: u64,
 }
+
+/// Something that happened on a node, for whoever watches it run (`share --json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum News {
+    /// A link came up.
+    LinkUp {
+        /// Number of the link, never used again.
+        link: u32,
+        /// Address of the other end of the socket.
+        addr: SocketAddr,
+        /// Where it says it listens.
+        listen: Option<SocketAddr>,
+        /// Its `User-Agent`.
+        agent: String,
+    },
+    /// A link is gone.
+    LinkDown {
+        /// Number of the link.
+        link: u32,
+        /// Why, for people.
+        why: String,
+    },
+    /// What is shared has changed: a scan ended, or hashes became known.
+    Library {
+        /// Files shared.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Files whose hash is known.
+        hashed_files: u64,
+    },
+    /// A file, or a range of it, was sent.
+    Uploaded {
+        /// To whom.
+        to: SocketAddr,
+        /// Shown name of the folder, `/`, path below it.
+        name: String,
+        /// Bytes sent.
+        bytes: u64,
+    },
+}
