@@ -1,9 +1,16 @@
-//! The only file that names `async_std`. Whatever the shell needs of a runtime passes through here, so
-//! that another runtime (smol has each of these with the same io traits) is a change of one file.
+//! The only file that names `async_std` (and its kin `async_io`, `async_signal`). Whatever the shell needs
+//! of a runtime passes through here, so that another runtime (smol has each of these with the same io
+//! traits) is a change of one file.
+//!
+//! The shell's clock lives here too: no other file of the program asks what time it is.
 #![allow(
     unused_imports,
     reason = "the rooms round this one take what they need, as they grow"
 )]
+
+use std::future::Future;
+use std::io;
+use std::time::{Duration, Instant};
 
 pub(crate) use async_std::channel::{
     Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, bounded,
@@ -13,4 +20,58 @@ pub(crate) use async_std::io::{Read, ReadExt, Write, WriteExt};
 pub(crate) use async_std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 pub(crate) use async_std::os::unix::net::{UnixListener, UnixStream};
-pub(crate) use async_std::task::{JoinHandle, block_on, sleep, spawn, spawn_blocking};
+pub(crate) use async_std::task::{JoinHandle, block_on, sleep, spawn, spawn_blocking, yield_now};
+
+use crate::node::Time;
+
+/// Time since the node started, as the core wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    /// A clock that starts now.
+    #[allow(clippy::disallowed_methods, reason = "this is the clock of the shell")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Now. Never goes back.
+    pub(crate) fn now(self) -> Time {
+        Time::ZERO.plus(self.0.elapsed())
+    }
+}
+
+/// The first of two futures that is ready; `None` when it was `until`.
+pub(crate) async fn unless<T>(
+    until: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let until = async {
+        until.await;
+        None
+    };
+    futures_lite::future::or(async { Some(work.await) }, until).await
+}
+
+/// Waits for an interrupt or a request to end (SIGINT, SIGTERM).
+///
+/// # Errors
+/// The system refuses to watch for signals.
+pub(crate) async fn asked_to_end() -> io::Result<()> {
+    use async_signal::{Signal, Signals};
+    use futures_lite::StreamExt;
+
+    #[cfg(unix)]
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    #[cfg(not(unix))]
+    let mut signals = Signals::new([Signal::Int])?;
+    match signals.next().await {
+        Some(Ok(_)) | None => Ok(()),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+/// Waits for what an already running future brings, on a thread that runs no tasks.
+pub(crate) fn wait_for<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T> {
+    block_on(timeout(wait, future)).ok()
+}

@@ -1,0 +1,62 @@
+//! What the core counts, as plain data for [`control`].
+
+use std::collections::BTreeMap;
+
+use crate::control;
+use crate::node::event::Direction;
+use crate::node::{Drop, LinkInfo, Node, Stats, Time};
+use crate::wire::Kind;
+
+/// What only the core knows of a [`control::Status`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) links: usize,
+    pub(crate) dialling: usize,
+    pub(crate) hosts_known: usize,
+    pub(crate) nodes_heard: usize,
+}
+
+impl Figures {
+    pub(crate) fn of(node: &Node, now: Time) -> Self {
+        Self {
+            links: node.link_count(),
+            dialling: node.dialling(),
+            hosts_known: node.known_hosts().len(),
+            nodes_heard: node.nodes_heard(now),
+        }
+    }
+}
+
+/// One link for people; `totals` are the frames queued and shed by its send queue.
+pub(crate) fn peer(info: &LinkInfo<'_>, totals: (u64, u64), now: Time) -> control::Peer {
+    control::Peer {
+        addr: info.peer.remote,
+        listen: info.peer.listen,
+        agent: info.peer.agent.to_string(),
+        servent: info.peer.servent.map(|id| id.to_string()),
+        dialled: matches!(info.peer.direction, Direction::Dialled(_)),
+        age_s: now.since(info.since).as_secs(),
+        received: info.received,
+        dropped: info.dropped,
+        queued: totals.0,
+        shed: totals.1,
+    }
+}
+
+/// Counters by name; those at zero are left out of no table, so that scripts find each name.
+pub(crate) fn counters(stats: &Stats) -> control::Counters {
+    let by_kind = |count: &dyn Fn(Kind) -> u64| -> BTreeMap<String, u64> {
+        Kind::ALL
+            .iter()
+            .map(|kind| (kind.name().to_owned(), count(*kind)))
+            .collect()
+    };
+    control::Counters {
+        received: by_kind(&|kind| stats.received(kind)),
+        sent: by_kind(&|kind| stats.sent(kind)),
+        dropped: Drop::ALL
+            .iter()
+            .map(|reason| (reason.name().to_owned(), stats.dropped(*reason)))
+            .collect(),
+    }
+}

@@ -1,0 +1,270 @@
+//! A whole node: port, node task, shares, control socket. For commands, and for other programs.
+//!
+//! Blocking on the outside, tasks within. See `examples/embed.rs`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rand::rngs::{ChaCha8Rng, SysRng};
+use rand::{Rng, SeedableRng, TryRng};
+
+use super::control::{self, ControlError};
+use super::greeting::Greeting;
+use super::http::AGENT;
+use super::listen::{self, Door, Hall, Listen};
+use super::news::{News, Newsroom};
+use super::replies::Replies;
+use super::requests::{self, Desk};
+use super::rt::{self, Clock, Receiver, Sender};
+use super::shares::Shelf;
+use super::task::{Ask, Handle, Inbox, NodeTask};
+use crate::control::Request;
+use crate::node::greet::Me;
+use crate::node::{Config, Event, Node};
+use crate::wire::ServentId;
+
+/// Replies that wait for their reader before the request does.
+const REPLIES_MAX: usize = 64;
+/// Leaving takes so long at most: each link's last word has its own deadlines below this.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// What a node is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The core's settings; `listen` is filled in.
+    pub config: Config,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Addresses of nodes to begin with.
+    pub peers: Vec<SocketAddr>,
+    /// Where commands of the same user find this node; `None`: nowhere.
+    pub control: Option<PathBuf>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there.
+    #[error("{addr} is taken by another program; choose another with --listen")]
+    AddressInUse {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// Nobody may listen there, or not we.
+    #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No free port between 6346 and those tried after it.
+    #[error("no free port from 6346 on: {0}; choose one with --listen IP:PORT")]
+    NoPort(io::Error),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// A running node. Dropping it ends the node at once; [`stop`](Self::stop) takes leave first.
+#[derive(Debug)]
+pub struct Servent {
+    desk: Arc<Desk>,
+    listen: Option<SocketAddr>,
+    news: Option<mpsc::Receiver<News>>,
+    stop_asked: Receiver<()>,
+    control: Option<PathBuf>,
+    /// Closing this ends the accept loops.
+    open: Option<Sender<()>>,
+}
+
+impl Servent {
+    /// Starts a node. When this returns, its port and its control socket are open.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let Settings {
+            mut config,
+            listen,
+            peers,
+            control,
+        } = settings;
+        let listener = listen::bind(listen).map_err(|source| bind_error(listen, source))?;
+        let addr = listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
+        let control_listener = control.as_deref().map(control::bind).transpose()?;
+
+        let mut rng = system_rng()?;
+        let id = random_servent(&mut rng);
+        config.listen = addr;
+        let config = Arc::new(config);
+        let clock = Clock::start();
+        let channel = Handle::new();
+        let handle = channel.0.clone();
+        let greeting = Arc::new(Greeting::new(Me {
+            agent: AGENT.to_owned(),
+            servent: id,
+            listen: addr,
+            max_ttl: config.ttl_max,
+            degree: config.max_links,
+            ext_probes: config.ext_probes,
+        }));
+        let (newsroom, news) = Newsroom::with_reader();
+        let node = Node::new(config.clone(), id, rng);
+        let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom);
+        let (stop, stop_asked) = rt::bounded(1);
+        let desk = Arc::new(Desk {
+            config,
+            id,
+            clock,
+            handle: handle.clone(),
+            shares: Arc::new(Shelf {}),
+            stop,
+        });
+        // Detached, all three: the first ends with `Inbox::Stop`, the others when `open` closes.
+        rt::spawn(task.run());
+        let (open, closed) = rt::bounded::<()>(1);
+        if let Some(listener) = listener {
+            let hall = Hall {
+                greeting,
+                handle: handle.clone(),
+                door: Arc::new(Door::default()),
+            };
+            rt::spawn(listen::accept(
+                listener.into(),
+                hall,
+                until_closed(closed.clone()),
+            ));
+        }
+        if let Some(listener) = control_listener {
+            rt::spawn(control::serve(listener, desk.clone(), until_closed(closed)));
+        }
+        let servent = Self {
+            desk,
+            listen: addr,
+            news: Some(news),
+            stop_asked,
+            control,
+            open: Some(open),
+        };
+        servent.tell(Inbox::Event(Event::Heard(peers)));
+        Ok(servent)
+    }
+
+    /// Where it listens, with the port it got.
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// Servent id.
+    pub fn id(&self) -> ServentId {
+        self.desk.id
+    }
+
+    /// Asks the node. Dropping the replies ends a search.
+    pub fn request(&self, request: Request) -> Replies {
+        let (replies, answers) = rt::bounded(REPLIES_MAX);
+        let (hold, let_go) = rt::bounded(1);
+        let desk = self.desk.clone();
+        // Detached: it ends with the last reply, or when `Replies` is dropped.
+        rt::spawn(async move {
+            rt::unless(
+                until_closed(let_go),
+                requests::answer(request, &desk, replies),
+            )
+            .await;
+        });
+        Replies::local(answers, hold)
+    }
+
+    /// News of this node, for the first who asks. When it is not read, news are dropped.
+    pub fn news(&mut self) -> Option<mpsc::Receiver<News>> {
+        self.news.take()
+    }
+
+    /// Waits until the process is asked to end (SIGINT, SIGTERM) or somebody asks the node to stop.
+    ///
+    /// # Errors
+    /// The system refuses to watch for signals.
+    pub fn wait(&self) -> io::Result<()> {
+        let asked = async {
+            // Closed: impossible while `self.desk` holds the sender.
+            let _ = self.stop_asked.recv().await;
+            Ok(())
+        };
+        rt::block_on(futures_lite::future::or(asked, rt::asked_to_end()))
+    }
+
+    /// Takes leave: says Bye to all links, flushes, closes the port.
+    pub fn stop(mut self) {
+        self.leave(LEAVE_TIME);
+    }
+
+    fn leave(&mut self, wait: Duration) {
+        if self.open.take().is_none() {
+            return;
+        }
+        if let Some(path) = &self.control {
+            // A socket that stays behind is recognised as stale by the next node.
+            let _ = std::fs::remove_file(path);
+        }
+        let (done, finished) = rt::bounded::<()>(1);
+        self.tell(Inbox::Stop(done));
+        // Later than that: links end by their own deadlines, without us.
+        let _ = rt::wait_for(wait, finished.recv());
+    }
+
+    fn tell(&self, message: Inbox) {
+        // An error: the node task has ended, which only `leave` makes it do.
+        let _ = rt::block_on(self.desk.handle.send(message));
+    }
+
+    /// Addresses known, best first.
+    pub fn known_hosts(&self) -> Vec<SocketAddr> {
+        rt::block_on(self.desk.handle.ask(Ask::Hosts)).unwrap_or_default()
+    }
+}
+
+impl Drop for Servent {
+    fn drop(&mut self) {
+        self.leave(Duration::ZERO);
+    }
+}
+
+async fn until_closed(closed: Receiver<()>) {
+    // Nothing is ever sent: this is ready when the sender is dropped.
+    let _ = closed.recv().await;
+}
+
+fn bind_error(listen: Listen, source: io::Error) -> StartError {
+    match listen {
+        Listen::Fixed(addr) if source.kind() == io::ErrorKind::AddrInUse => {
+            StartError::AddressInUse { addr }
+        }
+        Listen::Fixed(addr) => StartError::Listen { addr, source },
+        Listen::Default | Listen::Nowhere => StartError::NoPort(source),
+    }
+}
+
+fn system_rng() -> Result<ChaCha8Rng, StartError> {
+    let mut seed = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(ChaCha8Rng::from_seed(seed))
+}
+
+fn random_servent(rng: &mut ChaCha8Rng) -> ServentId {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    ServentId::from_random(bytes)
+}

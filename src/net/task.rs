@@ -1,0 +1,672 @@
+//! The node task: the only owner of a [`Node`]. It takes events from its inbox, lets the node decide, and
+//! performs what it decides. It awaits nothing but its inbox and its alarm, so one slow neighbour stops
+//! nobody.
+//!
+//! Knows no protocol. The one frame it makes itself is the Bye that the core (or garbage on a link) asks for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::dial;
+use super::figures::Figures;
+use super::greeting::Greeting;
+use super::link::{Connected, Link};
+use super::news::{News, Newsroom};
+use super::rt::{self, Clock, Receiver, Sender};
+use crate::control;
+use crate::node::event::{Gone, Peer, Verdict};
+use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, event};
+use crate::wire::{Frame, Guid, Header, Kind, bye};
+
+/// Batches and requests that wait for the node task; whoever brings more waits. A batch is what one read
+/// gave, so this bounds what waits to 2 MiB of frames.
+pub(crate) const INBOX_MAX: usize = 32;
+/// Notices that wait for one asker; more are dropped, and counted, until it reads on. At 2 KiB a hit, 2 MiB.
+pub(crate) const NOTICES_MAX: usize = 1024;
+/// Turns given to the writers when a queue is more than half full.
+const TURNS: usize = 2;
+
+/// The last word on a link whose bytes are no frames.
+const GARBAGE: event::Bye = event::Bye {
+    code: 400,
+    text: "Not a Gnutella stream",
+};
+
+/// What reaches the node task.
+#[derive(Debug)]
+pub(crate) enum Inbox {
+    /// All complete frames of one read.
+    Frames(LinkId, Vec<Frame>),
+    /// Something for the core as it is.
+    Event(Event),
+    /// A peer asks to link; the verdict goes to its greeting.
+    Offer(LinkId, Box<Peer>, Sender<Verdict>),
+    /// A greeting is done.
+    Up(LinkId, Box<Peer>, Connected),
+    /// A link, or an admitted offer, is gone.
+    Down(LinkId, Gone),
+    /// Somebody wants something and listens for notices.
+    Command(Ticket, Command, Sender<Notice>),
+    /// Whoever held this ticket has gone.
+    Cancel(Ticket),
+    /// A look at the node.
+    Ask(Ask),
+    /// Leave and end. The sender is dropped when all is said and done.
+    Stop(Sender<()>),
+}
+
+/// A look at the node; each answer goes to its sender, which has room for it.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// For the status screen.
+    Figures(Sender<Figures>),
+    /// The links.
+    Peers(Sender<Vec<control::Peer>>),
+    /// Frames counted.
+    Counters(Sender<control::Counters>),
+    /// What is known of an id.
+    Trace(Guid, Sender<Option<control::Trace>>),
+    /// The address book.
+    Hosts(Sender<Vec<SocketAddr>>),
+}
+
+/// The way to the node task, for all other tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    inbox: Sender<Inbox>,
+    ids: Arc<Ids>,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
+    links: AtomicU32,
+    tickets: AtomicU64,
+}
+
+/// The node task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended;
+
+impl Handle {
+    /// A handle and the inbox behind it.
+    pub(crate) fn new() -> (Self, Receiver<Inbox>) {
+        let (inbox, received) = rt::bounded(INBOX_MAX);
+        (
+            Self {
+                inbox,
+                ids: Arc::default(),
+            },
+            received,
+        )
+    }
+
+    /// Sends, and waits while the inbox is full.
+    pub(crate) async fn send(&self, message: Inbox) -> Result<(), Ended> {
+        self.inbox.send(message).await.map_err(|_| Ended)
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask<T>(&self, ask: impl FnOnce(Sender<T>) -> Ask) -> Result<T, Ended> {
+        let (answer, answered) = rt::bounded(1);
+        self.send(Inbox::Ask(ask(answer))).await?;
+        answered.recv().await.map_err(|_| Ended)
+    }
+
+    /// Gives a command, and returns where its notices arrive. Dropping that cancels it.
+    pub(crate) async fn command(&self, command: Command) -> Result<Notices, Ended> {
+        let ticket = Ticket(self.ids.tickets.fetch_add(1, Ordering::Relaxed));
+        let (tell, told) = rt::bounded(NOTICES_MAX);
+        self.send(Inbox::Command(ticket, command, tell)).await?;
+        Ok(Notices {
+            ticket,
+            told,
+            handle: self.clone(),
+        })
+    }
+
+    /// A link id, never used before.
+    pub(crate) fn new_link(&self) -> LinkId {
+        LinkId(self.ids.links.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What the node tells the holder of one ticket.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    ticket: Ticket,
+    told: Receiver<Notice>,
+    handle: Handle,
+}
+
+impl Notices {
+    /// The next notice; `None` after the last.
+    pub(crate) async fn next(&self) -> Option<Notice> {
+        self.told.recv().await.ok()
+    }
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        let cancel = Inbox::Cancel(self.ticket);
+        if let Err(rt::TrySendError::Full(cancel)) = self.handle.inbox.try_send(cancel) {
+            let inbox = self.handle.inbox.clone();
+            // Detached: it ends when the inbox has room or the node has ended.
+            rt::spawn(async move {
+                let _ = inbox.send(cancel).await;
+            });
+        }
+    }
+}
+
+/// The node and all it acts on.
+#[derive(Debug)]
+pub(crate) struct NodeTask {
+    node: Node,
+    clock: Clock,
+    inbox: Receiver<Inbox>,
+    handle: Handle,
+    greeting: Arc<Greeting>,
+    news: Newsroom,
+    /// Sorted by id.
+    links: Vec<Link>,
+    offers: BTreeMap<LinkId, Sender<Verdict>>,
+    askers: BTreeMap<Ticket, Sender<Notice>>,
+    out: Outbox,
+    /// Notices dropped because their asker did not read.
+    unread_notices: u64,
+    garbage_links: u64,
+    /// Held by every link, and by this task: see [`Inbox::Stop`].
+    alive: Option<Sender<()>>,
+    /// The last link is gone when this closes.
+    all_gone: Receiver<()>,
+}
+
+impl NodeTask {
+    /// A task for `node`; [`run`](Self::run) it.
+    pub(crate) fn new(
+        node: Node,
+        clock: Clock,
+        (handle, inbox): (Handle, Receiver<Inbox>),
+        greeting: Arc<Greeting>,
+        news: Newsroom,
+    ) -> Self {
+        let (alive, all_gone) = rt::bounded(1);
+        Self {
+            node,
+            clock,
+            inbox,
+            handle,
+            greeting,
+            news,
+            links: Vec::new(),
+            offers: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            out: Outbox::new(),
+            unread_notices: 0,
+            garbage_links: 0,
+            alive: Some(alive),
+            all_gone,
+        }
+    }
+
+    /// Runs until [`Inbox::Stop`].
+    pub(crate) async fn run(mut self) {
+        loop {
+            let message = match self.inbox.try_recv() {
+                Ok(message) => Some(message),
+                Err(_) => self.wait().await,
+            };
+            if let Some(Inbox::Stop(done)) = message {
+                return self.leave(done);
+            }
+            if let Some(message) = message {
+                self.take(message);
+            }
+            let now = self.clock.now();
+            if self.node.next_wakeup().is_some_and(|due| due <= now) {
+                self.step(Event::Wake);
+            }
+            if self.flush() {
+                for _ in 0..TURNS {
+                    rt::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// The next message; `None` when the alarm of the node goes off first.
+    async fn wait(&self) -> Option<Inbox> {
+        let Some(due) = self.node.next_wakeup() else {
+            return self.inbox.recv().await.ok();
+        };
+        let wait = due.since(self.clock.now());
+        rt::timeout(wait, self.inbox.recv()).await.ok()?.ok()
+    }
+
+    fn take(&mut self, message: Inbox) {
+        match message {
+            Inbox::Frames(link, frames) => {
+                let now = self.clock.now();
+                for frame in frames {
+                    self.node
+                        .handle(now, Event::Received(link, frame), &mut self.out);
+                    self.perform();
+                }
+            }
+            Inbox::Event(event) => self.step(event),
+            Inbox::Offer(link, peer, verdict) => {
+                self.offers.insert(link, verdict);
+                self.step(Event::Offer(link, peer));
+            }
+            Inbox::Up(link, peer, connected) => self.up(link, peer, connected),
+            Inbox::Down(link, gone) => self.down(link, gone),
+            Inbox::Command(ticket, command, tell) => {
+                self.askers.insert(ticket, tell);
+                self.step(Event::Command(ticket, command));
+            }
+            Inbox::Cancel(ticket) => {
+                if self.askers.remove(&ticket).is_some() {
+                    self.step(Event::Command(ticket, Command::Cancel));
+                }
+            }
+            Inbox::Ask(ask) => self.answer(ask),
+            Inbox::Stop(_) => unreachable!("the loop takes it out"),
+        }
+    }
+
+    /// One event, all its actions.
+    fn step(&mut self, event: Event) {
+        self.node.handle(self.clock.now(), event, &mut self.out);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        for action in out.actions() {
+            match action {
+                Action::Send(link, frame) => self.stage(*link, frame),
+                Action::Spread(frame, span) => {
+                    for link in out.links(*span) {
+                        self.stage(*link, frame);
+                    }
+                }
+                Action::Dial(addr) => self.dial(*addr),
+                Action::Admit(link, verdict) => {
+                    // No asker, or it has hung up: its greeting says so with `Down`.
+                    if let Some(asker) = self.offers.remove(link) {
+                        let _ = asker.try_send(verdict.clone());
+                    }
+                }
+                Action::Close(link, bye) => {
+                    if let Some(link) = self.remove(*link) {
+                        let last_word = bye.map(|bye| bye_frame(bye, link.id));
+                        self.news.publish(|| News::LinkDown {
+                            link: link.id.0,
+                            why: bye.map_or("closed", |bye| bye.text).to_owned(),
+                        });
+                        link.close(last_word.as_ref());
+                    }
+                }
+                Action::Tell(ticket, notice) => self.tell(*ticket, notice),
+            }
+        }
+        out.clear();
+        self.out = out;
+    }
+
+    fn stage(&mut self, link: LinkId, frame: &Frame) {
+        if let Some(link) = self.find(link) {
+            self.links[link].stage(frame);
+        }
+    }
+
+    /// Hands what is staged to the writers; `true`: some of them need a turn.
+    fn flush(&mut self) -> bool {
+        let (mut shed, mut pressed) = (0, false);
+        for link in &mut self.links {
+            let flushed = link.flush();
+            shed += flushed.shed;
+            pressed |= flushed.pressed;
+        }
+        if shed > 0 {
+            self.node.count_shed(shed);
+        }
+        pressed
+    }
+
+    fn dial(&self, addr: SocketAddr) {
+        let (greeting, handle) = (self.greeting.clone(), self.handle.clone());
+        // Detached: it ends by its own deadline. The core bounds how many there are.
+        rt::spawn(async move {
+            let message = match dial::dial(addr, &greeting).await {
+                Ok((peer, connected)) => Inbox::Up(handle.new_link(), peer, connected),
+                Err(error) => {
+                    log::debug!("dial {addr}: {error:?}");
+                    Inbox::Event(Event::DialFailed(addr, error))
+                }
+            };
+            let _ = handle.send(message).await;
+        });
+    }
+
+    fn up(&mut self, id: LinkId, peer: Box<Peer>, connected: Connected) {
+        let Some(alive) = self.alive.clone() else {
+            return;
+        };
+        let link = Link::start(id, connected, self.handle.inbox.clone(), alive);
+        let at = self.links.partition_point(|other| other.id < id);
+        self.links.insert(at, link);
+        log::debug!("link {} up: {} {:?}", id.0, peer.remote, peer.agent);
+        self.news.publish(|| News::LinkUp {
+            link: id.0,
+            addr: peer.remote,
+            listen: peer.listen,
+            agent: peer.agent.to_string(),
+        });
+        self.step(Event::LinkUp(id, peer));
+    }
+
+    fn down(&mut self, id: LinkId, gone: Gone) {
+        self.offers.remove(&id);
+        if let Some(link) = self.remove(id) {
+            log::debug!("link {} down: {gone:?}", id.0);
+            self.news.publish(|| News::LinkDown {
+                link: id.0,
+                why: why(&gone),
+            });
+            if gone == Gone::Garbage {
+                self.garbage_links += 1;
+                link.close(Some(&bye_frame(GARBAGE, id)));
+            }
+        }
+        self.step(Event::LinkDown(id, gone));
+    }
+
+    fn tell(&mut self, ticket: Ticket, notice: &Notice) {
+        let last = matches!(notice, Notice::Done(_));
+        let Some(asker) = self.askers.get(&ticket) else {
+            return;
+        };
+        if let Err(rt::TrySendError::Full(_)) = asker.try_send(notice.clone()) {
+            self.unread_notices += 1;
+        }
+        if last {
+            self.askers.remove(&ticket);
+        }
+    }
+
+    /// Says Bye to all and lets go of everything; the links see to the rest by themselves.
+    fn leave(mut self, done: Sender<()>) {
+        self.step(Event::Command(Ticket(u64::MAX), Command::Leave));
+        for link in std::mem::take(&mut self.links) {
+            link.close(None);
+        }
+        let (alive, all_gone) = (self.alive.take(), self.all_gone.clone());
+        drop(alive);
+        // Detached: links end by their own deadlines, and this with the last.
+        rt::spawn(async move {
+            let _ = all_gone.recv().await;
+            drop(done);
+        });
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        // Whoever asked may have hung up since.
+        match ask {
+            Ask::Figures(to) => drop(to.try_send(Figures::of(&self.node, self.clock.now()))),
+            Ask::Peers(to) => drop(to.try_send(self.peers())),
+            Ask::Counters(to) => drop(to.try_send(self.counters())),
+            Ask::Trace(guid, to) => drop(to.try_send(self.trace(&guid))),
+            Ask::Hosts(to) => drop(to.try_send(self.node.known_hosts())),
+        }
+    }
+
+    fn peers(&self) -> Vec<control::Peer> {
+        let now = self.clock.now();
+        let totals = |id| self.find(id).map_or((0, 0), |at| self.links[at].totals());
+        self.node
+            .links()
+            .map(|info| super::figures::peer(&info, totals(info.link), now))
+            .collect()
+    }
+
+    fn counters(&self) -> control::Counters {
+        let mut counters = super::figures::counters(self.node.stats());
+        let dropped = &mut counters.dropped;
+        dropped.insert("unread_notice".to_owned(), self.unread_notices);
+        dropped.insert("garbage_link".to_owned(), self.garbage_links);
+        dropped.extend(self.greeting.turned_away.counted());
+        counters
+    }
+
+    fn trace(&self, guid: &Guid) -> Option<control::Trace> {
+        let trace = self.node.trace(guid)?;
+        let from = trace.from.and_then(|from| {
+            let info = self.node.links().find(|info| info.link == from)?;
+            Some(info.peer.listen.unwrap_or(info.peer.remote))
+        });
+        Some(control::Trace {
+            from,
+            hops: trace.hops,
+            duplicates: trace.duplicates.into(),
+            forwarded: trace.forwarded.into(),
+        })
+    }
+
+    fn find(&self, id: LinkId) -> Option<usize> {
+        self.links.binary_search_by_key(&id, |link| link.id).ok()
+    }
+
+    fn remove(&mut self, id: LinkId) -> Option<Link> {
+        self.find(id).map(|at| self.links.remove(at))
+    }
+}
+
+fn bye_frame(bye: event::Bye, link: LinkId) -> Frame {
+    // A Bye is never relayed or answered, so its id need only differ from zero.
+    let mut id = [0xFF; 16];
+    id[..4].copy_from_slice(&link.0.to_be_bytes());
+    Frame {
+        header: Header {
+            guid: Guid::from_random(id),
+            kind: Kind::Bye,
+            ttl: 1,
+            hops: 0,
+        },
+        payload: Bytes::from(bye::Bye::build(bye.code, bye.text)),
+    }
+}
+
+fn why(gone: &Gone) -> String {
+    match gone {
+        Gone::Closed => "closed by the peer".to_owned(),
+        Gone::Broken => "the connection broke".to_owned(),
+        Gone::Bye(code) => format!("the peer said Bye {code}"),
+        Gone::ByUs => "closed by us".to_owned(),
+        Gone::Garbage => "the peer sent garbage".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::rt::{ReadExt, TcpListener, TcpStream, WriteExt};
+    use crate::node::event::{Direction, Role};
+    use crate::node::limits::Config;
+    use crate::wire::query::{Query, QueryFlags};
+    use crate::wire::{FrameReader, ServentId};
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    /// A node task with `links` neighbours on real sockets, and the neighbours' ends.
+    async fn task_with_links(links: u8, config: Config) -> (Handle, Vec<TcpStream>) {
+        let channel = Handle::new();
+        let handle = channel.0.clone();
+        let rng = ChaCha8Rng::seed_from_u64(1);
+        let node = Node::new(Arc::new(config), ServentId([1; 16]), rng);
+        let greeting = Arc::new(Greeting::for_tests());
+        let task = NodeTask::new(node, Clock::start(), channel, greeting, Newsroom::default());
+        rt::spawn(task.run());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peers = Vec::new();
+        for number in 0..links {
+            let peer = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let (stream, remote) = listener.accept().await.unwrap();
+            let greeted = Box::new(Peer {
+                direction: Direction::Accepted,
+                remote,
+                local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                listen: None,
+                servent: Some(ServentId([100 + number; 16])),
+                agent: "test".into(),
+                role: Role::Ultrapeer,
+                max_ttl: 7,
+                ext_probes: false,
+                bye: true,
+                vendor_messages: false,
+                sees_us_at: None,
+                try_peers: Vec::new(),
+            });
+            let connected = Connected {
+                stream,
+                rest: Vec::new(),
+            };
+            let up = Inbox::Up(handle.new_link(), greeted, connected);
+            handle.send(up).await.unwrap();
+            peers.push(peer);
+        }
+        (handle, peers)
+    }
+
+    fn query(tag: u8) -> Frame {
+        let text = "hazelnut spread".into();
+        let query = Query {
+            flags: QueryFlags::OURS,
+            text,
+            sha1s: Vec::new(),
+        };
+        Frame {
+            header: Header {
+                guid: Guid([tag; 16]),
+                kind: Kind::Query,
+                ttl: 4,
+                hops: 0,
+            },
+            payload: Bytes::from(query.build().unwrap()),
+        }
+    }
+
+    /// The next frame of a kind on a raw socket; fails after ten seconds.
+    async fn next_of(kind: Kind, stream: &mut TcpStream, reader: &mut FrameReader) -> Frame {
+        let find = async {
+            let mut buffer = [0; 4096];
+            loop {
+                while let Some(frame) = reader.next_frame().unwrap() {
+                    if frame.header.kind == kind {
+                        return frame;
+                    }
+                }
+                let len = stream.read(&mut buffer).await.unwrap();
+                assert!(len > 0, "closed before a {kind:?} came");
+                reader.push(Bytes::copy_from_slice(&buffer[..len]));
+            }
+        };
+        rt::timeout(Duration::from_secs(10), find)
+            .await
+            .expect("in time")
+    }
+
+    #[test]
+    fn a_query_goes_to_all_links_but_the_one_it_came_from() {
+        rt::block_on(async {
+            let (handle, mut peers) = task_with_links(3, Config::default()).await;
+            peers[0].write_all(&query(7).to_vec()).await.unwrap();
+            for peer in &mut peers[1..] {
+                let frame = next_of(Kind::Query, peer, &mut FrameReader::new()).await;
+                assert_eq!(
+                    (frame.header.guid, frame.header.ttl, frame.header.hops),
+                    (Guid([7; 16]), 3, 1)
+                );
+            }
+            let counters = handle.ask(Ask::Counters).await.unwrap();
+            assert_eq!((counters.received["query"], counters.sent["query"]), (1, 2));
+        });
+    }
+
+    #[test]
+    fn a_neighbour_that_never_reads_stops_nobody_and_its_frames_are_shed() {
+        rt::block_on(async {
+            let config = Config {
+                limit_search: None,
+                ..Config::default()
+            };
+            let (handle, mut peers) = task_with_links(3, config).await;
+            let mut reader = FrameReader::new();
+            // Far more than socket buffers and send queue hold: peers[2] never reads.
+            let rounds: u32 = 800;
+            let mut sender = peers[0].clone();
+            let flood = rt::spawn(async move {
+                let mut id = 0u32;
+                for _ in 0..rounds {
+                    let mut bytes = Vec::new();
+                    for _ in 0..500 {
+                        id += 1;
+                        let mut frame = query(1);
+                        frame.header.guid.0[..4].copy_from_slice(&id.to_be_bytes());
+                        frame.write(&mut bytes);
+                    }
+                    sender.write_all(&bytes).await.unwrap();
+                }
+                id
+            });
+            let last = rounds * 500;
+            let (mut got, mut seen) = (0, 0);
+            while seen < last {
+                let frame = next_of(Kind::Query, &mut peers[1], &mut reader).await;
+                seen = u32::from_be_bytes(*frame.header.guid.0.first_chunk().unwrap());
+                got += 1;
+            }
+            assert_eq!(flood.await, last);
+            assert!(got > last / 2, "the reading neighbour got {got} of {last}");
+            let shed = handle.ask(Ask::Peers).await.unwrap()[2].shed;
+            assert!(shed > 0, "the other one's queue is bounded");
+        });
+    }
+
+    #[test]
+    fn garbage_ends_the_link_with_a_bye_and_is_counted() {
+        rt::block_on(async {
+            let (handle, mut peers) = task_with_links(1, Config::default()).await;
+            peers[0].write_all(&[0x80; 4096]).await.unwrap();
+            let frame = next_of(Kind::Bye, &mut peers[0], &mut FrameReader::new()).await;
+            assert_eq!(bye::Bye::parse(&frame.payload).code, 400);
+            let counters = handle.ask(Ask::Counters).await.unwrap();
+            assert_eq!(counters.dropped["garbage_link"], 1);
+            assert!(handle.ask(Ask::Peers).await.unwrap().is_empty());
+        });
+    }
+
+    #[test]
+    fn stopping_says_bye_to_all_and_waits_until_the_links_have_ended() {
+        rt::block_on(async {
+            let (handle, mut peers) = task_with_links(2, Config::default()).await;
+            let (done, finished) = rt::bounded(1);
+            handle.send(Inbox::Stop(done)).await.unwrap();
+            for mut peer in peers.drain(..) {
+                let frame = next_of(Kind::Bye, &mut peer, &mut FrameReader::new()).await;
+                assert_eq!(bye::Bye::parse(&frame.payload).code, 200);
+            }
+            let end = rt::timeout(Duration::from_secs(10), finished.recv()).await;
+            assert!(end.expect("in time").is_err());
+            assert_eq!(handle.ask(Ask::Counters).await, Err(Ended));
+        });
+    }
+}

@@ -1,0 +1,156 @@
+//! A peer made by hand: bytes on a blocking socket, with a deadline for each read.
+#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use filbert::wire::query::{Query, QueryFlags};
+use filbert::wire::{Frame, FrameReader, Guid, Header, Kind};
+
+const SOON: Duration = Duration::from_secs(30);
+
+pub(crate) struct Raw {
+    stream: TcpStream,
+    frames: FrameReader,
+}
+
+impl Raw {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.set_write_timeout(Some(SOON)).unwrap();
+        Self {
+            stream,
+            frames: FrameReader::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// `false`: the other side has closed.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Offers to link and returns the answer's head.
+    pub(crate) fn offer(&mut self, headers: &str) -> String {
+        let offer = format!("GNUTELLA CONNECT/0.6\r\nUser-Agent: raw\r\n{headers}\r\n");
+        self.send(offer.as_bytes());
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_eq!(
+                self.stream.read(&mut byte).unwrap(),
+                1,
+                "closed within a head"
+            );
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Offers to link, and links.
+    pub(crate) fn link(&mut self, headers: &str) {
+        let answer = self.offer(headers);
+        assert!(answer.starts_with("GNUTELLA/0.6 200 "), "{answer}");
+        self.send(b"GNUTELLA/0.6 200 OK\r\n\r\n");
+    }
+
+    /// The next frame of a kind; others are passed over.
+    pub(crate) fn next_of(&mut self, kind: Kind) -> Frame {
+        loop {
+            while let Some(frame) = self.frames.next_frame().unwrap() {
+                if frame.header.kind == kind {
+                    return frame;
+                }
+            }
+            let mut chunk = vec![0; 65_536];
+            let len = self.stream.read(&mut chunk).unwrap();
+            assert!(len > 0, "closed before a {kind:?} came");
+            chunk.truncate(len);
+            self.frames.push(Bytes::from(chunk));
+        }
+    }
+
+    /// Reads until the other side closes.
+    pub(crate) fn until_closed(&mut self) {
+        let mut chunk = [0; 4096];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("not closed: {error}"),
+            }
+        }
+    }
+}
+
+/// A header of 23 bytes that claims `len` payload bytes.
+pub(crate) fn header(kind: Kind, ttl: u8, hops: u8, len: u32) -> Vec<u8> {
+    Header {
+        guid: Guid([9; 16]),
+        kind,
+        ttl,
+        hops,
+    }
+    .to_bytes(len)
+    .to_vec()
+}
+
+pub(crate) fn frame(kind: Kind, tag: u8, ttl: u8, hops: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        guid: Guid([tag; 16]),
+        kind,
+        ttl,
+        hops,
+    };
+    Frame {
+        header,
+        payload: Bytes::copy_from_slice(payload),
+    }
+    .to_vec()
+}
+
+pub(crate) fn query(tag: u8, ttl: u8, hops: u8, text: &str) -> Vec<u8> {
+    let query = Query {
+        flags: QueryFlags::OURS,
+        text: text.into(),
+        sha1s: Vec::new(),
+    };
+    let payload = match text {
+        "" => b"\x88\0\0".to_vec(),
+        _ => query.build().unwrap(),
+    };
+    frame(Kind::Query, tag, ttl, hops, &payload)
+}
+
+/// A hit of one file from 127.0.0.1:1.
+pub(crate) fn hit_payload() -> Vec<u8> {
+    use filbert::wire::ServentId;
+    use filbert::wire::hit::{QueryHit, Record};
+    QueryHit {
+        addr: "127.0.0.1:1".parse().unwrap(),
+        speed_kbps: 1000,
+        records: vec![Record {
+            index: 1,
+            size: 5,
+            name: "one two.txt".into(),
+            sha1: None,
+            tiger: None,
+            created: None,
+        }],
+        vendor: *b"TEST",
+        push: Some(false),
+        busy: Some(false),
+        browse: false,
+        nick: None,
+        servent: ServentId([7; 16]),
+    }
+    .build()
+}
