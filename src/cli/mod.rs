@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod exit;
+pub mod lab;
 pub mod output;
 
 use args::{Args, Command};
@@ -14,6 +15,15 @@ pub fn run(args: Args) -> Exit {
             use std::io::Write;
             let _ = std::io::stdout().write_all(&completions.script());
             Exit::Good
+        }
+        Command::Lab(lab) => {
+            let output = output::Output::new(args.global.json, args.global.quiet);
+            lab::run(&lab, &output).unwrap_or_else(|failure| {
+                if !failure.message.is_empty() {
+                    output.error(&failure.message);
+                }
+                failure.exit
+            })
         }
         other => {
             eprintln!("not yet: {other:?}");

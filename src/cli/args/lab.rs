@@ -1,7 +1,187 @@
 //! `lab`: the laboratory.
 
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use structopt::StructOpt;
+
+use super::values::{self, BadValue, Span};
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
-pub struct LabArgs {}
+#[structopt(after_help = "EXAMPLES:
+    filbert lab gen ring:12 > ring.json
+    filbert lab run ring.json --queries 100            in virtual time
+    filbert lab run ring.json --engine real            as real processes on loopback ports
+    filbert lab up ring:12                             keep real nodes running
+    filbert lab search --from n0 moby --ttl 4 --trace
+    filbert lab down")]
+pub struct LabArgs {
+    /// What to do.
+    #[structopt(subcommand)]
+    pub verb: LabVerb,
+}
+
+/// The verbs of the laboratory.
+#[derive(Clone, Debug, StructOpt)]
+pub enum LabVerb {
+    /// Print the topology that a short text means
+    Gen(GenArgs),
+    /// Run the searches of a topology once and report
+    Run(RunArgs),
+    /// Start the nodes of a topology and keep them running
+    Up(UpArgs),
+    /// List the networks that are up, and their nodes
+    Ps(PsArgs),
+    /// Search from a node of a network that is up, and measure
+    Search(LabSearchArgs),
+    /// Stop a network and remove its files
+    Down(DownArgs),
+    /// Hold the nodes of a network; started by `lab up`
+    #[structopt(setting = structopt::clap::AppSettings::Hidden)]
+    Keep(KeepArgs),
+}
+
+/// `lab gen`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct GenArgs {
+    /// Shape, such as ring:12, grid:8x8, tree:b=3,d=4, rr:n=64,k=4, ba:n=64,m=2, ws:n=64,k=4,p=0.1
+    #[structopt(value_name = "SPEC")]
+    pub spec: String,
+    /// What every random choice is drawn from
+    #[structopt(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+}
+
+/// Who runs the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One process, virtual time.
+    Sim,
+    /// A process for each node, on loopback ports.
+    Real,
+}
+
+impl FromStr for Engine {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "real" => Ok(Self::Real),
+            // The parser lets nothing else through.
+            _ => Ok(Self::Sim),
+        }
+    }
+}
+
+/// `lab run`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct RunArgs {
+    /// Topology file, or a shape such as ring:12
+    #[structopt(value_name = "FILE|SPEC")]
+    pub topology: String,
+    /// In virtual time, or as real processes
+    #[structopt(long, value_name = "ENGINE", default_value = "sim", possible_values = &["sim", "real"])]
+    pub engine: Engine,
+    /// What every random choice is drawn from [default: the file's]
+    #[structopt(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Queries to make [default: the file's]
+    #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
+    pub queries: Option<usize>,
+    /// Hops queries travel, up to 255 [default: the file's]
+    #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
+    pub ttl: Option<u8>,
+    /// Where real nodes live and listen.
+    #[structopt(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// `lab up`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct UpArgs {
+    /// Topology file, or a shape such as ring:12
+    #[structopt(value_name = "FILE|SPEC")]
+    pub topology: String,
+    /// What every random choice is drawn from [default: the file's]
+    #[structopt(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Name for ps, search and down [default: that of the topology]
+    #[structopt(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where the nodes live and listen.
+    #[structopt(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Where real nodes live and listen.
+#[derive(Clone, Debug, Default, StructOpt)]
+pub struct PlaceArgs {
+    /// Folder for all networks [default: one for temporary files of this user]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub dir: Option<PathBuf>,
+    /// First of the ports on 127.0.0.1; 0: any that are free [default: the first free range from 41000]
+    #[structopt(long, value_name = "PORT")]
+    pub base_port: Option<u16>,
+}
+
+/// Which of the networks that are up.
+#[derive(Clone, Debug, Default, StructOpt)]
+pub struct WhichArgs {
+    /// The network, as `lab ps` names it [default: the only one that is up]
+    #[structopt(long, value_name = "NAME")]
+    pub net: Option<String>,
+    /// Folder for all networks [default: one for temporary files of this user]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub dir: Option<PathBuf>,
+}
+
+/// `lab ps`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct PsArgs {
+    /// Which network.
+    #[structopt(flatten)]
+    pub which: WhichArgs,
+}
+
+/// `lab search`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct LabSearchArgs {
+    /// Words looked for
+    #[structopt(value_name = "WORDS", required = true)]
+    pub words: Vec<String>,
+    /// The node that asks
+    #[structopt(long, value_name = "NODE")]
+    pub from: String,
+    /// Hops the query travels, up to 255 [default: the topology's]
+    #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
+    pub ttl: Option<u8>,
+    /// Show which nodes the query reached, hop by hop
+    #[structopt(long)]
+    pub trace: bool,
+    /// Give up when the network has not come to rest after so long; 0: never
+    #[structopt(long, value_name = "TIME", default_value = "30s")]
+    pub timeout: Span,
+    /// Which network.
+    #[structopt(flatten)]
+    pub which: WhichArgs,
+}
+
+/// `lab down`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct DownArgs {
+    /// Stop every network in the folder
+    #[structopt(long, conflicts_with = "net")]
+    pub all: bool,
+    /// Which network.
+    #[structopt(flatten)]
+    pub which: WhichArgs,
+}
+
+/// `lab keep`: what `lab up` tells the process that holds the nodes.
+#[derive(Clone, Debug, StructOpt)]
+pub struct KeepArgs {
+    /// The folder of the network, with its plan
+    #[structopt(value_name = "DIR", parse(from_os_str))]
+    pub dir: PathBuf,
+}

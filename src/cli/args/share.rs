@@ -61,4 +61,7 @@ pub struct ShareArgs {
     /// Allow / or the home folder itself to be shared
     #[structopt(long)]
     pub broad: bool,
+    /// End when standard input ends: a node that must not outlive whoever started it
+    #[structopt(long, hidden = true)]
+    pub stop_with_stdin: bool,
 }
