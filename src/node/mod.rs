@@ -123,7 +123,7 @@ impl Node {
         match event {
             // The road of nearly every event: it cannot change who our neighbours should be, unless it costs
             // the link.
-            Event::Received(link, frame) => return self.received(now, link, &frame, out),
+            Event::Received(link, frame) => return self.received(now, link, frame, out),
             Event::Library(library) => return self.library = library,
             Event::Busy(busy) => return self.busy = busy,
             Event::Offer(link, peer) => self.offer(link, &peer, out),
@@ -147,7 +147,7 @@ impl Node {
             .min()
     }
 
-    fn received(&mut self, now: Time, from: LinkId, frame: &Frame, out: &mut Outbox) {
+    fn received(&mut self, now: Time, from: LinkId, frame: Frame, out: &mut Outbox) {
         let kind = frame.header.kind;
         self.stats.count_received(kind);
         let Some(link) = self.links.get_mut(from) else {
@@ -173,15 +173,15 @@ impl Node {
         &mut self,
         now: Time,
         from: LinkId,
-        frame: &Frame,
+        frame: Frame,
         out: &mut Outbox,
     ) -> Result<(), Drop> {
         match frame.header.kind {
             Kind::Query => self.query_in(now, from, frame, out),
-            Kind::QueryHit => self.hit_in(now, from, frame, out),
-            Kind::Ping => self.ping_in(now, from, frame, out),
-            Kind::Pong => self.pong_in(now, from, frame),
-            Kind::Push => self.push_in(now, from, frame, out),
+            Kind::QueryHit => self.hit_in(now, from, &frame, out),
+            Kind::Ping => self.ping_in(now, from, &frame, out),
+            Kind::Pong => self.pong_in(now, from, &frame),
+            Kind::Push => self.push_in(now, from, &frame, out),
             Kind::Bye => {
                 out.push(Action::Close(from, None));
                 self.link_down(from);

@@ -21,7 +21,7 @@ impl Node {
         &mut self,
         now: Time,
         from: LinkId,
-        frame: &Frame,
+        frame: Frame,
         out: &mut Outbox,
     ) -> Taken {
         let header = frame.header;
@@ -59,7 +59,7 @@ impl Node {
             Some(from),
             Frame {
                 header: next,
-                payload: frame.payload.clone(),
+                payload: frame.payload,
             },
             out,
         );
