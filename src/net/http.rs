@@ -1,18 +1,15 @@
-//! HTTP/1.x as bytes: heads, ranges, targets and chunks, for the server and the client alike.
+//! What HTTP says inside a head: ranges, targets, names and dates, for the server and the client alike.
 //!
-//! Liberal in what it reads where content.md 8 asks for it (bare line feeds, spaces round separators,
-//! missing reasons, header case); strict about sizes and paths. Knows no sockets and no files.
+//! Liberal in form (spaces round separators, case), strict about sizes and paths. Knows no sockets and no
+//! files; heads themselves are read and written by `wire::heads`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::wire::Sha1;
+use crate::wire::heads::Head;
 
-/// Bytes of one request or response head (content.md 4.1: gtk-gnutella takes 16 KiB).
-pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Header lines of one head; gtk-gnutella sends some 20. Our estimate.
-const HEADERS_MAX: usize = 100;
 /// Name and version we go by (`Server`, `User-Agent`).
 pub(crate) const AGENT: &str = concat!("filbert/", env!("CARGO_PKG_VERSION"));
 
@@ -23,111 +20,15 @@ const PATH_SAFE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Why a head cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadError {
-    /// Above [`HEAD_BYTES_MAX`] or [`HEADERS_MAX`].
-    #[error("the head is longer than its limit")]
-    TooLong,
-    /// No HTTP.
-    #[error("the head is not HTTP/1")]
-    Malformed,
+/// Hash in `X-Gnutella-Content-URN` or `X-Content-URN`.
+pub(crate) fn content_urn(head: &Head) -> Option<Sha1> {
+    let mut urns = head
+        .list("X-Gnutella-Content-URN")
+        .chain(head.list("X-Content-URN"));
+    urns.find_map(|urn| urn.parse().ok())
 }
 
-/// First line and headers of a request or response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// The first line, without its end.
-    pub(crate) line: String,
-    headers: Vec<(String, String)>,
-}
-
-impl Head {
-    /// Splits a head off the front of `bytes`: the head and its length, with the empty line that ends it.
-    /// `None`: not complete yet. Empty lines before it are skipped, as after a GIV.
-    ///
-    /// # Errors
-    /// [`HeadError`].
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
-        let mut head = Self {
-            line: String::new(),
-            headers: Vec::new(),
-        };
-        let mut at = 0;
-        while let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') {
-            let line = &bytes[at..at + end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            at += end + 1;
-            if at > HEAD_BYTES_MAX {
-                return Err(HeadError::TooLong);
-            }
-            if line.iter().any(|byte| matches!(byte, 0 | b'\r')) {
-                return Err(HeadError::Malformed);
-            }
-            // Headers are Latin-1 or UTF-8; what is neither does no harm as a replacement character.
-            let line = String::from_utf8_lossy(line);
-            if head.line.is_empty() {
-                line.trim().clone_into(&mut head.line);
-            } else if line.is_empty() {
-                return Ok(Some((head, at)));
-            } else {
-                head.push(&line)?;
-            }
-        }
-        if bytes.len() > HEAD_BYTES_MAX {
-            Err(HeadError::TooLong)
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn push(&mut self, line: &str) -> Result<(), HeadError> {
-        if line.starts_with([' ', '\t']) {
-            // A folded line: part of the header before.
-            let (_, value) = self.headers.last_mut().ok_or(HeadError::Malformed)?;
-            value.push(' ');
-            value.push_str(line.trim());
-            return Ok(());
-        }
-        if self.headers.len() == HEADERS_MAX {
-            return Err(HeadError::TooLong);
-        }
-        let (name, value) = line.split_once(':').ok_or(HeadError::Malformed)?;
-        self.headers
-            .push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        Ok(())
-    }
-
-    /// The first header of that name (lower case).
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// All headers of that name (lower case), in order.
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let matching = self.headers.iter().filter(move |(other, _)| other == name);
-        matching.map(|(_, value)| value.as_str())
-    }
-
-    /// Whether a comma list of that name holds `item`, in any case.
-    pub(crate) fn lists(&self, name: &str, item: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(','))
-            .any(|one| one.trim().eq_ignore_ascii_case(item))
-    }
-
-    /// Hash in `X-Gnutella-Content-URN` or `X-Content-URN`.
-    pub(crate) fn content_urn(&self) -> Option<Sha1> {
-        let values = self
-            .all("x-gnutella-content-urn")
-            .chain(self.all("x-content-urn"));
-        values
-            .flat_map(|value| value.split(','))
-            .find_map(|urn| urn.trim().parse().ok())
-    }
-}
-
-/// The version of a first line's `HTTP/1.x`: its `x`.
+/// The `x` of a version `HTTP/1.x`.
 pub(crate) fn minor_version(word: &str) -> Option<u8> {
     let rest = word
         .get(..7)
@@ -374,63 +275,14 @@ fn civil(days: u64) -> (u64, usize, u64) {
     (year, month, left + 1)
 }
 
-/// The time of day, in seconds since 1970, for `Date`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the shell may ask what time it is"
-)]
-pub(crate) fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
+/// Seconds since 1970; `None` for a time before.
+pub(crate) fn seconds_of(time: SystemTime) -> Option<u64> {
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn heads_are_split_off_in_any_chunking_and_any_dress() {
-        let text = b"\r\nGET / HTTP/1.1\r\nHost : a\nX-One:1\r\n folded\r\n\r\nrest";
-        for end in 0..text.len() - 4 {
-            assert_eq!(Head::parse(&text[..end]), Ok(None), "{end}");
-        }
-        let (head, len) = Head::parse(text).unwrap().unwrap();
-        assert_eq!(
-            (head.line.as_str(), &text[len..]),
-            ("GET / HTTP/1.1", b"rest".as_slice())
-        );
-        assert_eq!(
-            (head.get("host"), head.get("x-one")),
-            (Some("a"), Some("1 folded"))
-        );
-    }
-
-    #[test]
-    fn heads_beyond_their_limit_or_without_form_are_refused() {
-        assert_eq!(
-            Head::parse(&[b'a'; HEAD_BYTES_MAX + 1]),
-            Err(HeadError::TooLong)
-        );
-        let many = format!(
-            "GET / HTTP/1.1\r\n{}\r\n",
-            "a: b\r\n".repeat(HEADERS_MAX + 1)
-        );
-        assert_eq!(Head::parse(many.as_bytes()), Err(HeadError::TooLong));
-        assert_eq!(
-            Head::parse(b"GET / HTTP/1.1\r\nnothing\r\n\r\n"),
-            Err(HeadError::Malformed)
-        );
-        assert_eq!(
-            Head::parse(b"GET /\0 HTTP/1.1\r\n\r\n"),
-            Err(HeadError::Malformed)
-        );
-        assert_eq!(
-            Head::parse(b"GET / HTTP/1.1\r\n folds nothing\r\n\r\n"),
-            Err(HeadError::Malformed)
-        );
-    }
 
     #[test]
     fn ranges_mean_what_the_standard_says() {

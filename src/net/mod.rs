@@ -4,22 +4,29 @@
 //! - `task`: the node task, the only owner of a [`Node`](crate::node::Node);
 //! - `link`: reader and writer of one link; `greeting`, `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
+//! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - `requests`, `figures`, `news`: what people are told.
 
+mod browse;
 pub mod control;
 mod dial;
 mod figures;
+pub mod file_server;
 mod greeting;
 pub(crate) mod http;
 mod link;
 mod listen;
 mod news;
+mod page;
 mod replies;
 mod requests;
 pub(crate) mod rt;
 pub mod servent;
 mod shares;
 mod task;
+pub(crate) mod upload;
+mod upload_body;
+mod upload_reply;
 
 pub use listen::Listen;
 pub use news::News;

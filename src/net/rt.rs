@@ -24,6 +24,9 @@ pub(crate) use async_std::task::{JoinHandle, block_on, sleep, spawn, spawn_block
 
 use crate::node::Time;
 
+/// A socket whose readiness can be waited for, for those who move bytes by their own system calls.
+pub(crate) type Watched = async_io::Async<std::net::TcpStream>;
+
 /// Time since the node started, as the core wants it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
@@ -39,6 +42,13 @@ impl Clock {
     pub(crate) fn now(self) -> Time {
         Time::ZERO.plus(self.0.elapsed())
     }
+}
+
+/// The time of day in seconds since 1970, for dates that others read.
+#[allow(clippy::disallowed_methods, reason = "this is the clock of the shell")]
+pub(crate) fn unix_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// The first of two futures that is ready; `None` when it was `until`.

@@ -16,9 +16,9 @@ use super::relay::Taken;
 use super::{Drop, Node, Time, hosts, limits};
 
 /// Vendor code of filbert in hits and pongs.
-pub(super) const VENDOR: [u8; 4] = *b"FILB";
+pub(crate) const VENDOR: [u8; 4] = *b"FILB";
 /// Speed we claim in hits, in kbit/s: nobody measures it, and nobody believes it.
-const SPEED_KBPS: u32 = 1_000;
+pub(crate) const SPEED_KBPS: u32 = 1_000;
 /// Bytes of a record besides its name: numbers, hash, GGEP; generous.
 const RECORD_EXTRA_BYTES: usize = 96;
 /// Bytes of a hit besides its records: head, trailer, name of the node.
@@ -228,7 +228,7 @@ impl Node {
 }
 
 /// A file of ours as others see it.
-fn record(file: &FileView<'_>) -> Record {
+pub(crate) fn record(file: &FileView<'_>) -> Record {
     Record {
         index: file.index,
         size: file.size,

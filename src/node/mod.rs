@@ -8,7 +8,7 @@
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
-mod answer;
+pub(crate) mod answer;
 pub mod event;
 pub mod greet;
 mod hosts;

@@ -1,0 +1,482 @@
+//! One HTTP connection of a stranger: requests in, files out.
+//!
+//! Keeps the deadlines and the connection; [`upload_reply`](super::upload_reply) knows what to answer,
+//! [`upload_body`](super::upload_body) how a file gets into a socket, and [`Uploads`] who may start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::browse;
+
+use super::rt::{self, Clock, ReadExt, TcpStream, WriteExt};
+use super::upload_body::{self, Outlet, Pace};
+use super::upload_reply::{self, Body, Reply, Request};
+use crate::node::library::{FileView, Library};
+use crate::node::uploads::{Answer, SlotId, UploadLimits, Uploads};
+use crate::wire::ServentId;
+use crate::wire::heads::{Head, HeadError, HeadReader};
+
+/// Silence between two requests before the connection is closed (content.md 4.3: 60 to 90 s).
+const IDLE_MAX: Duration = Duration::from_secs(75);
+/// A slot stays with its connection for so long after a body, so that a client that fetches range after
+/// range does not lose it in between. Our estimate.
+const SLOT_IDLE_MAX: Duration = Duration::from_secs(5);
+/// A head must be complete so soon after its first byte. Our estimate.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// A piece of an answer that is no file must leave within this. Our estimate.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// HTTP connections from one host; on loopback a whole lab is one host. Our estimate.
+const CONNECTIONS_PER_HOST_MAX: usize = 64;
+/// HTTP connections together: some 20 KiB each. Our estimate.
+const CONNECTIONS_MAX: usize = 512;
+/// Bytes read from a client at a time: requests are small.
+const READ_BYTES: usize = 4 * 1024;
+/// Bytes left unread that are waited for before a connection is closed, so that the last answer is not
+/// lost to a reset. Our estimate.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+/// How long they are waited for.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The shared files, as serving needs them.
+pub trait Files: fmt::Debug + Send + Sync {
+    /// The index of now.
+    fn library(&self) -> Arc<Library>;
+
+    /// Opens one of its files: inside its share, not through a link, the size as indexed. May block.
+    ///
+    /// # Errors
+    /// When the file is not, or no longer, what the index says.
+    fn open(&self, file: FileView<'_>) -> io::Result<File>;
+
+    /// A file was not what the index says: look again.
+    fn outdated(&self);
+}
+
+/// How we present ourselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Face {
+    /// Where we listen; an unspecified address is replaced by that of each socket.
+    pub(crate) listen: SocketAddr,
+    /// Servent id.
+    pub(crate) servent: ServentId,
+    /// Name for people, may be empty.
+    pub(crate) name: String,
+}
+
+/// What happened, for the node and those who watch it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Whether all slots are taken; said when it changes.
+    Busy(bool),
+    /// A file or a range of it went out whole.
+    Uploaded {
+        /// To whom.
+        to: SocketAddr,
+        /// Shown name of the folder, `/`, path below it.
+        name: String,
+        /// Bytes of it sent.
+        bytes: u64,
+    },
+}
+
+/// Figures for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UploadFigures {
+    /// Uploads running.
+    pub active: usize,
+    /// Slots there are.
+    pub slots: usize,
+    /// Uploads that went out whole.
+    pub done: u64,
+    /// Bytes of files sent.
+    pub bytes: u64,
+}
+
+/// All that serving shares between connections.
+pub(crate) struct Serving {
+    pub(super) files: Arc<dyn Files>,
+    pub(super) face: Face,
+    pace: Pace,
+    clock: Clock,
+    uploads: Mutex<Uploads>,
+    hosts: Mutex<BTreeMap<IpAddr, usize>>,
+    done: AtomicU64,
+    bytes: AtomicU64,
+    told: Box<dyn Fn(Told) + Send + Sync>,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("face", &self.face)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serving {
+    /// Serves `files`. `limit_up`: bytes of files a second over all uploads together. `told` is called from
+    /// any task and must not wait.
+    pub(crate) fn new(
+        files: Arc<dyn Files>,
+        face: Face,
+        limits: UploadLimits,
+        limit_up: Option<u64>,
+        told: impl Fn(Told) + Send + Sync + 'static,
+    ) -> Self {
+        let clock = Clock::start();
+        Self {
+            files,
+            face,
+            pace: Pace::new(clock, limit_up),
+            clock,
+            uploads: Mutex::new(Uploads::new(limits)),
+            hosts: Mutex::default(),
+            done: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            told: Box::new(told),
+        }
+    }
+
+    /// Figures of now.
+    pub(crate) fn figures(&self) -> UploadFigures {
+        let uploads = self.uploads();
+        UploadFigures {
+            active: uploads.active(),
+            slots: uploads.slots(),
+            done: self.done.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether all slots are taken.
+    pub(super) fn busy(&self) -> bool {
+        self.uploads().all_taken()
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        self.uploads
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+        self.hosts
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    /// Counts a connection; `None`: there are enough of them.
+    fn enter(self: &Arc<Self>, host: IpAddr) -> Option<Visit> {
+        let host = host.to_canonical();
+        let mut hosts = self.hosts();
+        if hosts.values().sum::<usize>() >= CONNECTIONS_MAX {
+            return None;
+        }
+        let count = hosts.entry(host).or_default();
+        if *count >= CONNECTIONS_PER_HOST_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Visit {
+            serving: self.clone(),
+            host,
+            slot: None,
+        })
+    }
+}
+
+/// One connection of one host, with the slot it holds. Gives both back when dropped.
+#[derive(Debug)]
+struct Visit {
+    serving: Arc<Serving>,
+    host: IpAddr,
+    slot: Option<SlotId>,
+}
+
+impl Visit {
+    /// Takes a slot, or keeps the one it has. `Err`: seconds to come back after.
+    fn take_slot(&mut self) -> Result<(), u32> {
+        if self.slot.is_some() {
+            return Ok(());
+        }
+        let (answer, busy) = {
+            let mut uploads = self.serving.uploads();
+            (
+                uploads.ask(self.serving.clock.now(), self.host),
+                uploads.all_taken(),
+            )
+        };
+        match answer {
+            Answer::Start(slot) => self.slot = Some(slot),
+            Answer::Later { retry_after_s, .. } => return Err(retry_after_s),
+        }
+        if busy {
+            (self.serving.told)(Told::Busy(true));
+        }
+        Ok(())
+    }
+
+    fn give_slot_back(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let was_busy = {
+            let mut uploads = self.serving.uploads();
+            let was_busy = uploads.all_taken();
+            uploads.end(slot);
+            was_busy && !uploads.all_taken()
+        };
+        if was_busy {
+            (self.serving.told)(Told::Busy(false));
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.give_slot_back();
+        let mut hosts = self.serving.hosts();
+        if let Some(count) = hosts.get_mut(&self.host) {
+            *count -= 1;
+            if *count == 0 {
+                hosts.remove(&self.host);
+            }
+        }
+    }
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client is gone or broke off; nothing more to say.
+    Gone,
+    /// Our answer was the last one.
+    Closed,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// Serves one connection until either side has enough. `first`: what was already read from it.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    first: Vec<u8>,
+    serving: Arc<Serving>,
+) {
+    let Some(visit) = serving.enter(remote.ip()) else {
+        let reply =
+            upload_reply::error(503, "too many connections from your address").retry_after(60);
+        let _ = write(&stream, &reply.head(false, rt::unix_s())).await;
+        return;
+    };
+    let outlet = Outlet::new(&stream);
+    let mut session = Session {
+        stream: &stream,
+        remote,
+        visit,
+        outlet,
+        unread: first,
+        answered: 0,
+    };
+    let end = loop {
+        if let Err(end) = session.exchange().await {
+            break end;
+        }
+    };
+    drop(session);
+    if let End::Closed = end {
+        linger(&stream).await;
+    }
+}
+
+struct Session<'a> {
+    stream: &'a TcpStream,
+    remote: SocketAddr,
+    visit: Visit,
+    outlet: io::Result<Outlet>,
+    /// Bytes read beyond the last head: the start of the next request.
+    unread: Vec<u8>,
+    answered: u64,
+}
+
+impl Session<'_> {
+    /// One request and its answer.
+    async fn exchange(&mut self) -> Result<(), End> {
+        let (reply, keep, head_only) = match self.next_head().await? {
+            Ok(head) => match Request::of(&head) {
+                Ok(request) => {
+                    let (keep, head_only) = (request.keep_alive, request.head_only);
+                    (self.reply(request).await, keep, head_only)
+                }
+                Err(refused) => {
+                    let keep = refused.may_go_on && upload_reply::keeps_alive(&head);
+                    (
+                        refused,
+                        keep,
+                        head.request_line()
+                            .is_some_and(|line| line.method == "HEAD"),
+                    )
+                }
+            },
+            Err(refused) => (refused, false, false),
+        };
+        self.send(reply, keep, head_only).await?;
+        self.answered += 1;
+        if keep { Ok(()) } else { Err(End::Closed) }
+    }
+
+    /// Reads the next head, or says why there is none. The slot is given back when the client takes long.
+    async fn next_head(&mut self) -> Result<Result<Head, Reply>, End> {
+        let mut reader = HeadReader::new();
+        if self.unread.is_empty() {
+            match rt::timeout(SLOT_IDLE_MAX, self.read_more()).await {
+                Ok(read) => read?,
+                Err(_) => {
+                    self.visit.give_slot_back();
+                    rt::timeout(IDLE_MAX, self.read_more())
+                        .await
+                        .map_err(|_| End::Closed)??;
+                }
+            }
+        }
+        let complete = async {
+            loop {
+                match reader.push(&std::mem::take(&mut self.unread)) {
+                    Ok(Some((head, rest))) => {
+                        self.unread = rest;
+                        return Ok(Ok(head));
+                    }
+                    Ok(None) => self.read_more().await?,
+                    Err(HeadError::TooLarge) => {
+                        return Ok(Err(upload_reply::error(
+                            413,
+                            "the request head is too long",
+                        )));
+                    }
+                    Err(HeadError::Malformed(what)) => {
+                        return Ok(Err(upload_reply::error(
+                            400,
+                            format!("the {what} is malformed"),
+                        )));
+                    }
+                }
+            }
+        };
+        match rt::timeout(HEAD_TIME_MAX, complete).await {
+            Ok(head) => head,
+            Err(_) => Ok(Err(upload_reply::error(408, "the request took too long"))),
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), End> {
+        let mut buffer = [0; READ_BYTES];
+        let mut stream = self.stream;
+        match stream.read(&mut buffer).await? {
+            0 => Err(End::Gone),
+            read => {
+                self.unread.extend_from_slice(&buffer[..read]);
+                Ok(())
+            }
+        }
+    }
+
+    async fn reply(&mut self, request: Request) -> Reply {
+        let (serving, local) = (self.visit.serving.clone(), self.stream.local_addr().ok());
+        let head_only = request.head_only;
+        // Files are opened and pages are made on a thread that may wait.
+        let reply =
+            rt::spawn_blocking(move || upload_reply::reply(&request, &serving, local)).await;
+        if head_only || !matches!(reply.body, Body::File(_)) {
+            return reply;
+        }
+        match self.visit.take_slot() {
+            Ok(()) => reply,
+            Err(seconds) => {
+                let text = format!("all upload slots are taken; come back in {seconds} seconds");
+                upload_reply::error(503, text).retry_after(seconds)
+            }
+        }
+    }
+
+    async fn send(&mut self, reply: Reply, keep: bool, head_only: bool) -> Result<(), End> {
+        let reply = if self.answered == 0 {
+            reply.introduced(&self.visit.serving)
+        } else {
+            reply
+        };
+        let mut head = reply.head(keep, rt::unix_s());
+        match reply.body {
+            Body::Text(text) => {
+                if !head_only {
+                    head.extend_from_slice(text.as_bytes());
+                }
+                write(self.stream, &head).await?;
+            }
+            Body::File(_) | Body::Frames { .. } if head_only => write(self.stream, &head).await?,
+            Body::Frames { frames, chunked } => {
+                write(self.stream, &head).await?;
+                browse::send(self.stream, frames, chunked, WRITE_TIME_MAX).await?;
+                if !chunked {
+                    return Err(End::Closed);
+                }
+            }
+            Body::File(file) => {
+                let serving = self.visit.serving.clone();
+                let outlet = self.outlet.as_ref().map_err(|_| End::Gone)?;
+                let (name, len) = (file.shown.clone(), file.end - file.start);
+                let mut sent = 0;
+                let outcome = upload_body::send(outlet, head, file, &serving.pace, &mut sent).await;
+                serving.bytes.fetch_add(sent, Ordering::Relaxed);
+                if let Err(error) = outcome {
+                    log::debug!(
+                        "{}: upload of {name:?} broke off after {sent} bytes: {error}",
+                        self.remote
+                    );
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        serving.files.outdated();
+                    }
+                    return Err(End::Gone);
+                }
+                serving.done.fetch_add(1, Ordering::Relaxed);
+                (serving.told)(Told::Uploaded {
+                    to: self.remote,
+                    name,
+                    bytes: len,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of it in time.
+pub(super) async fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut stream = stream;
+    match rt::timeout(WRITE_TIME_MAX, stream.write_all(bytes)).await {
+        Ok(written) => written,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Ends our side and takes in, for a moment, what the client still sends: a close with bytes unread resets
+/// the connection, and the client might lose our answer.
+async fn linger(stream: &TcpStream) {
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let drain = async {
+        let (mut buffer, mut seen, mut stream) = ([0; READ_BYTES], 0, stream);
+        while seen < LINGER_BYTES_MAX {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => seen += read,
+            }
+        }
+    };
+    let _ = rt::timeout(LINGER_TIME_MAX, drain).await;
+}

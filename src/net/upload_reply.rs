@@ -1,0 +1,339 @@
+//! What to answer to one HTTP request. Blocks: it opens files and writes pages.
+
+use std::net::SocketAddr;
+
+use super::browse::{self, Frames};
+use super::http::{self, AGENT, Asked, Target};
+use super::page;
+use super::upload::Serving;
+use super::upload_body::FileRange;
+use crate::node::library::{FileId, Library};
+use crate::wire::heads::{Head, HeadWriter};
+
+/// What browsing programs accept.
+pub(super) const PACKETS: &str = "application/x-gnutella-packets";
+/// Our page loads nothing, runs nothing and is shown in no frame.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
+/// A request that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    target: Target,
+    /// HEAD: the answer has no body.
+    pub(super) head_only: bool,
+    /// The client wants to go on.
+    pub(super) keep_alive: bool,
+    /// HTTP/1.1: reads chunks.
+    chunks: bool,
+    /// Accepts [`PACKETS`].
+    packets: bool,
+    range: Option<String>,
+    if_range: Option<String>,
+}
+
+impl Request {
+    /// Reads the head of a request.
+    ///
+    /// # Errors
+    /// The answer to one that cannot be served whatever it asks for.
+    pub(super) fn of(head: &Head) -> Result<Self, Reply> {
+        let line = head
+            .request_line()
+            .ok_or_else(|| error(400, "this is no HTTP request"))?;
+        let Some(minor) = http::minor_version(line.version) else {
+            let http = line
+                .version
+                .get(..5)
+                .is_some_and(|word| word.eq_ignore_ascii_case("HTTP/"));
+            return Err(if http {
+                error(505, "only HTTP/1 is spoken here")
+            } else {
+                error(400, "this is no HTTP request")
+            });
+        };
+        let has_body = head.get("Transfer-Encoding").is_some()
+            || head
+                .get("Content-Length")
+                .is_some_and(|length| length.trim() != "0");
+        let head_only = match line.method {
+            "GET" => false,
+            "HEAD" => true,
+            "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH" | "CONNECT" => {
+                let reply = error(405, "only GET and HEAD are served").header("Allow", "GET, HEAD");
+                return Err(Reply {
+                    may_go_on: !has_body,
+                    ..reply
+                });
+            }
+            _ => {
+                return Err(Reply {
+                    may_go_on: !has_body,
+                    ..error(501, "this method is unknown")
+                });
+            }
+        };
+        if has_body {
+            return Err(error(413, "a request may carry no body"));
+        }
+        // Two Host lines are joined by a comma.
+        match head.get("Host") {
+            None if minor > 0 => return Err(error(400, "the Host header is missing").may_go_on()),
+            Some(host) if host.contains(',') => {
+                return Err(error(400, "there are two Host headers"));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            target: http::target(line.target),
+            head_only,
+            keep_alive: keeps_alive(head),
+            chunks: minor > 0,
+            packets: head.list("Accept").any(|kind| {
+                kind.split(';')
+                    .next()
+                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
+            }),
+            range: head.get("Range").map(str::to_owned),
+            if_range: head.get("If-Range").map(str::to_owned),
+        })
+    }
+}
+
+/// Whether the client wants to go on after this request.
+pub(super) fn keeps_alive(head: &Head) -> bool {
+    let minor = head
+        .request_line()
+        .and_then(|line| http::minor_version(line.version));
+    match minor {
+        Some(1..) => !head.lists("Connection", "close"),
+        Some(0) => head.lists("Connection", "keep-alive"),
+        None => false,
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    code: u16,
+    headers: Vec<(&'static str, String)>,
+    pub(super) body: Body,
+    /// For an error: the connection is still in step.
+    pub(super) may_go_on: bool,
+}
+
+/// What follows the head.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Text of a known length.
+    Text(String),
+    /// A range of a file.
+    File(FileRange),
+    /// The library as QueryHit frames.
+    Frames {
+        /// What is left of them.
+        frames: Frames,
+        /// In chunks; else until the end of the connection.
+        chunked: bool,
+    },
+}
+
+/// An error of this status with a text for people.
+pub(super) fn error(code: u16, text: impl Into<String>) -> Reply {
+    let mut text = text.into();
+    text.push('\n');
+    Reply {
+        code,
+        headers: vec![("Content-Type", "text/plain; charset=utf-8".to_owned())],
+        body: Body::Text(text),
+        may_go_on: false,
+    }
+}
+
+impl Reply {
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With `Retry-After`, in seconds.
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            may_go_on: true,
+            ..self.header("Retry-After", seconds.to_string())
+        }
+    }
+
+    fn may_go_on(self) -> Self {
+        Self {
+            may_go_on: true,
+            ..self
+        }
+    }
+
+    /// With what is said once on a connection.
+    pub(super) fn introduced(self, serving: &Serving) -> Self {
+        self.header("X-Features", "browse/1.0")
+            .header("X-GUID", serving.face.servent.to_string())
+    }
+
+    /// The head, as it goes out.
+    pub(super) fn head(&self, keep_alive: bool, now_s: u64) -> Vec<u8> {
+        let writer = HeadWriter::new(format_args!("HTTP/1.1 {} {}", self.code, reason(self.code)))
+            .header("Server", AGENT)
+            .header("Date", http::date(now_s));
+        let writer = match &self.body {
+            Body::Text(text) => writer.header("Content-Length", text.len()),
+            Body::File(range) => writer.header("Content-Length", range.end - range.start),
+            Body::Frames { chunked: true, .. } => writer.header("Transfer-Encoding", "chunked"),
+            Body::Frames { chunked: false, .. } => writer,
+        };
+        let ends = matches!(self.body, Body::Frames { chunked: false, .. });
+        let connection = if keep_alive && !ends {
+            "keep-alive"
+        } else {
+            "close"
+        };
+        let writer = writer
+            .header("Connection", connection)
+            .header("X-Content-Type-Options", "nosniff");
+        let writer = self
+            .headers
+            .iter()
+            .fold(writer, |writer, (name, value)| writer.header(name, value));
+        writer.finish()
+    }
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        206 => "Partial Content",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+/// The answer to `request`. `local`: our end of the connection.
+pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAddr>) -> Reply {
+    let library = serving.files.library();
+    match &request.target {
+        Target::Urn(urn) => match library.by_sha1(urn) {
+            Some(id) => file(request, serving, &library, id),
+            None => error(404, "no shared file has this hash"),
+        },
+        Target::Index(index, name) => match library.by_index(*index) {
+            Some(id) if library.file(id).is_some_and(|file| file.name() == name) => {
+                file(request, serving, &library, id)
+            }
+            _ => error(404, "no shared file has this number and name"),
+        },
+        Target::Browse { .. } if request.packets => {
+            let frames = Frames::new(library, browse::face(serving, local));
+            Reply {
+                code: 200,
+                headers: vec![("Content-Type", PACKETS.to_owned())],
+                body: Body::Frames {
+                    frames,
+                    chunked: request.chunks,
+                },
+                may_go_on: true,
+            }
+        }
+        Target::Browse { words, page } => Reply {
+            code: 200,
+            headers: vec![
+                ("Content-Type", "text/html; charset=utf-8".to_owned()),
+                ("Content-Security-Policy", PAGE_POLICY.to_owned()),
+                ("Referrer-Policy", "no-referrer".to_owned()),
+            ],
+            body: Body::Text(page::page(&library, &serving.face.name, words, *page)),
+            may_go_on: true,
+        },
+        Target::Unknown => error(404, "there is nothing of this name"),
+        Target::Malformed => error(400, "this target names nothing"),
+    }
+}
+
+fn file(request: &Request, serving: &Serving, library: &Library, id: FileId) -> Reply {
+    let gone = || {
+        serving.files.outdated();
+        error(
+            404,
+            "the file has changed or is gone; ask again when it was looked at",
+        )
+    };
+    let Some(view) = library.file(id) else {
+        return gone();
+    };
+    let Ok(file) = serving.files.open(view) else {
+        return gone();
+    };
+    // What goes out under a hash must be what was hashed.
+    let same = file.metadata().is_ok_and(|meta| {
+        let changed = meta.modified().ok().and_then(http::seconds_of);
+        meta.is_file() && meta.len() == view.size && changed == Some(view.mtime)
+    });
+    if !same {
+        return gone();
+    }
+    let (date, tag) = (
+        http::date(view.mtime),
+        view.sha1.map(|sha1| format!("\"{}\"", sha1.to_base32())),
+    );
+    let mut headers = vec![
+        ("Content-Type", "application/octet-stream".to_owned()),
+        ("Accept-Ranges", "bytes".to_owned()),
+        ("Last-Modified", date.clone()),
+        ("Content-Disposition", http::disposition(view.name())),
+    ];
+    if let Some(sha1) = view.sha1 {
+        headers.push(("X-Gnutella-Content-URN", sha1.to_string()));
+    }
+    // A client that goes on with what it has asks for the rest only if the file is still the same.
+    let same_as_theirs = request
+        .if_range
+        .as_deref()
+        .is_none_or(|theirs| theirs == date || Some(theirs) == tag.as_deref());
+    headers.extend(tag.map(|tag| ("ETag", tag)));
+    let range = request.range.as_deref().filter(|_| same_as_theirs);
+    let (code, start, end) = match http::asked(range, view.size) {
+        Asked::Whole => (200, 0, view.size),
+        Asked::Part { start, end } => {
+            headers.push((
+                "Content-Range",
+                format!("bytes {start}-{}/{}", end - 1, view.size),
+            ));
+            (206, start, end)
+        }
+        Asked::Outside => {
+            return error(416, "the file ends before this range")
+                .header("Content-Range", format!("bytes */{}", view.size))
+                .may_go_on();
+        }
+    };
+    let share = library
+        .share_names()
+        .get(usize::from(view.share))
+        .map_or("", String::as_str);
+    let body = Body::File(FileRange {
+        file,
+        start,
+        end,
+        shown: format!("{share}/{}", view.path),
+    });
+    Reply {
+        code,
+        headers,
+        body,
+        may_go_on: true,
+    }
+}
