@@ -107,107 +107,110 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_right_key() {
     }
 }
 
+/// Parts of a file and what is said about them.
+const WRONG: &[(&str, &str)] = &[
+    (r#""seed": -1"#, "seed: must be a whole number from 0"),
+    (
+        r#""defaults": {"ttl": 0}"#,
+        "defaults.ttl: must be a whole number from 1 to 255, but is 0",
+    ),
+    (
+        r#""defaults": {"delay": 5}"#,
+        r#"defaults.delay: must be a time with its unit, such as "5ms", but is 5"#,
+    ),
+    (
+        r#""defaults": {"drop": 1.5}"#,
+        "defaults.drop: must be a number from 0 to 1",
+    ),
+    (
+        r#""defaults": {"rate": "10MB"}"#,
+        "defaults.rate: must be bytes a second",
+    ),
+    (r#""nodes": [{}]"#, r#"nodes[0]: the key "id" is missing"#),
+    (r#""nodes": [{"id": "../x"}]"#, "cannot be an id"),
+    (
+        r#""nodes": [{"id": "a", "files": [{"name": "../x"}]}]"#,
+        "nodes[0].files[0].name: \"../x\" cannot be a file name",
+    ),
+    (
+        r#""nodes": [{"id": "a", "share": ["/etc"]}]"#,
+        "nodes[0].share[0]: \"/etc\" must be a folder below",
+    ),
+    (
+        r#""nodes": [{"id": "a", "share": ["x/../.."]}]"#,
+        "must be a folder below",
+    ),
+    (
+        r#""nodes": [{"id": "a"}, {"id": "a"}]"#,
+        "nodes[1].id: \"a\" is described twice",
+    ),
+    (
+        r#""nodes": [{"id": "a"}], "links": [["a", "a"]]"#,
+        "links[0]: links \"a\" to itself",
+    ),
+    (
+        r#""nodes": [{"id": "a"}], "links": [["a"]]"#,
+        "links[0]: must name two nodes",
+    ),
+    (
+        r#""nodes": [{"id": "hub"}, {"id": "a"}], "links": [["a", "hbu"]]"#,
+        r#"links[0]: there is no node "hbu"; did you mean "hub"?"#,
+    ),
+    (
+        r#""nodes": [{"id": "a"}, {"id": "b"}], "links": [["a", "b"], ["b", "a"]]"#,
+        "links[1]: b and a are linked already",
+    ),
+    (
+        r#""generate": [{"kind": "line", "n": 3}], "links": [["n0", "n1"]]"#,
+        "links[0]: n0 and n1 are linked already",
+    ),
+    (
+        r#""generate": [{"kind": "line", "n": 3}, {"kind": "line", "n": 3}]"#,
+        "generate[1]: the prefix \"n\" makes ids",
+    ),
+    (
+        r#""generate": [{"kind": "line", "n": 30}, {"kind": "line", "n": 3, "prefix": "n1"}]"#,
+        "makes ids that are there",
+    ),
+    (
+        r#""generate": [{"kind": "star", "n": 20}], "defaults": {"max_peers": 16}"#,
+        "n0 has 19 links but max_peers 16",
+    ),
+    (
+        r#""generate": [{"kind": "rr", "n": 5, "k": 3}]"#,
+        "generate[0]: random-regular needs an even n * k",
+    ),
+    (
+        r#""nodes": [{"id": "a"}], "searches": [{"from": "b", "query": "x"}]"#,
+        "searches[0].from: there is no node \"b\"",
+    ),
+    (
+        r#""nodes": [{"id": "a"}], "searches": [{"from": "a", "query": " "}]"#,
+        "searches[0].query: must hold words",
+    ),
+    (
+        r#""nodes": [{"id": "a"}], "events": [{"at": "1s", "do": "kill", "node": "b"}]"#,
+        "events[0].node: there is no node",
+    ),
+    (
+        r#""content": {"files": 3, "copies": {}}"#,
+        "content.copies: must have one key",
+    ),
+    (
+        r#""workload": {"queries": 3, "arrival": {"poisson": "20"}}"#,
+        "workload.arrival.poisson: must be so many a second",
+    ),
+    (r#""name": "empty""#, "has no nodes"),
+    (
+        r#""name": "a", "name": "b""#,
+        "the key \"name\" is there twice",
+    ),
+    (r#""name": "#, "not a topology file"),
+];
+
 #[test]
 fn a_wrong_value_is_named_with_its_place_and_what_it_must_be() {
-    for (text, message) in [
-        (r#""seed": -1"#, "seed: must be a whole number from 0"),
-        (
-            r#""defaults": {"ttl": 0}"#,
-            "defaults.ttl: must be a whole number from 1 to 255, but is 0",
-        ),
-        (
-            r#""defaults": {"delay": 5}"#,
-            r#"defaults.delay: must be a time with its unit, such as "5ms", but is 5"#,
-        ),
-        (
-            r#""defaults": {"drop": 1.5}"#,
-            "defaults.drop: must be a number from 0 to 1",
-        ),
-        (
-            r#""defaults": {"rate": "10MB"}"#,
-            "defaults.rate: must be bytes a second",
-        ),
-        (r#""nodes": [{}]"#, r#"nodes[0]: the key "id" is missing"#),
-        (r#""nodes": [{"id": "../x"}]"#, "cannot be an id"),
-        (
-            r#""nodes": [{"id": "a", "files": [{"name": "../x"}]}]"#,
-            "nodes[0].files[0].name: \"../x\" cannot be a file name",
-        ),
-        (
-            r#""nodes": [{"id": "a", "share": ["/etc"]}]"#,
-            "nodes[0].share[0]: \"/etc\" must be a folder below",
-        ),
-        (
-            r#""nodes": [{"id": "a", "share": ["x/../.."]}]"#,
-            "must be a folder below",
-        ),
-        (
-            r#""nodes": [{"id": "a"}, {"id": "a"}]"#,
-            "nodes[1].id: \"a\" is described twice",
-        ),
-        (
-            r#""nodes": [{"id": "a"}], "links": [["a", "a"]]"#,
-            "links[0]: links \"a\" to itself",
-        ),
-        (
-            r#""nodes": [{"id": "a"}], "links": [["a"]]"#,
-            "links[0]: must name two nodes",
-        ),
-        (
-            r#""nodes": [{"id": "hub"}, {"id": "a"}], "links": [["a", "hbu"]]"#,
-            r#"links[0]: there is no node "hbu"; did you mean "hub"?"#,
-        ),
-        (
-            r#""nodes": [{"id": "a"}, {"id": "b"}], "links": [["a", "b"], ["b", "a"]]"#,
-            "links[1]: b and a are linked already",
-        ),
-        (
-            r#""generate": [{"kind": "line", "n": 3}], "links": [["n0", "n1"]]"#,
-            "links[0]: n0 and n1 are linked already",
-        ),
-        (
-            r#""generate": [{"kind": "line", "n": 3}, {"kind": "line", "n": 3}]"#,
-            "generate[1]: the prefix \"n\" makes ids",
-        ),
-        (
-            r#""generate": [{"kind": "line", "n": 30}, {"kind": "line", "n": 3, "prefix": "n1"}]"#,
-            "makes ids that are there",
-        ),
-        (
-            r#""generate": [{"kind": "star", "n": 20}], "defaults": {"max_peers": 16}"#,
-            "n0 has 19 links but max_peers 16",
-        ),
-        (
-            r#""generate": [{"kind": "rr", "n": 5, "k": 3}]"#,
-            "generate[0]: random-regular needs an even n * k",
-        ),
-        (
-            r#""nodes": [{"id": "a"}], "searches": [{"from": "b", "query": "x"}]"#,
-            "searches[0].from: there is no node \"b\"",
-        ),
-        (
-            r#""nodes": [{"id": "a"}], "searches": [{"from": "a", "query": " "}]"#,
-            "searches[0].query: must hold words",
-        ),
-        (
-            r#""nodes": [{"id": "a"}], "events": [{"at": "1s", "do": "kill", "node": "b"}]"#,
-            "events[0].node: there is no node",
-        ),
-        (
-            r#""content": {"files": 3, "copies": {}}"#,
-            "content.copies: must have one key",
-        ),
-        (
-            r#""workload": {"queries": 3, "arrival": {"poisson": "20"}}"#,
-            "workload.arrival.poisson: must be so many a second",
-        ),
-        (r#""name": "empty""#, "has no nodes"),
-        (
-            r#""name": "a", "name": "b""#,
-            "the key \"name\" is there twice",
-        ),
-        (r#""name": "#, "not a topology file"),
-    ] {
+    for (text, message) in WRONG {
         let said = error(text);
         assert!(
             said.contains(message),

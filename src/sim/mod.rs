@@ -1,1 +1,555 @@
-//! sim
+//! SHELL 1: VIRTUAL TIME. Many nodes in one thread, on links that are a queue of events.
+//!
+//! A [`World`] drives the very [`Node`] that sockets drive, by the same contract: one event in, all actions
+//! performed in order. Nothing here is left to chance or to the machine: the same network and seed give the
+//! same trace, byte for byte. Knows no clock, no sockets, no `HashMap`.
+//!
+//! - `calendar`: the event queue; `line`: what links do to frames;
+//! - `meter`: what each query cost; `predict`: what it should have cost;
+//! - `trace`: what was delivered, in order; `check`: the invariants of the overlay;
+//! - `report`: tables for people, JSON for scripts, the same for every engine; `run`: a whole topology.
+
+mod calendar;
+mod check;
+mod line;
+mod meter;
+mod predict;
+pub mod report;
+mod run;
+mod trace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::ChaCha8Rng;
+
+use crate::node::event::{DialError, Direction, Gone, Peer, Role, SearchSpec};
+use crate::node::library::Library;
+use crate::node::{
+    Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time, limits,
+};
+use crate::topology::{Graph, Names, Network, TopologyError, dice};
+use crate::wire::{Frame, ServentId};
+
+use calendar::Calendar;
+use check::Checks;
+use line::{Fate, Lines};
+use meter::Meter;
+use trace::{Delivery, Trace};
+
+pub use check::Breach;
+pub use meter::Measured;
+pub use predict::{Predicted, predict};
+pub use run::{Folder, Options, libraries, predictions, run};
+pub use trace::Sink;
+
+/// Port every simulated node says it listens at.
+const PORT: u16 = 6346;
+/// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
+const DIAL_NS: u64 = 1_000_000_000;
+/// Randomness of the nodes: this purpose and the number of the node.
+const NODE_PURPOSE: u64 = 3 << 32;
+
+/// What happens to a node.
+#[derive(Debug)]
+enum Happening {
+    /// A frame arrives on a link.
+    Arrival { to: u32, link: u32, frame: Frame },
+    /// The other end of a link closed it.
+    Gone { node: u32, link: u32 },
+    /// An alarm of the node.
+    Alarm { node: u32 },
+    /// A link with a rate can send again.
+    Ready { node: u32, link: u32 },
+    /// A dial came to nothing.
+    NoAnswer { node: u32, addr: SocketAddr },
+}
+
+/// Frames by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Given to links.
+    pub sent: u64,
+    /// Handed to nodes.
+    pub delivered: u64,
+    /// Lost by links: by their chance of loss, or because they were closed.
+    pub lost: u64,
+    /// Shed by full send queues.
+    pub shed: u64,
+}
+
+/// A network of nodes in virtual time.
+#[derive(Debug)]
+pub struct World {
+    now: u64,
+    names: Names,
+    graph: Graph,
+    nodes: Vec<Node>,
+    lines: Lines,
+    calendar: Calendar<Happening>,
+    out: Outbox,
+    /// Ends of links that are closed.
+    closed: BTreeSet<(u32, u32)>,
+    /// When each node that waits for time to pass has its next alarm.
+    alarms: BTreeMap<u32, u64>,
+    /// The asker of each query.
+    askers: Vec<u32>,
+    meter: Meter,
+    trace: Trace,
+    checks: Option<Box<Checks>>,
+    totals: Totals,
+    in_flight: u64,
+    /// Last words sent for nodes.
+    byes: u64,
+}
+
+/// What a world is made with besides its network.
+#[derive(Default)]
+pub struct Setting {
+    /// Files of nodes that share any.
+    pub libraries: BTreeMap<u32, Arc<Library>>,
+    /// Where the lines of the trace go.
+    pub trace: Option<Sink>,
+    /// Check the invariants after every event. Slow; keeps notes on every id.
+    pub check: bool,
+}
+
+impl World {
+    /// Builds all nodes and links. Links are up at once: greetings are not simulated.
+    ///
+    /// # Errors
+    /// What the file asks for and the simulator cannot do.
+    pub fn new(network: &Network, setting: Setting) -> Result<Self, TopologyError> {
+        run::check_supported(network)?;
+        let graph = network.graph();
+        let count = graph.nodes();
+        let lines = Lines::new(network);
+        let mut configs = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(count);
+        // Most nodes share nothing: one empty library does for all of them.
+        let empty = Arc::new(Library::default());
+        let mut out = Outbox::new();
+        for at in 0..u32::try_from(count).expect("nodes are counted in 32 bits") {
+            let seen = network
+                .seen_cache(at)
+                .and_then(NonZeroUsize::new)
+                .unwrap_or(limits::SEEN_CACHE);
+            let config = Arc::clone(
+                configs
+                    .entry(seen)
+                    .or_insert_with(|| Arc::new(config(network, seen))),
+            );
+            let mut rng = node_rng(network.seed, at);
+            let servent = servent(&mut rng);
+            let mut node = Node::new(config, servent, rng);
+            let library = setting.libraries.get(&at).unwrap_or(&empty);
+            node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
+            nodes.push(node);
+        }
+        let mut world = Self {
+            now: 0,
+            names: network.names.clone(),
+            calendar: Calendar::new(lines.span_ns()),
+            meter: Meter::new(count),
+            checks: setting
+                .check
+                .then(|| Box::new(Checks::new(network.defaults.ext_probes.unwrap_or(false)))),
+            trace: Trace::new(setting.trace),
+            graph,
+            nodes,
+            lines,
+            out,
+            closed: BTreeSet::new(),
+            alarms: BTreeMap::new(),
+            askers: Vec::new(),
+            totals: Totals::default(),
+            in_flight: 0,
+            byes: 0,
+        };
+        world.link_up(network);
+        Ok(world)
+    }
+
+    /// Brings all links up, in the order of the file.
+    fn link_up(&mut self, network: &Network) {
+        let mut next = vec![0_u32; self.nodes.len()];
+        let ext_probes = network.defaults.ext_probes.unwrap_or(false);
+        for edge in &network.edges {
+            for (node, other, direction) in [
+                (edge.a, edge.b, Direction::Dialled(addr(edge.b))),
+                (edge.b, edge.a, Direction::Accepted),
+            ] {
+                let link = LinkId(next[node as usize]);
+                next[node as usize] += 1;
+                let peer = Box::new(Peer {
+                    direction,
+                    remote: addr(other),
+                    local_ip: addr(node).ip(),
+                    listen: Some(addr(other)),
+                    servent: Some(self.nodes[other as usize].id()),
+                    agent: Box::default(),
+                    role: Role::Ultrapeer,
+                    max_ttl: u8::MAX,
+                    ext_probes,
+                    bye: true,
+                    vendor_messages: false,
+                    sees_us_at: None,
+                    try_peers: Vec::new(),
+                });
+                self.hand(node, Event::LinkUp(link, peer));
+            }
+        }
+    }
+
+    /// Virtual time so far.
+    pub fn now(&self) -> Time {
+        Time(self.now)
+    }
+
+    /// The graph of the world.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// A node.
+    pub fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    /// Frames by what became of them.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// One number for all that was delivered, in order: the same for the same network and seed.
+    pub fn digest(&self) -> u64 {
+        self.trace.digest()
+    }
+
+    /// Asks from a node, now. Returns the number of the query, for [`measured`](Self::measured).
+    pub fn search(&mut self, asker: u32, text: &str, ttl: u8) -> usize {
+        let query = self.meter.begin(self.now);
+        debug_assert_eq!(query, self.askers.len(), "queries are numbered in order");
+        self.askers.push(asker);
+        let spec = SearchSpec {
+            text: text.to_owned(),
+            sha1: None,
+            ttl: Some(ttl),
+        };
+        self.hand(
+            asker,
+            Event::Command(Ticket(query as u64), Command::Search(spec)),
+        );
+        query
+    }
+
+    /// Queries asked so far; the number of the next one.
+    pub fn queries(&self) -> usize {
+        self.askers.len()
+    }
+
+    /// What a query cost and found so far.
+    pub fn measured(&self, query: usize) -> &Measured {
+        self.meter.measured(query)
+    }
+
+    /// Ends the queries from number `first` on: hits that come later find nobody.
+    pub fn end_queries(&mut self, first: usize) {
+        for query in first..self.askers.len() {
+            self.hand(
+                self.askers[query],
+                Event::Command(Ticket(query as u64), Command::Cancel),
+            );
+        }
+        self.meter.end_all();
+    }
+
+    /// Lets happen all that happens up to `end`, then it is `end`.
+    pub fn run_until(&mut self, end: Time) {
+        while self.calendar.next_at().is_some_and(|at| at <= end.0)
+            && let Some((at, happening)) = self.calendar.pop()
+        {
+            self.happen(at, happening);
+        }
+        self.now = self.now.max(end.0);
+    }
+
+    /// Lets happen all that is under way, at most `events_max` events. Returns how many happened.
+    pub fn run_until_quiet(&mut self, events_max: u64) -> u64 {
+        let mut happened = 0;
+        while happened < events_max
+            && let Some((at, happening)) = self.calendar.pop()
+        {
+            self.happen(at, happening);
+            happened += 1;
+        }
+        happened
+    }
+
+    fn happen(&mut self, at: u64, happening: Happening) {
+        self.now = self.now.max(at);
+        match happening {
+            Happening::Arrival { to, link, frame } => self.arrive(to, link, frame),
+            Happening::Gone { node, link } => {
+                self.hand(node, Event::LinkDown(LinkId(link), Gone::Closed));
+            }
+            Happening::Alarm { node } => {
+                // An alarm that was moved since is a needless wake, and skipped.
+                if self.alarms.get(&node) == Some(&at) {
+                    self.alarms.remove(&node);
+                    self.hand(node, Event::Wake);
+                }
+            }
+            Happening::Ready { node, link } => self.ready(node, link),
+            Happening::NoAnswer { node, addr } => {
+                self.hand(node, Event::DialFailed(addr, DialError::Unreachable));
+            }
+        }
+    }
+
+    fn arrive(&mut self, to: u32, link: u32, frame: Frame) {
+        self.in_flight -= 1;
+        if !self.closed.is_empty() && self.closed.contains(&(to, link)) {
+            self.totals.lost += 1;
+            return self.meter.lost(&frame);
+        }
+        self.totals.delivered += 1;
+        let from = self.graph.links(to)[link as usize].to;
+        self.trace.add(
+            Delivery {
+                at_ns: self.now,
+                from,
+                to,
+                link,
+                frame: &frame,
+            },
+            &self.names,
+        );
+        self.meter.arrived(self.now, to, &frame);
+        if let Some(checks) = &mut self.checks {
+            checks.arrives(to, link, &frame);
+        }
+        self.hand(to, Event::Received(LinkId(link), frame));
+    }
+
+    /// Hands one event to a node and performs all its actions: the contract of a shell.
+    fn hand(&mut self, node: u32, event: Event) {
+        let mut out = std::mem::take(&mut self.out);
+        let asks = matches!(event, Event::Command(..));
+        self.nodes[node as usize].handle(Time(self.now), event, &mut out);
+        if asks {
+            self.note_guid(node, &out);
+        }
+        for action in out.actions() {
+            match action {
+                Action::Send(link, frame) => self.send(node, *link, frame),
+                Action::Spread(frame, span) => {
+                    for link in out.links(*span) {
+                        self.send(node, *link, frame);
+                    }
+                }
+                Action::Dial(addr) => {
+                    // All links there will be are up already.
+                    self.calendar.push(
+                        self.now + DIAL_NS,
+                        Happening::NoAnswer { node, addr: *addr },
+                    );
+                }
+                // Nobody offers links here.
+                Action::Admit(..) => {}
+                Action::Close(link, bye) => {
+                    if let Some(bye) = bye {
+                        self.byes += 1;
+                        self.send(node, *link, &Node::bye_frame(*bye));
+                    }
+                    self.close(node, link.0);
+                }
+                Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
+            }
+        }
+        out.clear();
+        self.out = out;
+        if let Some(checks) = &mut self.checks {
+            checks.handled(node, &self.nodes[node as usize]);
+        }
+        if let Some(at) = self.nodes[node as usize].next_wakeup()
+            && self.alarms.get(&node) != Some(&at.0)
+        {
+            self.alarms.insert(node, at.0);
+            self.calendar.push(at.0, Happening::Alarm { node });
+        }
+    }
+
+    /// A search says its message id after its frames; the meter must know it before.
+    fn note_guid(&mut self, node: u32, out: &Outbox) {
+        for action in out.actions() {
+            if let Action::Tell(ticket, Notice::Searching { guid, .. }) = action {
+                self.meter.asked(query_of(*ticket), node, *guid);
+                if let Some(checks) = &mut self.checks {
+                    checks.asked(node, *guid);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, node: u32, ticket: Ticket, notice: &Notice) {
+        match notice {
+            Notice::Hit { hops, hit } => {
+                self.meter.hit(query_of(ticket), self.now, *hops, hit);
+                if let Some(checks) = &mut self.checks {
+                    checks.told(node, self.askers[query_of(ticket)]);
+                }
+            }
+            Notice::Searching { .. } | Notice::Done(Ok(())) => {}
+            Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
+        }
+    }
+
+    /// Gives a frame to a link.
+    fn send(&mut self, node: u32, link: LinkId, frame: &Frame) {
+        self.totals.sent += 1;
+        self.meter.sent(frame);
+        if let Some(checks) = &mut self.checks {
+            checks.sends(node, link.0, frame);
+        }
+        if !self.closed.is_empty() && self.closed.contains(&(node, link.0)) {
+            self.totals.lost += 1;
+            return self.meter.lost(frame);
+        }
+        let half = self.graph.links(node)[link.0 as usize];
+        let end = self.graph.first_end(node) + link.0 as usize;
+        match self.lines.send(self.now, half.edge, end, frame) {
+            Fate::Arrives(at) => {
+                self.in_flight += 1;
+                self.calendar.push(
+                    at,
+                    Happening::Arrival {
+                        to: half.to,
+                        link: half.back,
+                        frame: frame.clone(),
+                    },
+                );
+            }
+            Fate::Lost => {
+                self.totals.lost += 1;
+                self.meter.lost(frame);
+            }
+            Fate::Queued(shed) => {
+                self.in_flight += 1;
+                self.in_flight -= shed;
+                self.totals.shed += shed;
+                if shed > 0 {
+                    self.nodes[node as usize].count_shed(shed);
+                }
+                self.wait(node, link.0, end);
+            }
+        }
+    }
+
+    /// Sees to it that what waits at an end of a link goes out when it can.
+    fn wait(&mut self, node: u32, link: u32, end: usize) {
+        if let Some(until) = self.lines.waits_until(end) {
+            self.calendar.push(until, Happening::Ready { node, link });
+        }
+    }
+
+    fn ready(&mut self, node: u32, link: u32) {
+        let half = self.graph.links(node)[link as usize];
+        let end = self.graph.first_end(node) + link as usize;
+        // Every queued frame asked to be woken; the first one takes them all along.
+        if self
+            .lines
+            .waits_until(end)
+            .is_none_or(|until| until > self.now)
+        {
+            return;
+        }
+        for (at, frame) in self.lines.release(self.now, half.edge, end) {
+            self.calendar.push(
+                at,
+                Happening::Arrival {
+                    to: half.to,
+                    link: half.back,
+                    frame,
+                },
+            );
+        }
+    }
+
+    /// Closes a link at both ends; the other one notices after the link's delay.
+    fn close(&mut self, node: u32, link: u32) {
+        let half = self.graph.links(node)[link as usize];
+        if self.closed.insert((node, link)) && !self.closed.contains(&(half.to, half.back)) {
+            let at = self
+                .now
+                .saturating_add(self.lines.traits(half.edge).delay_ns);
+            self.calendar.push(
+                at,
+                Happening::Gone {
+                    node: half.to,
+                    link: half.back,
+                },
+            );
+        }
+    }
+
+    /// Ends a run: what the invariants have to say, and whether the trace was written.
+    ///
+    /// # Errors
+    /// The first error of the trace's sink.
+    pub fn finish(&mut self) -> std::io::Result<Vec<Breach>> {
+        if let Some(checks) = &mut self.checks {
+            checks.balance(self.totals, self.in_flight, self.byes, &self.nodes);
+        }
+        self.trace.finish()?;
+        Ok(self
+            .checks
+            .as_ref()
+            .map_or_else(Vec::new, |checks| checks.breaches().to_vec()))
+    }
+}
+
+fn query_of(ticket: Ticket) -> usize {
+    usize::try_from(ticket.0).expect("tickets are numbers of queries")
+}
+
+/// Settings of a node in the lab: pure routing, no limits but those of the file.
+fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
+    Config {
+        listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
+        name: String::new(),
+        min_links: 0,
+        max_links: usize::MAX,
+        ttl: network.defaults.ttl.unwrap_or(limits::TTL),
+        ttl_max: u8::MAX,
+        seen_cache,
+        ext_probes: network.defaults.ext_probes.unwrap_or(false),
+        limit_search: None,
+        keepalive: false,
+    }
+}
+
+fn node_rng(seed: u64, node: u32) -> ChaCha8Rng {
+    dice::seeded(seed, NODE_PURPOSE + u64::from(node))
+}
+
+fn servent(rng: &mut ChaCha8Rng) -> ServentId {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    ServentId::from_random(bytes)
+}
+
+/// The address of a simulated node: its number in 10.0.0.0/8.
+fn addr(node: u32) -> SocketAddr {
+    let [_, b, c, d] = node.to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), PORT)
+}
+
+/// Nanoseconds as milliseconds, for reports.
+fn millis(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64() * 1e3
+}

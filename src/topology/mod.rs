@@ -12,6 +12,7 @@ pub mod graph;
 pub mod names;
 mod network;
 mod parse;
+pub mod plan;
 mod print;
 mod random;
 mod shapes;

@@ -26,12 +26,13 @@ impl Line {
         }
     }
 
-    fn object(mut self, key: &'static str, line: Line) -> Self {
+    fn object(mut self, key: &'static str, line: &Line) -> Self {
         self.0.push((key, line.text()));
         self
     }
 
-    fn list(mut self, key: &'static str, items: Vec<String>) -> Self {
+    fn list(mut self, key: &'static str, items: impl Iterator<Item = String>) -> Self {
+        let items: Vec<String> = items.collect();
         if !items.is_empty() {
             self.0.push((key, format!("[{}]", items.join(", "))));
         }
@@ -132,13 +133,12 @@ fn node(spec: &NodeSpec) -> Line {
     });
     Line::default()
         .put("id", spec.id.as_str())
-        .list("files", spec.files.iter().map(file).collect())
+        .list("files", spec.files.iter().map(file))
         .list(
             "share",
             spec.share
                 .iter()
-                .map(|path| Value::from(path.as_str()).to_string())
-                .collect(),
+                .map(|path| Value::from(path.as_str()).to_string()),
         )
         .maybe("slots", spec.slots)
         .maybe("max_peers", spec.max_peers)
@@ -185,8 +185,8 @@ fn content(content: &Content) -> Line {
     };
     Line::default()
         .put("files", content.files)
-        .object("popularity", Line::default().put("zipf", content.zipf))
-        .object("copies", copies)
+        .object("popularity", &Line::default().put("zipf", content.zipf))
+        .object("copies", &copies)
         .put("size", content.size)
 }
 
@@ -194,12 +194,13 @@ fn workload(workload: &Workload) -> Line {
     let line = Line::default().put("queries", workload.queries);
     let line = match workload.arrival {
         Arrival::Sequential => line.put("arrival", "sequential"),
-        Arrival::Every(span) => {
-            line.object("arrival", Line::default().put("every", show_duration(span)))
-        }
+        Arrival::Every(span) => line.object(
+            "arrival",
+            &Line::default().put("every", show_duration(span)),
+        ),
         Arrival::Poisson(per_s) => line.object(
             "arrival",
-            Line::default().put("poisson", format!("{per_s}/s")),
+            &Line::default().put("poisson", format!("{per_s}/s")),
         ),
     };
     line.put("from", workload.from.as_deref().unwrap_or("any"))

@@ -1,0 +1,200 @@
+//! The invariants of the overlay, checked after every event.
+//!
+//! No frame goes back over the link it came from; a node relays an id at most once; hits reach only the asker,
+//! over the reversed path; TTL + hops never grows; tables stay within their bounds; every frame sent is
+//! delivered, lost, shed or in flight. Keeps notes on every id, so it is for tests and small networks.
+
+use std::collections::BTreeMap;
+
+use crate::node::Node;
+use crate::wire::{Frame, Guid, Header, Kind};
+
+use super::Totals;
+
+/// Broken invariants kept; one is bad enough.
+const BREACHES_MAX: usize = 20;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// The invariant.
+    pub rule: &'static str,
+    /// Node, link and frame.
+    pub detail: String,
+}
+
+/// What a node knows of an id, by our own notes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Link it first came on; `None` at the asker.
+    from: Option<u32>,
+    relays: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Checks {
+    ext_probes: bool,
+    known: BTreeMap<(u32, Guid), Known>,
+    /// The frame that the node at work got, and on which link.
+    at_work: Option<(u32, u32, Header)>,
+    relayed: bool,
+    /// Breaches that do not count if the node has forgotten ids because its table is full.
+    if_remembered: Vec<Breach>,
+    breaches: Vec<Breach>,
+}
+
+impl Checks {
+    pub(super) fn new(ext_probes: bool) -> Self {
+        Self {
+            ext_probes,
+            known: BTreeMap::new(),
+            at_work: None,
+            relayed: false,
+            if_remembered: Vec::new(),
+            breaches: Vec::new(),
+        }
+    }
+
+    pub(super) fn breaches(&self) -> &[Breach] {
+        &self.breaches
+    }
+
+    fn breach(&mut self, rule: &'static str, detail: String) {
+        if self.breaches.len() < BREACHES_MAX {
+            self.breaches.push(Breach { rule, detail });
+        }
+    }
+
+    /// A node asks.
+    pub(super) fn asked(&mut self, node: u32, guid: Guid) {
+        self.known.insert(
+            (node, guid),
+            Known {
+                from: None,
+                relays: 1,
+            },
+        );
+    }
+
+    /// A frame is about to be handed to a node.
+    pub(super) fn arrives(&mut self, to: u32, link: u32, frame: &Frame) {
+        self.at_work = Some((to, link, frame.header));
+        if frame.header.kind == Kind::Query {
+            self.known.entry((to, frame.header.guid)).or_insert(Known {
+                from: Some(link),
+                relays: 0,
+            });
+        }
+    }
+
+    /// A node sends a frame.
+    pub(super) fn sends(&mut self, node: u32, link: u32, frame: &Frame) {
+        let header = frame.header;
+        if header.ttl == 0 {
+            self.breach(
+                "TTL 0 never goes on the wire",
+                format!("node {node} link {link}: {header:?}"),
+            );
+        }
+        let Some((at, came_on, got)) = self.at_work else {
+            return;
+        };
+        debug_assert_eq!(at, node, "one node at work at a time");
+        let detail = || {
+            format!("node {node} got {got:?} on link {came_on} and sent {header:?} on link {link}")
+        };
+        if got.guid == header.guid && got.kind == header.kind {
+            if link == came_on {
+                self.breach("no frame goes back over the link it came from", detail());
+            }
+            let sum = |header: Header| u16::from(header.ttl) + u16::from(header.hops);
+            if sum(header) > sum(got) || header.hops <= got.hops {
+                self.breach("TTL + hops never grows and hops always do", detail());
+            }
+            match header.kind {
+                Kind::Query => self.relayed = true,
+                Kind::QueryHit => self.hit_goes(node, link, header.guid, detail()),
+                _ => {}
+            }
+        } else if header.kind == Kind::QueryHit && (got.guid != header.guid || link != came_on) {
+            self.breach(
+                "a hit of one's own goes where the query came from",
+                detail(),
+            );
+        }
+    }
+
+    fn hit_goes(&mut self, node: u32, link: u32, guid: Guid, detail: String) {
+        if self.known.get(&(node, guid)).and_then(|known| known.from) != Some(link) {
+            self.if_remembered.push(Breach {
+                rule: "hits go back the way their query came",
+                detail,
+            });
+        }
+    }
+
+    /// A hit was given to whoever asked at `node`.
+    pub(super) fn told(&mut self, node: u32, asker: u32) {
+        if node != asker {
+            self.breach(
+                "hits reach only the asker",
+                format!("node {node} instead of {asker}"),
+            );
+        }
+    }
+
+    /// A node has done with an event.
+    pub(super) fn handled(&mut self, at: u32, node: &Node) {
+        let (seen, bound) = (node.seen(), node.config().seen_cache.get());
+        if seen > bound {
+            self.breach(
+                "every table stays within its bound",
+                format!("node {at} remembers {seen} ids, not {bound}"),
+            );
+        }
+        let forgets = seen == bound;
+        if std::mem::take(&mut self.relayed)
+            && let Some((_, came_on, got)) = self.at_work
+        {
+            let known = self.known.entry((at, got.guid)).or_default();
+            known.relays += 1;
+            if known.relays > 1 && forgets {
+                // It forgot the id and the way back, and learned a new one.
+                known.from = Some(came_on);
+            }
+            if known.relays > 1 && !forgets && !self.ext_probes {
+                self.breach(
+                    "a node relays an id at most once",
+                    format!("node {at}: {got:?}"),
+                );
+            }
+        }
+        let kept = std::mem::take(&mut self.if_remembered);
+        if !forgets {
+            for Breach { rule, detail } in kept {
+                self.breach(rule, detail);
+            }
+        }
+        self.at_work = None;
+    }
+
+    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes.
+    pub(super) fn balance(&mut self, totals: Totals, in_flight: u64, byes: u64, nodes: &[Node]) {
+        if totals.sent != totals.delivered + totals.lost + totals.shed + in_flight {
+            let detail = format!("{totals:?}, {in_flight} in flight");
+            self.breach("sent = delivered + lost + shed + in flight", detail);
+        }
+        let sum = |count: fn(&Node, Kind) -> u64| -> u64 {
+            nodes
+                .iter()
+                .flat_map(|node| Kind::ALL.iter().map(move |kind| count(node, *kind)))
+                .sum()
+        };
+        let received = sum(|node, kind| node.stats().received(kind));
+        let sent = sum(|node, kind| node.stats().sent(kind)) + byes;
+        if received != totals.delivered || sent != totals.sent {
+            let detail = format!("nodes count {sent} sent and {received} received; {totals:?}");
+            self.breach("nodes count every frame", detail);
+        }
+    }
+}

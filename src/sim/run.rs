@@ -1,0 +1,237 @@
+//! A whole topology in virtual time: its files, its queries one after the other, its report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::node::library::{Entry, Library};
+use crate::node::limits;
+use crate::topology::plan::{Ask, Plan};
+use crate::topology::{Behaviour, FILES_FOLDER, Network, TopologyError};
+
+use super::report::{Frames, QueryReport, Report};
+use super::{Predicted, Setting, Sink, World, predict};
+
+/// Files of a real folder that a node shares, listed by whoever may read the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// Name under which it is shown; its words match.
+    pub name: String,
+    /// Path below the folder, `/` between parts, and size in bytes.
+    pub files: Vec<(String, u64)>,
+}
+
+/// How to run.
+#[derive(Default)]
+pub struct Options {
+    /// Files of the real folders of nodes that share any.
+    pub folders: BTreeMap<u32, Vec<Folder>>,
+    /// Where the lines of the trace go.
+    pub trace: Option<Sink>,
+    /// Check the invariants after every event.
+    pub check: bool,
+}
+
+/// Events after which a run is given up: some hours. A flood ends by itself, unless tables are far too small.
+const EVENTS_MAX: u64 = 50_000_000_000;
+
+/// Refuses what a file may say and this engine cannot do, rather than leave it out in silence.
+pub(super) fn check_supported(network: &Network) -> Result<(), TopologyError> {
+    let cannot = |path: &str, what: &str| {
+        Err(TopologyError::new(
+            path,
+            format!("the simulator cannot {what} yet; remove the key to run this file"),
+        ))
+    };
+    if !network.events.is_empty() {
+        return cannot("events", "make things happen while it runs");
+    }
+    for spec in network.nodes.values() {
+        let path = |key: &str| format!("node {:?}: {key}", spec.id);
+        match spec.behaviour {
+            None | Some(Behaviour::FreeRider) => {}
+            Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) => {
+                return cannot(&path("behaviour"), "make a node behave so");
+            }
+        }
+        if spec.slots.is_some() {
+            return cannot(&path("slots"), "move files");
+        }
+    }
+    if network.defaults.slots.is_some() {
+        return cannot("defaults.slots", "move files");
+    }
+    Ok(())
+}
+
+/// The index of what each node shares: made-up files first, then its real folders.
+pub fn libraries(plan: &Plan, folders: &BTreeMap<u32, Vec<Folder>>) -> BTreeMap<u32, Arc<Library>> {
+    let mut shared: BTreeMap<u32, Vec<Folder>> = BTreeMap::new();
+    for (node, files) in &plan.files {
+        let files = files
+            .iter()
+            .map(|file| (file.name.clone(), file.size))
+            .collect();
+        shared.entry(*node).or_default().push(Folder {
+            name: FILES_FOLDER.to_owned(),
+            files,
+        });
+    }
+    for (node, folders) in folders {
+        shared
+            .entry(*node)
+            .or_default()
+            .extend(folders.iter().cloned());
+    }
+    let index = |folders: Vec<Folder>| {
+        let names: Vec<String> = folders.iter().map(|folder| folder.name.clone()).collect();
+        let files = (0_u16..).zip(folders).flat_map(|(share, folder)| {
+            folder
+                .files
+                .into_iter()
+                .map(move |(path, size)| (share, path, size))
+        });
+        let entries = (0_u32..)
+            .zip(files)
+            .map(|(index, (share, path, size))| Entry {
+                index,
+                share,
+                path,
+                size,
+                mtime: 0,
+                sha1: None,
+            });
+        Arc::new(Library::build(&names, entries.collect()))
+    };
+    shared
+        .into_iter()
+        .map(|(node, folders)| (node, index(folders)))
+        .collect()
+}
+
+/// Runs a plan on a network in virtual time.
+///
+/// # Errors
+/// What the file asks for and the simulator cannot do; a trace that could not be written.
+pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, TopologyError> {
+    let libraries = libraries(plan, &options.folders);
+    let predictions = predictions(network, plan, &libraries);
+    let setting = Setting {
+        libraries,
+        trace: options.trace,
+        check: options.check,
+    };
+    let mut world = World::new(network, setting)?;
+    // Searches of the file come one after the other, those with a time after them.
+    let (timed, sequential): (Vec<_>, Vec<_>) = plan
+        .asks
+        .iter()
+        .enumerate()
+        .partition(|(_, ask)| ask.at.is_some());
+    let mut asked_as = vec![0; plan.asks.len()];
+    for (position, ask) in sequential {
+        asked_as[position] = world.search(ask.from, &ask.query, ask.ttl);
+        world.run_until_quiet(EVENTS_MAX);
+        world.end_queries(asked_as[position]);
+    }
+    let (start, first) = (world.now(), timed.first().map(|_| world.queries()));
+    for (position, ask) in timed {
+        world.run_until(start.plus(ask.at.unwrap_or_default()));
+        asked_as[position] = world.search(ask.from, &ask.query, ask.ttl);
+    }
+    if let Some(first) = first {
+        world.run_until_quiet(EVENTS_MAX);
+        world.end_queries(first);
+    }
+    let broken = world
+        .finish()
+        .map_err(|error| TopologyError::new("", format!("the trace cannot be written: {error}")))?;
+    let queries =
+        plan.asks
+            .iter()
+            .zip(predictions)
+            .zip(asked_as)
+            .map(|((ask, predicted), query)| {
+                QueryReport::new(
+                    network,
+                    ask,
+                    world.measured(query).clone(),
+                    predicted,
+                    exact(network, plan, ask),
+                )
+            });
+    let totals = world.totals();
+    let frames = Frames {
+        sent: totals.sent,
+        delivered: totals.delivered,
+        lost: totals.lost,
+        shed: totals.shed,
+    };
+    let mut report = Report::new(network, world.graph(), "sim", queries.collect());
+    report.frames = Some(frames);
+    report.trace = Some(format!("{:016x}", world.digest()));
+    report.virtual_ms = Some(super::millis(world.now().0));
+    report.broken = broken
+        .iter()
+        .map(|breach| format!("{}: {}", breach.rule, breach.detail))
+        .collect();
+    Ok(report)
+}
+
+/// What each query should cost and find.
+pub fn predictions(
+    network: &Network,
+    plan: &Plan,
+    libraries: &BTreeMap<u32, Arc<Library>>,
+) -> Vec<Predicted> {
+    let graph = network.graph();
+    let mut holders_of: BTreeMap<&str, BTreeMap<u32, u64>> = BTreeMap::new();
+    let mut found = Vec::new();
+    let one = |ask: &Ask, holders: &BTreeMap<u32, u64>| predict(&graph, ask.from, ask.ttl, holders);
+    plan.asks
+        .iter()
+        .map(|ask| {
+            let holders = holders_of.entry(&ask.query).or_insert_with(|| {
+                let mut holders = BTreeMap::new();
+                for (node, library) in libraries {
+                    found.clear();
+                    library.search(&ask.query, limits::HITS_PER_QUERY, &mut found);
+                    if !found.is_empty() {
+                        holders.insert(*node, found.len() as u64);
+                    }
+                }
+                holders
+            });
+            one(ask, holders)
+        })
+        .collect()
+}
+
+/// Whether a query must cost exactly what is predicted.
+fn exact(network: &Network, plan: &Plan, ask: &Ask) -> bool {
+    let calm = network
+        .traits
+        .iter()
+        .all(|kind| kind.drop <= 0.0 && kind.rate.is_none());
+    let first = network.traits[0].delay_ns;
+    let level = network
+        .traits
+        .iter()
+        .all(|kind| kind.delay_ns == first && kind.jitter_ns == 0);
+    // However the delays fall, no path is longer than the number of nodes.
+    let ttl_suffices = usize::from(ask.ttl) >= network.names.len();
+    let at_once = if plan.asks.iter().any(|ask| ask.at.is_some()) {
+        plan.asks.len()
+    } else {
+        1
+    };
+    let seen_least = network
+        .nodes
+        .values()
+        .filter_map(|spec| spec.seen_cache)
+        .chain(network.defaults.seen_cache)
+        .min();
+    let remembers =
+        seen_least.is_none_or(|seen| seen >= at_once) && at_once <= limits::SEEN_CACHE.get();
+    let once = !network.defaults.ext_probes.unwrap_or(false) || (level && at_once == 1);
+    calm && (level || ttl_suffices) && remembers && once
+}
