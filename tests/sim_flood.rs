@@ -253,7 +253,7 @@ fn with_too_small_a_memory_queries_circulate_until_their_ttl_ends() {
         "{short} messages with two ids remembered, {full} with all"
     );
     assert!(
-        crowd(2, 16) > 2 * short,
+        crowd(2, 24) > short * 3 / 2,
         "what circulates grows with the TTL"
     );
 }
