@@ -1,6 +1,15 @@
-//! disk
+//! Shared folders, hashes, state and partial files: everything that outlives the process.
+//!
+//! Blocking calls only; shells run them on threads of their own. Knows no protocol.
 
+pub mod beneath;
 pub mod folder;
+pub mod hash;
 pub mod names;
 pub mod parts;
 pub mod results;
+pub mod rules;
+pub mod save;
+pub mod scan;
+pub mod shares;
+pub mod store;
