@@ -94,13 +94,17 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// [`WireError::Limit`] when text and hashes do not fit [`QUERY_BYTES_MAX`] bytes;
-    /// [`WireError::Malformed`] for what any reader would drop (see [`parse`](Self::parse)).
+    /// [`WireError::Empty`] and [`WireError::Malformed`] for what any reader would drop (see
+    /// [`parse`](Self::parse)).
     pub fn build(&self) -> Result<Vec<u8>, WireError> {
         let text: &str = &self.text;
         if self.flags.0 == 0 {
             return Err(WireError::Malformed("query flags"));
         }
-        if text.contains('\0') || (text.len() < TEXT_BYTES_MIN && self.sha1s.is_empty()) {
+        if text.contains('\0') {
+            return Err(WireError::Malformed("query text"));
+        }
+        if text.len() < TEXT_BYTES_MIN && self.sha1s.is_empty() {
             return Err(WireError::Empty("query"));
         }
         if text.len() > LONG_TEXT_BYTES_MAX || self.sha1s.len() > HASHES_MAX {
