@@ -13,7 +13,6 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    missing_docs,
     reason = "a bench reports on its output"
 )]
 
