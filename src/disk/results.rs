@@ -121,22 +121,18 @@ pub enum Lookup {
     Ambiguous(Vec<Saved>),
 }
 
-/// The store in one folder.
+/// The store in one file.
 #[derive(Clone, Debug)]
 pub struct Results {
-    dir: PathBuf,
+    path: PathBuf,
 }
 
 impl Results {
-    /// The store in `dir`, which need not exist yet.
-    pub fn new(dir: &Path) -> Self {
+    /// The store in the file `path`, which need not exist yet; its folder must.
+    pub fn new(path: &Path) -> Self {
         Self {
-            dir: dir.to_owned(),
+            path: path.to_owned(),
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.join("results.jsonl")
     }
 
     /// Keeps these copies.
@@ -158,39 +154,37 @@ impl Results {
             serde_json::to_writer(&mut lines, &copy)?;
             lines.push(b'\n');
         }
-        let path = self.path();
-        self.append(&path, &lines).map_err(|error| {
+        self.append(&lines).map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("cannot keep results in {}: {error}", path.display()),
+                format!("cannot keep results in {}: {error}", self.path.display()),
             )
         })
     }
 
-    fn append(&self, path: &Path, lines: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+    fn append(&self, lines: &[u8]) -> io::Result<()> {
         // Its own file: the store itself is replaced, and a lock on what was replaced guards nothing.
         let guard = OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.dir.join("results.lock"))?;
+            .open(self.path.with_extension("lock"))?;
         guard.lock()?;
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .read(true)
-            .open(path)?;
+            .open(&self.path)?;
         file.write_all(lines)?;
         if file.metadata()?.len() > BYTES_MAX {
-            self.rewrite(path)?;
+            self.rewrite()?;
         }
         Ok(())
     }
 
     /// Writes the newest copies to a new file and puts it in the place of the old one. Under the lock.
-    fn rewrite(&self, path: &Path) -> io::Result<()> {
-        let copies = newest(read(path)?, COPIES_KEPT);
-        let new = self.dir.join("results.new");
+    fn rewrite(&self) -> io::Result<()> {
+        let copies = newest(read(&self.path)?, COPIES_KEPT);
+        let new = self.path.with_extension("new");
         let mut out = io::BufWriter::new(File::create(&new)?);
         for copy in copies.iter().rev() {
             serde_json::to_writer(&mut out, copy)?;
@@ -199,7 +193,7 @@ impl Results {
         out.into_inner()
             .map_err(io::IntoInnerError::into_error)?
             .sync_all()?;
-        fs::rename(&new, path)
+        fs::rename(&new, &self.path)
     }
 
     /// The file an id or a longer prefix of its key stands for. Case does not matter.
@@ -212,7 +206,7 @@ impl Results {
             return Ok(Lookup::Unknown);
         }
         let mut found: BTreeMap<Key, Vec<Copy>> = BTreeMap::new();
-        for copy in newest(read(&self.path())?, usize::MAX) {
+        for copy in newest(read(&self.path)?, usize::MAX) {
             let key = copy.key();
             if key.text().starts_with(&id) {
                 found.entry(key).or_default().push(copy);
@@ -286,15 +280,19 @@ mod tests {
         }
     }
 
+    fn results_in(dir: &tempfile::TempDir) -> Results {
+        Results::new(&dir.path().join("results.jsonl"))
+    }
+
     #[test]
     fn an_id_leads_back_to_all_copies_in_another_run() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        Results::new(dir.path())
+        results_in(&dir)
             .add(&[copy(1, 1), copy(2, 2), copy(1, 3), copy(1, 1)])
             .expect("kept");
         let id = copy(1, 1).key().id();
         assert_eq!(id.len(), ID_CHARS);
-        let Lookup::One(saved) = Results::new(dir.path())
+        let Lookup::One(saved) = results_in(&dir)
             .find(&id.to_ascii_uppercase())
             .expect("read")
         else {
@@ -309,7 +307,7 @@ mod tests {
             [1, 3]
         );
         assert_eq!(
-            Results::new(dir.path()).find("zzzzzz").expect("read"),
+            results_in(&dir).find("zzzzzz").expect("read"),
             Lookup::Unknown
         );
         assert_eq!(
@@ -355,7 +353,7 @@ mod tests {
             urn: Some(Sha1(other).to_string()),
             ..copy(1, 2)
         };
-        let results = Results::new(dir.path());
+        let results = results_in(&dir);
         results.add(&[copy(1, 1), twin.clone()]).expect("kept");
         let Lookup::Ambiguous(both) = results.find(&twin.key().id()).expect("read") else {
             panic!("two files")
@@ -374,7 +372,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::thread::scope(|scope| {
             for writer in 0..WRITERS {
-                let results = Results::new(dir.path());
+                let results = results_in(&dir);
                 scope.spawn(move || {
                     for port in 1..=ROUNDS {
                         // Long names fill the file, so that it is written anew several times.
@@ -396,7 +394,7 @@ mod tests {
             .len();
         assert!(bytes <= BYTES_MAX, "{bytes}");
         for writer in 0..WRITERS {
-            let found = Results::new(dir.path())
+            let found = results_in(&dir)
                 .find(&copy(writer, 1).key().id())
                 .expect("read");
             let Lookup::One(saved) = found else {
@@ -414,7 +412,7 @@ mod tests {
     #[test]
     fn a_line_cut_short_costs_that_line_only() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let results = Results::new(dir.path());
+        let results = results_in(&dir);
         results.add(&[copy(1, 1)]).expect("kept");
         let path = dir.path().join("results.jsonl");
         let mut text = fs::read_to_string(&path).expect("a file");
