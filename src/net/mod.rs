@@ -18,6 +18,7 @@ mod link;
 mod listen;
 mod news;
 mod page;
+mod own;
 mod replies;
 mod requests;
 pub(crate) mod rt;
@@ -30,5 +31,6 @@ mod upload_reply;
 
 pub use listen::Listen;
 pub use news::News;
+pub use own::own_address;
 pub use replies::Replies;
 pub use servent::{Servent, Settings, StartError};
