@@ -19,5 +19,5 @@ fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    cli::run(args).into()
+    cli::run(&args).into()
 }

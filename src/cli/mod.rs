@@ -1,33 +1,101 @@
 //! What people type and see.
+//!
+//! - `args`: every word and flag; `exit`: every exit code; `output`: the two streams;
+//! - `node`: the node a command asks, running or hosted; nothing else knows which;
+//! - one file or folder for each command: `share`, `search`, `get`, `browse`, `status`, `peers`, `shares`,
+//!   `lab`.
 
 pub mod args;
+pub mod clock;
 pub mod exit;
+pub mod get;
+pub mod interrupt;
 pub mod lab;
+pub mod node;
 pub mod output;
+pub mod peers;
+pub mod search;
+pub mod share;
+pub mod shares;
+pub mod status;
 
-use args::{Args, Command};
-use exit::Exit;
+use crate::disk::results::Results;
+use crate::disk::store::Home;
+
+use args::{Args, Command, Global};
+use exit::{Exit, Failure};
+use interrupt::Interrupt;
+use output::Output;
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub struct Context {
+    /// The two streams.
+    pub out: Output,
+    /// Where this node keeps its things.
+    pub home: Home,
+    /// Whether somebody asked us to end.
+    pub interrupt: Interrupt,
+}
+
+impl Context {
+    fn new(global: &Global, out: Output) -> Result<Self, Failure> {
+        let disk = |error: std::io::Error| Failure::new(Exit::Disk, error.to_string());
+        let home = Home::resolve(global.home.as_deref()).map_err(disk)?;
+        home.create().map_err(disk)?;
+        Ok(Self {
+            out,
+            home,
+            interrupt: Interrupt::watch(),
+        })
+    }
+
+    /// The results of searches.
+    pub fn results(&self) -> Results {
+        Results::new(&self.home.results())
+    }
+}
 
 /// Does what was typed; says on stderr what went wrong.
-pub fn run(args: Args) -> Exit {
-    match args.command {
-        Command::Completions(completions) => {
-            use std::io::Write;
-            let _ = std::io::stdout().write_all(&completions.script());
-            Exit::Good
+pub fn run(args: &Args) -> Exit {
+    let out = Output::new(args.global.json, args.global.quiet);
+    start_log(&args.global);
+    dispatch(args, out).unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            Output::new(false, false).error(&failure.message);
         }
-        Command::Lab(lab) => {
-            let output = output::Output::new(args.global.json, args.global.quiet);
-            lab::run(&lab, &output).unwrap_or_else(|failure| {
-                if !failure.message.is_empty() {
-                    output.error(&failure.message);
-                }
-                failure.exit
-            })
-        }
-        other => {
-            eprintln!("not yet: {other:?}");
-            Exit::Usage
-        }
+        failure.exit
+    })
+}
+
+fn dispatch(args: &Args, out: Output) -> Result<Exit, Failure> {
+    let global = &args.global;
+    match &args.command {
+        Command::Completions(completions) => out.bytes(&completions.script()).map(|()| Exit::Good),
+        Command::Lab(lab) => lab::run(lab, &out),
+        Command::Search(search) => search::run(&mut Context::new(global, out)?, search),
+        Command::Status => status::run(&Context::new(global, out)?),
+        Command::Peers(peers) => peers::run(&Context::new(global, out)?, peers.verb.as_ref()),
+        Command::Shares(shares) => shares::run(&Context::new(global, out)?, shares.verb.as_ref()),
+        Command::Down => status::down(&Context::new(global, out)?),
+        Command::Share(args) => share::run(&Context::new(global, out)?, args),
+        Command::Get(_) | Command::Browse(_) => Err(Failure::new(Exit::Usage, "not yet")),
     }
+}
+
+/// The log goes to stderr: warnings, or what `--log`, `FILBERT_LOG` or `-v` ask for.
+fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, 0) => "error",
+        (false, 0) => "warn",
+        (_, 1) => "info",
+        (_, 2) => "debug",
+        _ => "trace",
+    };
+    let mut builder = env_logger::Builder::new();
+    builder
+        .parse_filters(global.log.as_deref().unwrap_or(level))
+        .format_timestamp_millis();
+    // An error: a log is there already, which only a test does.
+    let _ = builder.try_init();
 }

@@ -8,13 +8,16 @@ use super::values::{Address, Span};
 
 /// Fetch files.
 #[derive(Clone, Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLES:
+#[structopt(
+    usage = "filbert get [OPTIONS] TARGET...",
+    after_help = "EXAMPLES:
     filbert get k7m2qd                                        an id of a search, today or next week
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB -o ~/Books
     filbert get 'http://192.168.1.20:6346/uri-res/N2R?urn:sha1:PLST...'
     filbert search --json lecture | filbert get -o papers -   ids, links or JSON lines, one a line
 
-Prints the path of each file. What was interrupted goes on where it stopped.")]
+Prints the path of each file. What was interrupted goes on where it stopped."
+)]
 pub struct GetArgs {
     /// Result id, urn:sha1:..., magnet:..., http://HOST:PORT/..., or - for lines of them on standard input
     #[structopt(value_name = "TARGET", required = true)]

@@ -6,19 +6,22 @@ use super::values::{self, Address, Size, Span};
 
 /// Find files.
 #[derive(Clone, Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLES:
+#[structopt(
+    usage = "filbert search [OPTIONS] WORDS...",
+    after_help = "EXAMPLES:
     filbert search moby dick --ext epub,pdf           all words count, in any order
     filbert search --urn sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB   every copy of one file
     filbert search -q \"ubuntu iso\" && echo found      exit 0 found, 1 nothing, 3 no neighbour
     filbert search --json moby | filbert get -        fetch all that is found
 
-Into a pipe a file is printed when first seen, with the copies known by then; --sort waits for the end.")]
+Into a pipe a file is printed when first seen, with the copies known by then; --sort waits for the end."
+)]
 pub struct SearchArgs {
     /// Words of the name and folders looked for
     #[structopt(value_name = "WORDS", required_unless = "urn")]
     pub words: Vec<String>,
     /// Look for one exact file: urn:sha1:... or sha1:...
-    #[structopt(long, value_name = "URN")]
+    #[structopt(long, value_name = "URN", parse(try_from_str = values::urn))]
     pub urn: Option<crate::wire::Sha1>,
     /// Which results count.
     #[structopt(flatten)]
@@ -48,9 +51,12 @@ pub struct SearchArgs {
 
 /// List what one node shares.
 #[derive(Clone, Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLES:
+#[structopt(
+    usage = "filbert browse [OPTIONS] HOST[:PORT]",
+    after_help = "EXAMPLES:
     filbert browse 192.168.1.20
-    filbert browse desk:6347 --type image --sort size")]
+    filbert browse desk:6347 --type image --sort size"
+)]
 pub struct BrowseArgs {
     /// The node, port 6346 unless named
     #[structopt(value_name = "HOST:PORT")]
@@ -97,7 +103,7 @@ pub struct PrintArgs {
     /// Tab-separated lines without a header, sizes in bytes; the default into a pipe
     #[structopt(long)]
     pub tsv: bool,
-    /// Columns: id copies size name from urn magnet ext hops host node
+    /// Columns in this order, such as id,size,name
     #[structopt(long, value_name = "LIST", use_delimiter = true, number_of_values = 1, possible_values = FIELDS)]
     pub fields: Vec<String>,
     /// Order, at the end

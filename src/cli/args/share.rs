@@ -9,6 +9,10 @@ use super::values::{self, Address, Listen, Rate};
 
 /// Share folders until Ctrl-C.
 #[derive(Clone, Debug, StructOpt)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[structopt(after_help = "EXAMPLES:
     filbert share ~/Photos/Wedding
     filbert share ~/Books ~/Papers --peer 192.168.1.20 --name desk
@@ -60,7 +64,7 @@ pub struct ShareArgs {
     pub dry_run: bool,
     /// Allow / or the home folder itself to be shared
     #[structopt(long)]
-    pub broad: bool,
+    pub allow_broad: bool,
     /// End when standard input ends: a node that must not outlive whoever started it
     #[structopt(long, hidden = true)]
     pub stop_with_stdin: bool,

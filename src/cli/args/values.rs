@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::wire::Sha1;
+
 /// Port of the network since 2000 (IANA `gnutella-svc`), taken when an address names none.
 pub const PORT: u16 = 6346;
 
@@ -242,6 +244,19 @@ pub fn ttl(text: &str) -> Result<u8, BadValue> {
             "`{text}` is not a TTL; give hops from 1 to 255, such as 4"
         ))),
     }
+}
+
+/// A SHA-1: `urn:sha1:` or `sha1:` and 32 base32 characters.
+///
+/// # Errors
+/// Anything else.
+pub fn urn(text: &str) -> Result<Sha1, BadValue> {
+    let example = "such as sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    text.parse().map_err(|_| {
+        BadValue(format!(
+            "`{text}` is not a hash; give sha1: and 32 letters and digits, {example}"
+        ))
+    })
 }
 
 /// A count of at least one.

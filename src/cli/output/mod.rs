@@ -31,7 +31,7 @@ pub enum Format {
 }
 
 /// The two streams of a command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
     format: Format,
     quiet: bool,
@@ -44,6 +44,14 @@ struct Line<'a, T> {
     v: u8,
     #[serde(rename = "type")]
     kind: &'a str,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+/// One JSON line whose body says its type.
+#[derive(Serialize)]
+struct Tagged<'a, T> {
+    v: u8,
     #[serde(flatten)]
     body: &'a T,
 }
@@ -120,6 +128,21 @@ impl Output {
             let line = serde_json::to_string(&Line {
                 v: JSON_VERSION,
                 kind,
+                body,
+            });
+            self.line(&escape::json(line.expect("our own types are JSON")))?;
+        }
+        Ok(())
+    }
+
+    /// As [`json`](Self::json), for a body that has a `type` of its own.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub fn json_tagged(&self, body: &impl Serialize) -> Result<(), Failure> {
+        if self.format == Format::Json {
+            let line = serde_json::to_string(&Tagged {
+                v: JSON_VERSION,
                 body,
             });
             self.line(&escape::json(line.expect("our own types are JSON")))?;

@@ -1,10 +1,11 @@
 //! Progress of a long action, on stderr only: a bar on a terminal, else one line every ten seconds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Output, escape, units};
+use crate::cli::clock::Stopwatch;
 
 /// How often a stderr that is no terminal hears of progress. Issue: at most one line per 10 s.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -13,27 +14,53 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Progress {
     label: String,
+    unit: Unit,
     show: Show,
-    started: Instant,
+    clock: Stopwatch,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Files.
+    Files,
+}
+
+impl Unit {
+    fn text(self, n: u64) -> String {
+        match self {
+            Self::Bytes => units::size(n),
+            Self::Files => units::counted(n, "file", "files"),
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Bytes => {
+                "{msg}  {total_bytes}  {bar:20}  {percent:>3}%  {bytes_per_sec}  {eta} left"
+            }
+            Self::Files => "{msg}  {pos} of {len} files  {bar:20}  {percent:>3}%  {eta} left",
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    Lines { next: Instant, total: u64 },
+    Lines { next: Duration },
     Nothing,
 }
 
 impl Progress {
-    /// Starts at nothing of `total` bytes; 0 while that is unknown.
-    pub fn new(output: &Output, label: &str, total: u64) -> Self {
+    /// Starts at nothing of `total`; 0 while that is unknown.
+    pub fn new(output: &Output, label: &str, unit: Unit, total: u64) -> Self {
         let label = escape::shown(label).into_owned();
         let show = if output.shows_progress() {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style =
-                "{msg}  {total_bytes}  {bar:20}  {percent:>3}%  {bytes_per_sec}  {eta} left";
             bar.set_style(
-                ProgressStyle::with_template(style).expect("the template is well formed"),
+                ProgressStyle::with_template(unit.template()).expect("the template is well formed"),
             );
             bar.set_message(label.clone());
             Show::Bar(bar)
@@ -41,45 +68,41 @@ impl Progress {
             Show::Nothing
         } else {
             Show::Lines {
-                next: Instant::now() + LINE_INTERVAL,
-                total,
+                next: LINE_INTERVAL,
             }
         };
         Self {
             label,
+            unit,
             show,
-            started: Instant::now(),
+            clock: Stopwatch::start(),
         }
     }
 
-    /// `done` of `total` bytes are there.
+    /// `done` of `total` are there.
     pub fn update(&mut self, output: &Output, done: u64, total: u64) {
         match &mut self.show {
             Show::Bar(bar) => {
                 bar.set_length(total);
                 bar.set_position(done);
             }
-            Show::Lines { next, total: known } => {
-                *known = total;
-                if Instant::now() >= *next {
-                    *next = Instant::now() + LINE_INTERVAL;
-                    output.say(&format!(
-                        "{}  {} of {}",
-                        self.label,
-                        units::size(done),
-                        units::size(*known)
-                    ));
-                }
+            Show::Lines { next } if self.clock.elapsed() >= *next => {
+                *next = self.clock.elapsed() + LINE_INTERVAL;
+                output.say(&format!(
+                    "{}  {} of {}",
+                    self.label,
+                    self.unit.text(done),
+                    self.unit.text(total)
+                ));
             }
-            Show::Nothing => {}
+            Show::Lines { .. } | Show::Nothing => {}
         }
     }
 
     /// Takes the bar away.
-    pub fn finish(self) -> Duration {
+    pub fn finish(self) {
         if let Show::Bar(bar) = &self.show {
             bar.finish_and_clear();
         }
-        self.started.elapsed()
     }
 }

@@ -1,0 +1,226 @@
+//! The node a command asks: the running one of the same home, or one hosted for as long as the command runs.
+//! Nothing else knows which: the same requests, replies, output and exit codes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::cli::Context;
+use crate::cli::args::values::Address;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt::LOOK;
+use crate::control::{Reply, Request, Status};
+use crate::net::control::Client;
+use crate::net::servent::{Servent, Settings};
+use crate::net::{Listen, Replies};
+
+/// A node has so long for one reply to a question that needs no network.
+const REPLY_WAIT: Duration = Duration::from_secs(10);
+/// A dial is given up by then.
+const DIAL_WAIT: Duration = Duration::from_secs(60);
+/// How often a hosted node is asked for its links while a command waits for the first.
+const LINK_LOOK: Duration = Duration::from_millis(20);
+/// How long further links may take after the first, before the query goes out. Dials on one machine or LAN
+/// end well within it. Our estimate.
+const SETTLE: Duration = Duration::from_millis(250);
+/// Without a link and without a dial under way for so long, none will come.
+const HOPELESS: Duration = Duration::from_secs(1);
+
+/// A node to ask.
+#[derive(Debug)]
+pub enum NodeHandle {
+    /// The running node of this home.
+    Running(Client),
+    /// A node of our own, ended with the command.
+    Hosted(Box<Servent>),
+}
+
+/// What came of waiting for a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// There is one.
+    Yes,
+    /// The wait was interrupted.
+    Interrupted,
+}
+
+/// Exit 3, with what to do next.
+pub fn no_neighbour() -> Failure {
+    Failure::new(
+        Exit::NoNetwork,
+        "no neighbour to ask: no known node can be reached\n\
+         name one with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again",
+    )
+}
+
+impl NodeHandle {
+    /// The running node, if there is one.
+    pub fn running(context: &Context) -> Option<Self> {
+        Client::connect(context.home.socket())
+            .ok()
+            .map(Self::Running)
+    }
+
+    /// The running node.
+    ///
+    /// # Errors
+    /// Exit 3: none is running here.
+    pub fn expect_running(context: &Context) -> Result<Self, Failure> {
+        Self::running(context).ok_or_else(|| {
+            Failure::new(
+                Exit::NoNetwork,
+                format!(
+                    "no node is running on {}\nstart one: filbert share DIR, or name another place with --home",
+                    context.home.state().display()
+                ),
+            )
+        })
+    }
+
+    /// The running node, told to link to `peers`; else a hosted one that begins with them.
+    ///
+    /// # Errors
+    /// A name of a peer is unknown; a hosted node cannot start.
+    pub fn open(context: &Context, peers: &[Address]) -> Result<Self, Failure> {
+        let peers = resolve(peers)?;
+        let Some(node) = Self::running(context) else {
+            return Self::host(context, peers);
+        };
+        if let Ok(status) = node.status() {
+            context
+                .out
+                .say(&format!("via the running node \"{}\"", status.name));
+        }
+        for addr in peers {
+            if let Err(message) = node.ask(&Request::PeerAdd { addr })?.all(DIAL_WAIT) {
+                context.out.say(&format!("{addr}: {message}"));
+            }
+        }
+        Ok(node)
+    }
+
+    fn host(context: &Context, peers: Vec<SocketAddr>) -> Result<Self, Failure> {
+        let mut peers = peers;
+        peers.extend(context.home.load_hosts());
+        if peers.is_empty() {
+            return Err(Failure::new(
+                Exit::NoNetwork,
+                "no neighbour to ask: no node is running here and no address is known\n\
+                 name a node with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again",
+            ));
+        }
+        let settings = Settings {
+            listen: Listen::Nowhere,
+            peers,
+            ..Settings::default()
+        };
+        let servent = Servent::start(settings)
+            .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        Ok(Self::Hosted(Box::new(servent)))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// Exit 3: the running node has ended.
+    pub fn ask(&self, request: &Request) -> Result<Replies, Failure> {
+        match self {
+            Self::Running(client) => client.request(request).map_err(|error| {
+                Failure::new(
+                    Exit::NoNetwork,
+                    format!("the running node does not answer: {error}; try again"),
+                )
+            }),
+            Self::Hosted(servent) => Ok(servent.request(request.clone())),
+        }
+    }
+
+    /// Asks, and waits for all replies.
+    ///
+    /// # Errors
+    /// What the node says went wrong, or that it does not answer, with exit 3.
+    pub fn all(&self, request: &Request, wait: Duration) -> Result<Vec<Reply>, Failure> {
+        self.ask(request)?
+            .all(wait)
+            .map_err(|message| Failure::new(Exit::NoNetwork, message))
+    }
+
+    /// The status of the node.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub fn status(&self) -> Result<Status, Failure> {
+        self.all(&Request::Status, REPLY_WAIT)?
+            .into_iter()
+            .find_map(|reply| {
+                if let Reply::Status(status) = reply {
+                    Some(*status)
+                } else {
+                    None
+                }
+            })
+            .ok_or_else(|| {
+                Failure::new(
+                    Exit::Usage,
+                    "the node gave no status; is it another version?",
+                )
+            })
+    }
+
+    /// Waits until a query would reach somebody.
+    ///
+    /// # Errors
+    /// Exit 3: nobody within `wait`, or nobody left to try.
+    pub fn wait_for_neighbour(&self, context: &Context, wait: Duration) -> Result<Linked, Failure> {
+        let clock = Stopwatch::start();
+        let mut linked: Option<Stopwatch> = None;
+        let mut idle: Option<Stopwatch> = None;
+        loop {
+            if context.interrupt.asked() {
+                return Ok(Linked::Interrupted);
+            }
+            let status = self.status()?;
+            let settled = match self {
+                Self::Running(_) => true,
+                Self::Hosted(_) => {
+                    status.dialling == 0
+                        || linked.get_or_insert_with(Stopwatch::start).elapsed() >= SETTLE
+                }
+            };
+            if status.links > 0 && settled {
+                return Ok(Linked::Yes);
+            }
+            if status.links > 0 || status.dialling > 0 {
+                idle = None;
+            } else if idle.get_or_insert_with(Stopwatch::start).elapsed() >= HOPELESS {
+                return Err(no_neighbour());
+            }
+            if clock.elapsed() >= wait && status.links == 0 {
+                return Err(no_neighbour());
+            }
+            std::thread::sleep(LINK_LOOK.min(LOOK));
+        }
+    }
+
+    /// Takes leave: a hosted node says Bye.
+    pub fn close(self) {
+        match self {
+            Self::Running(_) => {}
+            Self::Hosted(servent) => servent.stop(),
+        }
+    }
+}
+
+/// Looks up the addresses of peers.
+///
+/// # Errors
+/// Exit 2 with the name that is unknown.
+pub fn resolve(peers: &[Address]) -> Result<Vec<SocketAddr>, Failure> {
+    peers
+        .iter()
+        .map(|peer| {
+            peer.resolve()
+                .map_err(|message| Failure::new(Exit::Usage, message))
+        })
+        .collect()
+}

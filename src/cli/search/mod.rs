@@ -1,0 +1,278 @@
+//! `search`: ask the overlay, print what comes, say why it ended. And the parts `browse` shares with it.
+
+pub mod filter;
+pub mod found;
+pub mod print;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::args::search::SearchArgs;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt::LOOK;
+use crate::cli::node::{Linked, NodeHandle};
+use crate::cli::output::{Format, units};
+use crate::control::{Hit, Reply, Request};
+use crate::disk::results::Copy;
+
+use filter::Filter;
+use found::{FILES_MAX, Found};
+use print::{Printer, seconds};
+
+/// How long a search waits for a first neighbour, when its own limit is not shorter. A dial is given up by
+/// then.
+const NEIGHBOUR_WAIT: Duration = Duration::from_secs(6);
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// `--timeout` passed.
+    Timeout,
+    /// Nothing new came for `--idle`.
+    Idle,
+    /// As many files as were asked for.
+    Max,
+    /// All was said (`browse`).
+    Complete,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// The last JSON line.
+#[derive(Debug, Serialize)]
+struct EndLine {
+    reason: Reason,
+    hits: u64,
+    files: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached_est: Option<bool>,
+    answered: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neighbours: Option<usize>,
+    elapsed: f64,
+}
+
+/// When a search stops by itself.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    timeout: Option<Duration>,
+    idle: Option<Duration>,
+}
+
+/// Takes in hits: keeps them for later commands, then prints them.
+#[derive(Debug)]
+pub struct Intake {
+    /// All results.
+    pub found: Found,
+    /// Where they are printed.
+    pub printer: Printer,
+    clock: Stopwatch,
+    kept: bool,
+}
+
+impl Intake {
+    /// Takes from now on.
+    pub fn new(found: Found, printer: Printer) -> Self {
+        Self {
+            found,
+            printer,
+            clock: Stopwatch::start(),
+            kept: true,
+        }
+    }
+
+    /// Takes in one hit; `true` when it brought a copy not seen before.
+    ///
+    /// An id is kept before it is printed, so that the next program of a pipe finds it.
+    ///
+    /// # Errors
+    /// Those of [`Printer::news`].
+    pub fn take(&mut self, context: &Context, hit: &Hit) -> Result<bool, Failure> {
+        let news = self.found.add(hit);
+        let copies: Vec<Copy> = news.offers.iter().map(|offer| offer.copy.clone()).collect();
+        if let Err(error) = context.results().add(&copies)
+            && std::mem::replace(&mut self.kept, false)
+        {
+            context.out.error(&format!(
+                "{error}; ids of this search will not be known to `filbert get`"
+            ));
+        }
+        self.printer
+            .news(&context.out, &self.found, &news, self.clock.elapsed())?;
+        Ok(!news.offers.is_empty())
+    }
+
+    /// Prints what waited for the end and the last line; the exit code.
+    ///
+    /// # Errors
+    /// Those of [`Printer::end`].
+    pub fn end(
+        &mut self,
+        context: &Context,
+        reason: Reason,
+        reach: Option<Reach>,
+    ) -> Result<Exit, Failure> {
+        let elapsed = self.clock.elapsed();
+        self.printer.end(&context.out, &self.found, elapsed)?;
+        let line = EndLine {
+            reason,
+            hits: self.found.copies(),
+            files: self.found.files().len(),
+            reached: reach.map(|reach| reach.nodes),
+            reached_est: reach.map(|_| true),
+            answered: self.found.answered(),
+            neighbours: reach.map(|reach| reach.neighbours),
+            elapsed: seconds(elapsed),
+        };
+        context.out.json("end", &line)?;
+        if context.out.format() != Format::Json {
+            context.out.say(&summary(&line));
+        }
+        Ok(match reason {
+            Reason::Interrupted => Exit::Interrupted,
+            _ if line.files > 0 => Exit::Good,
+            _ => Exit::Nothing,
+        })
+    }
+}
+
+/// How far a search went.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// Nodes it reached: an estimate, the addresses heard from lately.
+    pub nodes: usize,
+    /// Neighbours it was sent to.
+    pub neighbours: usize,
+}
+
+/// The last line for people.
+fn summary(line: &EndLine) -> String {
+    let mut parts = if line.files == 0 {
+        vec!["nothing found".to_owned()]
+    } else {
+        vec![
+            units::counted(line.files as u64, "file", "files"),
+            units::counted(line.hits, "copy", "copies"),
+        ]
+    };
+    if let Some(reached) = line.reached {
+        parts.push(format!(
+            "about {} reached",
+            units::counted(reached as u64, "node", "nodes")
+        ));
+        parts.push(format!("{} answered", line.answered));
+    }
+    parts.push(units::time(Duration::from_secs_f64(line.elapsed)));
+    let why = match line.reason {
+        Reason::Timeout => " (time limit, see --timeout)",
+        Reason::Idle => " (nothing new came, see --idle)",
+        Reason::Max if line.files >= FILES_MAX => " (no more are taken)",
+        Reason::Max => " (as many as asked for)",
+        Reason::Complete => "",
+        Reason::Interrupted => " (interrupted)",
+    };
+    parts.join(", ") + why
+}
+
+/// Runs `search`.
+///
+/// # Errors
+/// No neighbour, or the node failed.
+pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
+    let text = args.words.join(" ");
+    // `-q` alone asks a yes-or-no question, like `grep -q`.
+    let silent = context.out.is_quiet()
+        && context.out.format() != Format::Json
+        && !args.print.tsv
+        && args.print.fields.is_empty();
+    let max = if args.first || silent {
+        Some(1)
+    } else {
+        args.max
+    };
+    let printer = Printer::new(&args.print, &mut context.out, silent);
+    let found = Found::new(Filter::new(&args.filter, args.urn), &text, max);
+
+    let clock = Stopwatch::start();
+    let timeout = args.timeout.limit();
+    let node = NodeHandle::open(context, &args.peers)?;
+    let wait = timeout.map_or(NEIGHBOUR_WAIT, |timeout| timeout.min(NEIGHBOUR_WAIT));
+    let mut intake = Intake::new(found, printer);
+    if node.wait_for_neighbour(context, wait)? == Linked::Interrupted {
+        return intake.end(context, Reason::Interrupted, None);
+    }
+    let limits = Limits {
+        timeout: clock.left(timeout),
+        idle: args.idle.limit(),
+    };
+    let urn = args.urn.map(|sha1| sha1.to_string());
+    let request = Request::Search {
+        text,
+        urn,
+        ttl: args.ttl,
+    };
+    let (reason, neighbours) = listen(context, &node, &request, limits, &mut intake)?;
+    let heard = node.status().map_or(0, |status| status.nodes_heard);
+    let nodes = heard.max(neighbours).max(intake.found.addresses().len());
+    let exit = intake.end(context, reason, Some(Reach { nodes, neighbours }));
+    node.close();
+    exit
+}
+
+/// Sends the query and takes hits until one of the ends; the end and the neighbours it was sent to.
+fn listen(
+    context: &Context,
+    node: &NodeHandle,
+    request: &Request,
+    limits: Limits,
+    intake: &mut Intake,
+) -> Result<(Reason, usize), Failure> {
+    let mut replies = node.ask(request)?;
+    let clock = Stopwatch::start();
+    let mut quiet = Stopwatch::start();
+    let mut neighbours = 0;
+    loop {
+        if context.interrupt.asked() {
+            return Ok((Reason::Interrupted, neighbours));
+        }
+        if clock.passed(limits.timeout) {
+            return Ok((Reason::Timeout, neighbours));
+        }
+        if quiet.passed(limits.idle) {
+            return Ok((Reason::Idle, neighbours));
+        }
+        let left = [
+            Some(LOOK),
+            clock.left(limits.timeout),
+            quiet.left(limits.idle),
+        ];
+        match replies.next(left.into_iter().flatten().min().unwrap_or(LOOK)) {
+            Some(Reply::Searching { neighbours: 0, .. }) => {
+                return Err(crate::cli::node::no_neighbour());
+            }
+            Some(Reply::Searching {
+                neighbours: sent, ..
+            }) => neighbours = sent,
+            Some(Reply::Hit(hit)) => {
+                if intake.take(context, &hit)? {
+                    quiet = Stopwatch::start();
+                }
+                if intake.found.is_full() {
+                    return Ok((Reason::Max, neighbours));
+                }
+            }
+            Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),
+            // A node that is stopping says no more.
+            Some(Reply::Done) => {
+                return Err(Failure::new(Exit::NoNetwork, "the node stopped; try again"));
+            }
+            Some(_) | None => {}
+        }
+    }
+}
