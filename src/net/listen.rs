@@ -14,7 +14,6 @@ use std::time::Duration;
 use super::greeting::{self, Greeting};
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
 use super::task::Handle;
-use super::upload::{self, Serving};
 
 /// The customary port.
 pub(crate) const PORT: u16 = 6346;
@@ -104,7 +103,6 @@ fn count(counter: &AtomicU64) {
 pub(crate) struct Hall {
     pub(crate) greeting: Arc<Greeting>,
     pub(crate) handle: Handle,
-    pub(crate) serving: Arc<Serving>,
     pub(crate) door: Arc<Door>,
 }
 
@@ -150,13 +148,7 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
         }
         Speaks::Http => {
             visit.identified();
-            upload::serve(
-                stream,
-                remote,
-                first.unwrap_or_default(),
-                hall.serving.clone(),
-            )
-            .await;
+            count(&away.unserved);
         }
         Speaks::Unserved => count(&away.unserved),
         Speaks::Unknown => count(&away.unknown),

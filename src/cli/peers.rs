@@ -1,0 +1,96 @@
+//! `peers`: the neighbours of the running node.
+
+use std::time::Duration;
+
+use crate::cli::Context;
+use crate::cli::args::node::PeersVerb;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::node::NodeHandle;
+use crate::cli::output::escape::shown;
+use crate::cli::output::table::{Side, plain};
+use crate::cli::output::{Format, units};
+use crate::control::{Peer, Reply, Request};
+
+/// The core gives up a dial before this.
+const DIAL_WAIT: Duration = Duration::from_secs(60);
+
+/// Runs `peers`.
+///
+/// # Errors
+/// Exit 3: no node is running here, or the peer cannot be reached; exit 1: no link to drop.
+pub fn run(context: &Context, verb: Option<&PeersVerb>) -> Result<Exit, Failure> {
+    let node = NodeHandle::expect_running(context)?;
+    let (host, request, exit): (_, fn(_) -> _, _) = match verb {
+        None | Some(PeersVerb::List) => return list(context, &node),
+        Some(PeersVerb::Add { host }) => (host, |addr| Request::PeerAdd { addr }, Exit::NoNetwork),
+        Some(PeersVerb::Drop { host }) => (host, |addr| Request::PeerDrop { addr }, Exit::Nothing),
+    };
+    let addr = host
+        .resolve()
+        .map_err(|message| Failure::new(Exit::Usage, message))?;
+    let done = node.ask(&request(addr))?.all(DIAL_WAIT);
+    done.map_err(|message| Failure::new(exit, format!("{addr}: {message}")))?;
+    let (word, kind) = if exit == Exit::NoNetwork {
+        ("Linked to", "linked")
+    } else {
+        ("Dropped", "dropped")
+    };
+    context
+        .out
+        .json(kind, &serde_json::json!({ "addr": addr }))?;
+    context.out.say(&format!("{word} {addr}."));
+    Ok(Exit::Good)
+}
+
+fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
+    let peers: Vec<Peer> = node
+        .all(&Request::Peers, DIAL_WAIT)?
+        .into_iter()
+        .filter_map(|reply| {
+            if let Reply::Peer(peer) = reply {
+                Some(peer)
+            } else {
+                None
+            }
+        })
+        .collect();
+    let out = &context.out;
+    match out.format() {
+        Format::Json => peers.iter().try_for_each(|peer| out.json("peer", peer))?,
+        Format::Tabs => {
+            for peer in &peers {
+                out.line(&cells(peer).map(|cell| shown(&cell).into_owned()).join("\t"))?;
+            }
+        }
+        Format::People if peers.is_empty() => {
+            out.say("No neighbours yet. Name one: filbert peers add HOST:PORT");
+        }
+        Format::People => {
+            let header = [
+                ("ADDRESS", Side::Left),
+                ("AGENT", Side::Left),
+                ("LINKED", Side::Left),
+                ("UP", Side::Right),
+                ("RECEIVED", Side::Right),
+                ("DROPPED", Side::Right),
+                ("QUEUED", Side::Right),
+                ("SHED", Side::Right),
+            ];
+            out.line(&plain(header, peers.iter().map(cells)))?;
+        }
+    }
+    Ok(Exit::Good)
+}
+
+fn cells(peer: &Peer) -> [String; 8] {
+    [
+        peer.listen.unwrap_or(peer.addr).to_string(),
+        peer.agent.clone(),
+        if peer.dialled { "by us" } else { "by them" }.to_owned(),
+        units::time(Duration::from_secs(peer.age_s)),
+        peer.received.to_string(),
+        peer.dropped.to_string(),
+        peer.queued.to_string(),
+        peer.shed.to_string(),
+    ]
+}

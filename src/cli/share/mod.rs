@@ -1,0 +1,242 @@
+//! `share`: a node that stays until it is told to end.
+
+mod dry_run;
+mod screen;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::args::share::ShareArgs;
+use crate::cli::args::values::PORT;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt::LOOK;
+use crate::cli::node::resolve;
+use crate::cli::output::progress::{Progress, Unit};
+use crate::cli::output::{Format, Output};
+use crate::control::{Reply, Request, Share};
+use crate::disk::store::LockError;
+use crate::net::control::{Client, ControlError};
+use crate::net::servent::{Servent, Settings, StartError};
+use crate::net::{Listen, News};
+use crate::node::Config;
+use crate::node::limits::TTL_MAX;
+
+/// How long the start screen waits for the first scan; a longer one goes on behind it.
+const SCAN_WAIT: Duration = Duration::from_secs(3);
+/// A node answers about itself within this.
+const REPLY_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of a name others see (`node::limits`: at most 32).
+const NAME_BYTES_MAX: usize = 32;
+
+/// The first JSON line: others can link and fetch from now on.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    listen: Option<SocketAddr>,
+    name: &'a str,
+    servent: String,
+    pid: u32,
+    home: String,
+}
+
+/// Runs `share`.
+///
+/// # Errors
+/// Exit 8: a node runs on this home; exit 2: a folder or address that cannot be used; exit 6: the disk.
+pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
+    if args.dry_run {
+        return dry_run::run(context, args);
+    }
+    let _lock = context.home.lock().map_err(|error| match error {
+        LockError::Held { .. } => Failure::new(Exit::Running, error.to_string()),
+        LockError::Io(error) => Failure::new(Exit::Disk, error.to_string()),
+    })?;
+    if let Some(note) = context.home.socket_note() {
+        context.out.say(note);
+    }
+    let settings = settings(context, args)?;
+    let name = settings.config.name.clone();
+    let mut servent = Servent::start(settings).map_err(|error| refused(&error))?;
+    let listen = servent.listen_addr();
+    if let Some(addr) = listen.filter(|addr| args.listen.is_none() && addr.port() != PORT) {
+        context.out.say(&format!(
+            "port {PORT} is taken; listening on {} instead (choose with --listen)",
+            addr.port()
+        ));
+    }
+    let ready = Ready {
+        listen,
+        name: &name,
+        servent: servent.id().to_string(),
+        pid: std::process::id(),
+        home: context.home.state().display().to_string(),
+    };
+    context.out.json("ready", &ready)?;
+    let news = servent.news();
+    if context.out.format() != Format::Json && !context.out.is_quiet() {
+        let shares = wait_for_scan(context, &servent)?;
+        screen::start(context, &shares, &name, listen)?;
+    }
+    let watcher = news.map(|news| watch(context.out.clone(), news));
+    if args.stop_with_stdin {
+        stop_with_stdin(context.home.socket().to_owned());
+    }
+    servent
+        .wait()
+        .map_err(|error| Failure::new(Exit::Usage, format!("cannot watch for signals: {error}")))?;
+    context.out.say("Leaving.");
+    servent.stop();
+    if let Some(watcher) = watcher {
+        // A panic of it was printed where it happened.
+        let _ = watcher.join();
+    }
+    context
+        .out
+        .json("stopped", &serde_json::json!({ "pid": std::process::id() }))?;
+    context.out.say("Stopped. Nothing is shared any more.");
+    Ok(Exit::Good)
+}
+
+fn refused(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::Control(ControlError::InUse(_)) => Exit::Running,
+        _ => Exit::Usage,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
+    let defaults = Config::default();
+    let ttl = args.ttl.unwrap_or(defaults.ttl);
+    let min_links = args.min_links.unwrap_or(defaults.min_links);
+    let max_links = args.max_links.unwrap_or(defaults.max_links.max(min_links));
+    if min_links > max_links {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--min-links {min_links} is above --max-links {max_links}; raise --max-links to {min_links}"
+            ),
+        ));
+    }
+    let config = Config {
+        name: name(args.name.as_deref()),
+        min_links,
+        max_links,
+        ttl,
+        ttl_max: ttl.max(TTL_MAX),
+        seen_cache: args.seen_cache.unwrap_or(defaults.seen_cache),
+        ext_probes: args.ext_probes,
+        limit_search: args
+            .limit_search
+            .map_or(defaults.limit_search, |rate| rate.0),
+        ..defaults
+    };
+    Ok(Settings {
+        config,
+        listen: args
+            .listen
+            .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
+        peers: resolve(&args.peers)?,
+        control: Some(context.home.socket().to_owned()),
+    })
+}
+
+/// The name others see: as asked for, else that of this machine; at most [`NAME_BYTES_MAX`] bytes.
+fn name(asked: Option<&str>) -> String {
+    let machine = || {
+        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"))
+    };
+    let name = asked.map_or_else(|| machine().unwrap_or_default(), str::to_owned);
+    let mut name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
+    while name.len() > NAME_BYTES_MAX {
+        name.pop();
+    }
+    name
+}
+
+/// The listed folders once they are scanned, or as they are after [`SCAN_WAIT`].
+fn wait_for_scan(context: &Context, servent: &Servent) -> Result<Vec<Share>, Failure> {
+    let clock = Stopwatch::start();
+    loop {
+        let replies = servent
+            .request(Request::Shares { files: false })
+            .all(REPLY_WAIT);
+        let replies = replies.map_err(|message| Failure::new(Exit::Usage, message))?;
+        let shares: Vec<Share> = replies
+            .into_iter()
+            .filter_map(|reply| {
+                if let Reply::Share(share) = reply {
+                    Some(share)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let scanning = shares.iter().any(|share| share.scanning);
+        if !scanning || clock.elapsed() >= SCAN_WAIT || context.interrupt.asked() {
+            return Ok(shares);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Prints news until the node ends: as JSON lines, else the progress of hashing.
+fn watch(out: Output, news: Receiver<News>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut hashing: Option<Progress> = None;
+        for item in news {
+            // A reader that has gone does not end the node.
+            let _ = out.json_tagged(&item);
+            if let News::Library {
+                files,
+                hashed_files,
+                ..
+            } = item
+                && out.format() != Format::Json
+            {
+                if hashed_files < files {
+                    let progress = hashing
+                        .get_or_insert_with(|| Progress::new(&out, "Hashing", Unit::Files, files));
+                    progress.update(&out, hashed_files, files);
+                } else if let Some(progress) = hashing.take() {
+                    progress.finish();
+                    out.say("All files are hashed.");
+                }
+            }
+        }
+    })
+}
+
+/// Ends the node when standard input ends, so that it never outlives whoever started it.
+fn stop_with_stdin(socket: PathBuf) {
+    // Detached: it may wait for input for ever.
+    thread::spawn(move || {
+        let mut bytes = [0; 256];
+        while matches!(std::io::stdin().read(&mut bytes), Ok(1..)) {}
+        let stopped = Client::connect(&socket).and_then(|client| client.request(&Request::Stop));
+        if stopped.map(|replies| replies.all(REPLY_WAIT)).is_err() {
+            // The node is leaving already, or its socket was taken away: nothing else would end it.
+            thread::sleep(REPLY_WAIT);
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_fits_its_bound_at_a_character() {
+        assert_eq!(name(Some(" desk\n")), "desk");
+        let long = name(Some(&"é".repeat(40)));
+        assert_eq!(long.len(), NAME_BYTES_MAX);
+    }
+}

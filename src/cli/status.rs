@@ -1,0 +1,162 @@
+//! `status` and `down`: one screen about the running node, and its end.
+
+use std::time::Duration;
+
+use crate::cli::Context;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt::LOOK;
+use crate::cli::node::NodeHandle;
+use crate::cli::output::{Format, units};
+use crate::control::{Request, Status};
+
+/// A node that takes leave is gone by then: its links have shorter deadlines.
+const STOP_WAIT: Duration = Duration::from_secs(15);
+
+/// Runs `status`.
+///
+/// # Errors
+/// Exit 3: no node is running here.
+pub fn run(context: &Context) -> Result<Exit, Failure> {
+    let status = NodeHandle::expect_running(context)?.status()?;
+    let out = &context.out;
+    match out.format() {
+        Format::Json => out.json("status", &status)?,
+        Format::People | Format::Tabs => {
+            screen(&status).iter().try_for_each(|line| out.line(line))?;
+        }
+    }
+    Ok(Exit::Good)
+}
+
+/// The screen, harmless for a terminal.
+fn screen(status: &Status) -> Vec<String> {
+    let name = if status.name.is_empty() {
+        "this node"
+    } else {
+        &status.name
+    };
+    let listen = status.listen.map_or("not listening".to_owned(), |addr| {
+        format!("listening on {addr}")
+    });
+    let files: u64 = status.shares.iter().map(|share| share.files).sum();
+    let bytes: u64 = status.shares.iter().map(|share| share.bytes).sum();
+    let hashed: u64 = status.shares.iter().map(|share| share.hashed_bytes).sum();
+    let folders = units::counted(status.shares.len() as u64, "folder", "folders");
+    let mut lines = vec![
+        format!(
+            "{name}   up {}   {listen}   process {}",
+            units::time(Duration::from_secs(status.uptime_s)),
+            status.pid
+        ),
+        format!(
+            "links    {} up, {} dialling   {} known, {} heard lately",
+            status.links,
+            status.dialling,
+            units::counted(status.hosts_known as u64, "address", "addresses"),
+            units::counted(status.nodes_heard as u64, "node", "nodes"),
+        ),
+        format!(
+            "sharing  {folders}, {}, {}",
+            units::counted(files, "file", "files"),
+            units::size(bytes)
+        ),
+    ];
+    if hashed < bytes {
+        lines.push(format!(
+            "hashing  {} of {}",
+            units::size(hashed),
+            units::size(bytes)
+        ));
+    }
+    lines.push(format!(
+        "uploads  {} of {} running   {} done, {} sent",
+        status.uploads_active,
+        units::counted(status.upload_slots as u64, "slot", "slots"),
+        units::count(status.uploads_done),
+        units::size(status.uploaded_bytes),
+    ));
+    for share in &status.shares {
+        if let Some(problem) = &share.problem {
+            lines.push(format!("problem  {} {problem}", share.name));
+        }
+    }
+    lines
+        .iter()
+        .map(|line| crate::cli::output::escape::shown(line).into_owned())
+        .collect()
+}
+
+/// Runs `down`: asks the running node to end and waits until it has.
+///
+/// # Errors
+/// Exit 3: no node is running here; exit 4: it does not end.
+pub fn down(context: &Context) -> Result<Exit, Failure> {
+    let node = NodeHandle::expect_running(context)?;
+    let pid = node.status()?.pid;
+    node.all(&Request::Stop, STOP_WAIT)?;
+    let clock = Stopwatch::start();
+    while NodeHandle::running(context).is_some() {
+        if clock.elapsed() > STOP_WAIT {
+            return Err(Failure::new(
+                Exit::TimeLimit,
+                format!("process {pid} does not end; end it with kill {pid}"),
+            ));
+        }
+        std::thread::sleep(LOOK);
+    }
+    context
+        .out
+        .json("stopped", &serde_json::json!({ "pid": pid }))?;
+    context.out.say("Stopped. Nothing is shared any more.");
+    Ok(Exit::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Share;
+
+    #[test]
+    fn the_screen_says_what_is_shared_and_what_is_wrong() {
+        let share = Share {
+            name: "Books\x1b".into(),
+            path: "/home/a/Books".into(),
+            files: 2_431,
+            bytes: 31_000_000_000,
+            hashed_files: 1,
+            hashed_bytes: 1_000_000_000,
+            left_out: 5,
+            scanning: false,
+            problem: Some("is gone".into()),
+        };
+        let status = Status {
+            name: "desk".into(),
+            servent: "00".repeat(16),
+            listen: Some(([192, 168, 1, 12], 6346).into()),
+            pid: 7,
+            uptime_s: 540,
+            links: 3,
+            dialling: 1,
+            hosts_known: 12,
+            shares: vec![share],
+            uploads_active: 1,
+            upload_slots: 4,
+            uploads_done: 14,
+            uploaded_bytes: 4_200_000,
+            nodes_heard: 9,
+        };
+        let text = screen(&status).join("\n");
+        for part in [
+            "desk   up 9 min",
+            "192.168.1.12:6346",
+            "3 up, 1 dialling",
+            "2,431 files, 31.0 GB",
+            "1.0 GB of 31.0 GB",
+            "14 done",
+            "Books\\x1b is gone",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+    }
+}
