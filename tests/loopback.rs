@@ -248,6 +248,15 @@ fn a_stopping_node_says_bye() {
 }
 
 #[test]
+fn the_same_port_answers_http() {
+    let node = Node::alone();
+    let mut raw = Raw::connect(node.addr());
+    raw.send(b"GET /get/1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let answer = raw.head();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[test]
 fn strangers_who_speak_no_gnutella_are_closed_and_counted() {
     let node = Node::alone();
     for (first, counter) in [

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::greeting::{self, Greeting};
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
 use super::task::Handle;
+use super::upload::{self, Serving};
 
 /// The customary port.
 pub(crate) const PORT: u16 = 6346;
@@ -103,6 +104,7 @@ fn count(counter: &AtomicU64) {
 pub(crate) struct Hall {
     pub(crate) greeting: Arc<Greeting>,
     pub(crate) handle: Handle,
+    pub(crate) serving: Arc<Serving>,
     pub(crate) door: Arc<Door>,
 }
 
@@ -148,7 +150,13 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
         }
         Speaks::Http => {
             visit.identified();
-            count(&away.unserved);
+            upload::serve(
+                stream,
+                remote,
+                first.unwrap_or_default(),
+                hall.serving.clone(),
+            )
+            .await;
         }
         Speaks::Unserved => count(&away.unserved),
         Speaks::Unknown => count(&away.unknown),

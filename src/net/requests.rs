@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::rt::{self, Clock, Sender};
 use super::task::{Ask, Ended, Handle};
+use super::upload::Serving;
 use crate::control::{self, Reply, Request};
 use crate::node::event::{Command, Notice, SearchSpec};
 use crate::node::{Config, Time};
@@ -21,6 +22,7 @@ pub(crate) struct Desk {
     pub(crate) id: ServentId,
     pub(crate) clock: Clock,
     pub(crate) handle: Handle,
+    pub(crate) serving: Arc<Serving>,
     pub(crate) shares: Arc<super::shares::Shelf>,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
@@ -100,7 +102,7 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
         }
         Request::Rescan => {
             let shares = desk.shares.clone();
-            rt::spawn_blocking(move || shares.rescan()).await?;
+            rt::spawn_blocking(move || shares.rescan()).await;
         }
         Request::Check => {
             let shares = desk.shares.clone();
@@ -133,6 +135,7 @@ fn no_guid(text: &str) -> String {
 
 async fn status(desk: &Desk) -> Result<control::Status, Ended> {
     let figures = desk.handle.ask(Ask::Figures).await?;
+    let uploads = desk.serving.figures();
     Ok(control::Status {
         name: desk.config.name.clone(),
         servent: desk.id.to_string(),
@@ -143,10 +146,10 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         dialling: figures.dialling,
         hosts_known: figures.hosts_known,
         shares: desk.shares.list(),
-        uploads_active: 0,
-        upload_slots: 0,
-        uploads_done: 0,
-        uploaded_bytes: 0,
+        uploads_active: uploads.active,
+        upload_slots: uploads.slots,
+        uploads_done: uploads.done,
+        uploaded_bytes: uploads.bytes,
         nodes_heard: figures.nodes_heard,
     })
 }

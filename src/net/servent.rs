@@ -22,8 +22,10 @@ use super::requests::{self, Desk};
 use super::rt::{self, Clock, Receiver, Sender};
 use super::shares::Shelf;
 use super::task::{Ask, Handle, Inbox, NodeTask};
+use super::upload::{Face, Serving, Told};
 use crate::control::Request;
 use crate::node::greet::Me;
+use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
 use crate::wire::ServentId;
 
@@ -41,6 +43,10 @@ pub struct Settings {
     pub listen: Listen,
     /// Addresses of nodes to begin with.
     pub peers: Vec<SocketAddr>,
+    /// How many uploads run at a time.
+    pub uploads: UploadLimits,
+    /// Bytes a second for all uploads together; `None`: no limit.
+    pub limit_up: Option<u64>,
     /// Where commands of the same user find this node; `None`: nowhere.
     pub control: Option<PathBuf>,
 }
@@ -95,6 +101,8 @@ impl Servent {
             mut config,
             listen,
             peers,
+            uploads,
+            limit_up,
             control,
         } = settings;
         let listener = listen::bind(listen).map_err(|source| bind_error(listen, source))?;
@@ -119,6 +127,14 @@ impl Servent {
             ext_probes: config.ext_probes,
         }));
         let (newsroom, news) = Newsroom::with_reader();
+        let shares = Arc::new(Shelf::Empty(Arc::default()));
+        let face = Face {
+            listen: addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            servent: id,
+            name: config.name.clone(),
+        };
+        let told = told(handle.clone(), newsroom.clone());
+        let serving = Arc::new(Serving::new(shares.clone(), face, uploads, limit_up, told));
         let node = Node::new(config.clone(), id, rng);
         let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom);
         let (stop, stop_asked) = rt::bounded(1);
@@ -127,7 +143,8 @@ impl Servent {
             id,
             clock,
             handle: handle.clone(),
-            shares: Arc::new(Shelf {}),
+            serving: serving.clone(),
+            shares,
             stop,
         });
         // Detached, all three: the first ends with `Inbox::Stop`, the others when `open` closes.
@@ -137,6 +154,7 @@ impl Servent {
             let hall = Hall {
                 greeting,
                 handle: handle.clone(),
+                serving,
                 door: Arc::new(Door::default()),
             };
             rt::spawn(listen::accept(
@@ -237,6 +255,16 @@ impl Servent {
 impl Drop for Servent {
     fn drop(&mut self) {
         self.leave(Duration::ZERO);
+    }
+}
+
+/// Passes on what happens to uploads, without waiting.
+fn told(handle: Handle, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
+    move |told| match told {
+        Told::Busy(busy) => handle.post(Inbox::Event(Event::Busy(busy))),
+        Told::Uploaded { to, name, bytes } => {
+            newsroom.publish(|| News::Uploaded { to, name, bytes });
+        }
     }
 }
 

@@ -109,6 +109,17 @@ impl Handle {
         self.inbox.send(message).await.map_err(|_| Ended)
     }
 
+    /// Sends without waiting: while the inbox is full, a task waits in place of the caller.
+    pub(crate) fn post(&self, message: Inbox) {
+        if let Err(rt::TrySendError::Full(message)) = self.inbox.try_send(message) {
+            let inbox = self.inbox.clone();
+            // Detached: it ends when the inbox has room or the node has ended.
+            rt::spawn(async move {
+                let _ = inbox.send(message).await;
+            });
+        }
+    }
+
     /// Asks, and waits for the answer.
     pub(crate) async fn ask<T>(&self, ask: impl FnOnce(Sender<T>) -> Ask) -> Result<T, Ended> {
         let (answer, answered) = rt::bounded(1);
@@ -151,14 +162,7 @@ impl Notices {
 
 impl Drop for Notices {
     fn drop(&mut self) {
-        let cancel = Inbox::Cancel(self.ticket);
-        if let Err(rt::TrySendError::Full(cancel)) = self.handle.inbox.try_send(cancel) {
-            let inbox = self.handle.inbox.clone();
-            // Detached: it ends when the inbox has room or the node has ended.
-            rt::spawn(async move {
-                let _ = inbox.send(cancel).await;
-            });
-        }
+        self.handle.post(Inbox::Cancel(self.ticket));
     }
 }
 

@@ -41,6 +41,11 @@ impl Raw {
     pub(crate) fn offer(&mut self, headers: &str) -> String {
         let offer = format!("GNUTELLA CONNECT/0.6\r\nUser-Agent: raw\r\n{headers}\r\n");
         self.send(offer.as_bytes());
+        self.head()
+    }
+
+    /// Reads a head: all up to an empty line.
+    pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
