@@ -3,6 +3,7 @@
 //! Blocking calls only; shells run them on threads of their own. Knows no protocol.
 
 pub mod beneath;
+pub mod cache;
 pub mod folder;
 pub mod hash;
 pub mod names;
@@ -13,3 +14,5 @@ pub mod save;
 pub mod scan;
 pub mod shares;
 pub mod store;
+#[cfg(feature = "watch")]
+pub mod watch;

@@ -45,6 +45,9 @@ pub use listed::{SHARES_MAX, ShareFolder, SharesError};
 
 /// How often folders are scanned although nothing was heard of changes. Issue: "a periodic sweep".
 pub const SWEEP: Duration = Duration::from_secs(600);
+/// How often new hashes are kept and published: each time costs a copy of the hash column and one write that
+/// is forced to disk. Our estimate.
+pub const PUBLISH: Duration = Duration::from_secs(1);
 /// Messages to the service that wait; who sends one more waits too. Our estimate.
 const INBOX_MAX: usize = 1_024;
 
@@ -64,6 +67,8 @@ pub struct Options {
     pub hash_rate: Option<u64>,
     /// Threads that hash; `None`: one for each core.
     pub hash_threads: Option<usize>,
+    /// Hashes are kept and published at most this often.
+    pub publish: Duration,
 }
 
 impl Default for Options {
@@ -74,6 +79,7 @@ impl Default for Options {
             watch: true,
             hash_rate: None,
             hash_threads: None,
+            publish: PUBLISH,
         }
     }
 }
@@ -191,6 +197,8 @@ struct Shared {
     /// Told at each change of `view`.
     changed: Condvar,
     stop: AtomicBool,
+    /// By listed folder: something may have changed there.
+    news: Vec<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -251,7 +259,11 @@ impl Shares {
         on_library: OnLibrary,
     ) -> Result<Self, SharesError> {
         let listed = listed::check(folders, user_home().as_deref(), options.breadth)?;
-        let shared = Arc::new(Shared::default());
+        let news = listed.iter().map(|_| AtomicBool::default()).collect();
+        let shared = Arc::new(Shared {
+            news,
+            ..Shared::default()
+        });
         shared.view().shares = listed
             .iter()
             .map(|folder| ShareState {
@@ -408,7 +420,7 @@ impl Shares {
     /// Stops; returns when no thread of the service runs any more. What was hashed is kept.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = self.inbox.try_send(Message::Stop);
+        let _ = self.inbox.try_send(Message::Wake);
         let thread = self
             .thread
             .lock()

@@ -12,6 +12,7 @@ use super::listed::Listed;
 use super::snapshot::{INDEX_FIRST, Snapshot};
 use super::{OnLibrary, Options, ShareState, Shared, skip};
 use crate::disk::beneath::Root;
+use crate::disk::cache::{HashCache, Known};
 use crate::disk::hash::{Batch, HashError, Hasher, Report};
 use crate::disk::rules::Why;
 use crate::disk::scan::{LEFT_OUT_MAX, LeftOut, SHARED_FILES_MAX, Scanned, Skip, scan};
@@ -19,8 +20,6 @@ use crate::disk::store::Home;
 use crate::node::library::FileId;
 use crate::wire::Sha1;
 
-/// Hashes are published at most this often: each time costs a copy of the hash column.
-const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether a listed folder is still the one that was scanned: two system calls each.
 const ROOT_INTERVAL: Duration = Duration::from_secs(2);
 /// After news of a change, so long without more before a scan, since changes come in bursts.
@@ -40,8 +39,8 @@ pub(super) enum Message {
     Look(u16),
     /// A hash, or none.
     Hashed(Box<Report>),
-    /// Look at the stop flag.
-    Stop,
+    /// Look at the marks: stop, news.
+    Wake,
 }
 
 /// One listed folder, as the service knows it.
@@ -66,6 +65,12 @@ pub(super) struct Service {
     snapshot: Arc<Snapshot>,
     next_index: Option<u32>,
     learned: Vec<(FileId, Sha1)>,
+    /// As `learned`, but not on disk yet.
+    unsaved: Vec<Known>,
+    cache: HashCache,
+    pruned: bool,
+    #[cfg(feature = "watch")]
+    watch: Option<crate::disk::watch::Watch>,
     /// Files of this snapshot that will never get a hash.
     hopeless: usize,
     published: Instant,
@@ -104,6 +109,11 @@ impl Service {
             snapshot: Arc::default(),
             next_index: Some(INDEX_FIRST),
             learned: Vec::new(),
+            unsaved: Vec::new(),
+            cache: HashCache::new(home.hash_cache()),
+            pruned: false,
+            #[cfg(feature = "watch")]
+            watch: None,
             hopeless: 0,
             published: now,
             swept: now,
@@ -120,6 +130,8 @@ impl Service {
         let threads = self.options.hash_threads;
         let threads =
             threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        #[cfg(feature = "watch")]
+        self.watch_over(inbox.clone())?;
         let report = move |report| inbox.send(Message::Hashed(Box::new(report))).is_ok();
         let hasher = Hasher::start(threads, self.options.hash_rate, report)?;
         thread::Builder::new()
@@ -132,6 +144,36 @@ impl Service {
                 self.shared.view().stopped = true;
                 self.shared.changed.notify_all();
             })
+    }
+
+    #[cfg(feature = "watch")]
+    fn watch_over(&mut self, inbox: SyncSender<Message>) -> io::Result<()> {
+        if !self.options.watch {
+            return Ok(());
+        }
+        let folders = self
+            .shares
+            .iter()
+            .map(|share| share.listed.path.clone())
+            .collect();
+        let shared = Arc::clone(&self.shared);
+        let told = move |share: usize| {
+            // One message is enough until the service has seen the mark.
+            if shared
+                .news
+                .get(share)
+                .is_some_and(|news| !news.swap(true, Ordering::Relaxed))
+            {
+                // A full inbox: the service looks at the marks after each message.
+                let _ = inbox.try_send(Message::Wake);
+            }
+        };
+        self.watch = Some(crate::disk::watch::Watch::start(
+            folders,
+            self.skip.own.clone(),
+            told,
+        )?);
+        Ok(())
     }
 
     fn run(&mut self, hasher: &Hasher, messages: &Receiver<Message>) {
@@ -167,7 +209,7 @@ impl Service {
             }
             Message::Look(share) => self.look(usize::from(share)),
             Message::Hashed(report) => self.learn(*report),
-            Message::Stop => {}
+            Message::Wake => {}
         }
     }
 
@@ -188,7 +230,14 @@ impl Service {
             return;
         }
         match result {
-            Ok(sha1) => self.learned.push((id, sha1)),
+            Ok(sha1) => {
+                self.learned.push((id, sha1));
+                self.unsaved.push(Known {
+                    path: job.root.path().join(&job.path),
+                    stamp,
+                    sha1,
+                });
+            }
             Err(error) => {
                 self.hopeless += 1;
                 let share = usize::from(job.share);
@@ -210,7 +259,7 @@ impl Service {
         let mut deadline = self.swept + self.options.sweep;
         deadline = deadline.min(self.roots_checked + ROOT_INTERVAL);
         if !self.learned.is_empty() {
-            deadline = deadline.min(self.published + PUBLISH_INTERVAL);
+            deadline = deadline.min(self.published + self.options.publish);
         }
         self.shares
             .iter()
@@ -219,11 +268,14 @@ impl Service {
     }
 
     fn act_on_time(&mut self, hasher: &Hasher) {
+        for at in 0..self.shares.len() {
+            if self.shared.news[at].swap(false, Ordering::Relaxed) {
+                self.look(at);
+            }
+        }
         let now = Instant::now();
-        let all_hashed = self.snapshot.library.hashed() + self.learned.len() + self.hopeless;
         if !self.learned.is_empty()
-            && (now >= self.published + PUBLISH_INTERVAL
-                || all_hashed >= self.snapshot.library.len())
+            && (now >= self.published + self.options.publish || self.unhashed() == 0)
         {
             self.publish_hashes(hasher);
         }
@@ -315,6 +367,14 @@ impl Service {
                 if state.problem.take().is_some() {
                     log::info!("{} is there again", share.listed.path.display());
                 }
+                #[cfg(feature = "watch")]
+                if let Some(watch) = self
+                    .watch
+                    .as_ref()
+                    .filter(|_| share.root.as_ref() != Some(&root))
+                {
+                    watch.begin(share.listed.path.clone());
+                }
                 share.root = Some(root);
                 share.leave_out_unreadable(&mut scanned);
                 Some(scanned)
@@ -334,16 +394,60 @@ impl Service {
         }
     }
 
+    /// Takes known hashes from the store, and has the other files hashed.
     fn hash_the_rest(&mut self, hasher: &Hasher) {
-        let library = &self.snapshot.library;
+        let snapshot = Arc::clone(&self.snapshot);
         let mut numbers: Vec<(u64, u32)> = (0u32..)
-            .zip(library.files())
+            .zip(snapshot.library.files())
             .filter(|(_, file)| file.sha1.is_none())
             .map(|(at, file)| (file.size, at))
             .collect();
+        let jobs = numbers.iter().map(|&(_, at)| snapshot.place(FileId(at)));
+        let known = if numbers.is_empty() {
+            Vec::new()
+        } else {
+            self.cache.look_up(jobs)
+        };
+        let mut known = known.into_iter();
+        numbers.retain(|&(_, at)| match known.next().flatten() {
+            Some(sha1) => {
+                self.learned.push((FileId(at), sha1));
+                false
+            }
+            None => true,
+        });
+        self.publish_hashes(hasher);
+        self.prune();
+        if numbers.is_empty() {
+            self.cache.rest();
+        }
         numbers.sort_unstable();
         let batch: Arc<dyn Batch> = Arc::clone(&self.snapshot) as Arc<dyn Batch>;
         hasher.set(batch, numbers.into_iter().map(|(_, at)| at).collect());
+    }
+
+    /// Once in a run the store forgets files that are gone. Not those of a folder that looks empty: a disk
+    /// may be missing there.
+    fn prune(&mut self) {
+        if std::mem::replace(&mut self.pruned, true) {
+            return;
+        }
+        let snapshot = &self.snapshot;
+        let full = |at: &usize| snapshot.of_share(*at).next().is_some();
+        let folders: Vec<_> = (0..self.shares.len())
+            .filter(full)
+            .map(|at| self.shares[at].listed.path.clone())
+            .collect();
+        let alive = |path: &std::path::Path| {
+            (0u16..).zip(&self.shares).any(|(at, share)| {
+                let below = path
+                    .strip_prefix(&share.listed.path)
+                    .ok()
+                    .and_then(|below| below.to_str());
+                below.is_some_and(|below| snapshot.find(at, below).is_some())
+            })
+        };
+        self.cache.prune(&folders, snapshot.library.len(), alive);
     }
 
     fn publish_hashes(&mut self, hasher: &Hasher) {
@@ -351,6 +455,7 @@ impl Service {
         if self.learned.is_empty() {
             return;
         }
+        self.cache.store(&std::mem::take(&mut self.unsaved));
         let mut learned = std::mem::take(&mut self.learned);
         // A file that was in line again when its hash came is hashed twice; it counts once.
         learned.sort_unstable();
@@ -371,15 +476,23 @@ impl Service {
         self.snapshot = Arc::new(self.snapshot.with_hashes(&learned));
         self.publish(hasher, states);
         (self.on_library)(Arc::clone(&self.snapshot.library));
+        if self.unhashed() == 0 {
+            self.cache.rest();
+        }
+    }
+
+    /// Files whose hash is neither known nor impossible to learn.
+    fn unhashed(&self) -> usize {
+        let library = &self.snapshot.library;
+        library
+            .len()
+            .saturating_sub(library.hashed() + self.learned.len() + self.hopeless)
     }
 
     fn publish(&self, hasher: &Hasher, states: Vec<ShareState>) {
-        let library = &self.snapshot.library;
         let mut view = self.shared.view();
         view.snapshot = Arc::clone(&self.snapshot);
-        view.to_hash = library
-            .len()
-            .saturating_sub(library.hashed() + self.hopeless);
+        view.to_hash = self.unhashed();
         view.hash_bytes_read = hasher.bytes_read();
         view.shares = states;
         drop(view);

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::beneath::{Root, Stamp};
@@ -112,6 +113,14 @@ impl Snapshot {
             path: file.path.to_owned(),
             stamp,
         })
+    }
+
+    /// Where a file lies, and in which version. It must be one of this snapshot.
+    pub(super) fn place(&self, FileId(at): FileId) -> (PathBuf, &Stamp) {
+        let (file, _) = self.row(at);
+        let root = self.roots[usize::from(file.share)].as_ref();
+        let folder = root.map_or(Path::new(""), Root::path);
+        (folder.join(file.path), &self.stamps[at as usize])
     }
 
     /// The file at a path below a listed folder.
