@@ -28,6 +28,7 @@ use crate::net::servent::{Servent, Settings, StartError};
 use crate::net::{Listen, News};
 use crate::node::Config;
 use crate::node::limits::TTL_MAX;
+use crate::node::uploads::UploadLimits;
 
 /// How long the start screen waits for the first scan; a longer one goes on behind it.
 const SCAN_WAIT: Duration = Duration::from_secs(3);
@@ -138,12 +139,18 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             .map_or(defaults.limit_search, |rate| rate.0),
         ..defaults
     };
+    let uploads = UploadLimits::default();
     Ok(Settings {
         config,
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
         peers: resolve(&args.peers)?,
+        uploads: UploadLimits {
+            slots: args.slots.unwrap_or(uploads.slots),
+            ..uploads
+        },
+        limit_up: args.limit_up.and_then(|rate| rate.0),
         control: Some(context.home.socket().to_owned()),
     })
 }
