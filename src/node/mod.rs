@@ -9,6 +9,7 @@
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
 pub(crate) mod answer;
+pub mod downloads;
 pub mod event;
 pub mod greet;
 mod hosts;
