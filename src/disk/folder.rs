@@ -102,6 +102,15 @@ impl Folder {
         }
     }
 
+    /// Bytes of whatever has that name; 0 when that cannot be told.
+    pub(crate) fn size_of(&self, name: &str) -> u64 {
+        let stat =
+            check(name).map(|name| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW));
+        stat.ok()
+            .and_then(Result::ok)
+            .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
     /// Whether `name` is still a name of this open file.
     pub(crate) fn names(&self, name: &str, file: &File) -> bool {
         let Ok(name) = check(name) else { return false };

@@ -244,18 +244,6 @@ impl Part {
         self.wanted.size
     }
 
-    /// Learns the size from the first answer.
-    ///
-    /// # Errors
-    /// [`PartError::Disk`].
-    pub fn learn_size(&mut self, size: u64) -> Result<(), PartError> {
-        if self.wanted.size == Some(size) {
-            return Ok(());
-        }
-        self.wanted.size = Some(size);
-        self.write_note()
-    }
-
     /// Adds bytes at the end.
     ///
     /// # Errors

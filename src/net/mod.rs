@@ -5,11 +5,15 @@
 //! - `link`: reader and writer of one link; `greeting`, `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
+//! - [`download`] and kin: files fetched;
 //! - `requests`, `figures`, `news`: what people are told.
 
 mod browse;
 pub mod control;
 mod dial;
+pub mod download;
+mod download_source;
+mod download_wire;
 mod figures;
 pub mod file_server;
 mod greeting;

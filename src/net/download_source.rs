@@ -1,0 +1,198 @@
+//! Where a file can be had: host, port and target.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use percent_encoding::percent_decode_str;
+
+use super::http::{self, Target, encoded};
+use crate::wire::Sha1;
+
+/// Bytes of a URL that is read at all: longer ones fit no request line.
+const URL_BYTES_MAX: usize = 2_000;
+
+/// One place to fetch a file from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    host: String,
+    port: u16,
+    target: String,
+}
+
+/// Why a text is no URL to fetch from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// Another scheme, or none.
+    #[error("only http://host:port/path can be fetched")]
+    NotHttp,
+    /// No host, or a port that is none.
+    #[error("the URL names no host and port")]
+    NoHost,
+    /// Longer than 2000 bytes, or control characters in it.
+    #[error("the URL is too long or holds control characters")]
+    Malformed,
+}
+
+impl Source {
+    /// By hash: `/uri-res/N2R?urn:sha1:...`.
+    pub fn by_urn(addr: SocketAddr, urn: Sha1) -> Self {
+        Self::at(addr, format!("/uri-res/N2R?{urn}"))
+    }
+
+    /// By the number and name of a hit.
+    pub fn by_index(addr: SocketAddr, index: u32, name: &str) -> Self {
+        Self::at(addr, format!("/get/{index}/{}", encoded(name)))
+    }
+
+    fn at(addr: SocketAddr, target: String) -> Self {
+        let host = match addr {
+            SocketAddr::V4(addr) => addr.ip().to_string(),
+            SocketAddr::V6(addr) => format!("[{}]", addr.ip()),
+        };
+        Self {
+            host,
+            port: addr.port(),
+            target,
+        }
+    }
+
+    /// From `http://host[:port]/path`; port 80 when none is said.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn from_url(url: &str) -> Result<Self, BadUrl> {
+        if url.len() > URL_BYTES_MAX || url.chars().any(char::is_control) {
+            return Err(BadUrl::Malformed);
+        }
+        let (scheme, rest) = url.split_once("://").ok_or(BadUrl::NotHttp)?;
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(BadUrl::NotHttp);
+        }
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let (place, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, port) = match place.rfind(':') {
+            Some(at) if !place.ends_with(']') => (&place[..at], place[at + 1..].parse().ok()),
+            _ => (place, Some(80)),
+        };
+        let port = port.filter(|port| *port > 0).ok_or(BadUrl::NoHost)?;
+        let strange =
+            |c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']'));
+        if host.is_empty()
+            || host.contains(strange)
+            || (host.contains(':') && !host.starts_with('['))
+        {
+            return Err(BadUrl::NoHost);
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        let target = format!("{slash}{}", target.replace(' ', "%20"));
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            target,
+        })
+    }
+
+    /// The same host with another target, when `location` stays there.
+    pub(super) fn moved(&self, location: &str) -> Option<Self> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            let local = format!("http://{}:{}{location}", self.host, self.port);
+            return Self::from_url(&local).ok();
+        }
+        let moved = Self::from_url(location).ok()?;
+        (moved.host.eq_ignore_ascii_case(&self.host) && moved.port == self.port).then_some(moved)
+    }
+
+    /// As a URL.
+    pub fn url(&self) -> String {
+        format!("http://{self}{}", self.target)
+    }
+
+    /// The hash it asks for, if its target is one.
+    pub fn urn(&self) -> Option<Sha1> {
+        match http::target(&self.target) {
+            Target::Urn(urn) => Some(urn),
+            Target::Index(..) | Target::Browse { .. } | Target::Unknown | Target::Malformed => None,
+        }
+    }
+
+    /// The last part of its path, decoded: a name to wish for. Data of a stranger.
+    pub fn name(&self) -> String {
+        let path = self.target.split('?').next().unwrap_or_default();
+        let last = path
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        percent_decode_str(last).decode_utf8_lossy().into_owned()
+    }
+
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Host without brackets, and port, for the resolver.
+    pub(super) fn place(&self) -> (&str, u16) {
+        (self.host.trim_matches(['[', ']']), self.port)
+    }
+}
+
+/// `host:port`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_sources_or_a_clear_no() {
+        let urn = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+        let source = Source::from_url(&format!("http://10.0.0.1:6346/uri-res/N2R?{urn}")).unwrap();
+        assert_eq!(
+            (source.urn(), source.to_string()),
+            (urn.parse().ok(), "10.0.0.1:6346".into())
+        );
+        assert_eq!(
+            source,
+            Source::by_urn("10.0.0.1:6346".parse().unwrap(), urn.parse().unwrap())
+        );
+        let source = Source::from_url("HTTP://[::1]/a%20b/c d.txt#x").unwrap();
+        assert_eq!(
+            (source.place(), source.target()),
+            (("::1", 80), "/a%20b/c%20d.txt")
+        );
+        assert_eq!((source.urn(), source.name()), (None, "c d.txt".to_owned()));
+        assert_eq!(Source::from_url("http://host?x").unwrap().target(), "/?x");
+        for (url, error) in [
+            ("https://host/x", BadUrl::NotHttp),
+            ("host/x", BadUrl::NotHttp),
+            ("http:///x", BadUrl::NoHost),
+            ("http://user@host/x", BadUrl::NoHost),
+            ("http://host:0/x", BadUrl::NoHost),
+            ("http://host:99999/x", BadUrl::NoHost),
+            ("http://::1/x", BadUrl::NoHost),
+            ("http://host/x\r\nEvil: y", BadUrl::Malformed),
+        ] {
+            assert_eq!(Source::from_url(url), Err(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_move_stays_on_its_host() {
+        let source = Source::from_url("http://host:81/old").unwrap();
+        assert_eq!(source.moved("/new").unwrap().url(), "http://host:81/new");
+        assert_eq!(source.moved("http://HOST:81/new").unwrap().target(), "/new");
+        for elsewhere in [
+            "http://other:81/new",
+            "http://host/new",
+            "//other/new",
+            "ftp://host:81/x",
+            "",
+        ] {
+            assert_eq!(source.moved(elsewhere), None, "{elsewhere}");
+        }
+    }
+}
