@@ -2,21 +2,37 @@
 //!
 //! Source: content.md 7.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::download_source::{BadUrl, Source};
+use super::http::{self, AGENT};
+use super::http_conn::{Conn, Failure, Incoming, length};
 use super::rt::{self, TcpStream, WriteExt};
 use super::upload::Serving;
+use super::upload_reply::PACKETS;
 use crate::node::answer::{SPEED_KBPS, VENDOR, record};
+use crate::node::downloads::Ended;
 use crate::node::library::{FileId, Library};
 use crate::node::limits::RECORDS_PER_HIT;
+use crate::wire::heads::HeadWriter;
 use crate::wire::hit::QueryHit;
-use crate::wire::{Frame, Guid, Header, Kind};
+use crate::wire::{Frame, FrameReader, Guid, Header, Kind};
 
 /// Files in one answer to a browsing program; readers stop there too (content.md 7).
 pub(crate) const RESULTS_MAX: usize = 100_000;
+/// Bytes of an answer that are read, inflated (content.md 7).
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The whole answer must be there within this. Our estimate.
+const BROWSE_TIME_MAX: Duration = Duration::from_secs(300);
+/// Hits that wait for their reader; more make the sender wait.
+const HITS_WAITING_MAX: usize = 64;
+/// Port asked when none is said.
+const PORT: u16 = 6346;
 /// Bytes of frames gathered before they are sent.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -118,6 +134,254 @@ pub(super) async fn send(
         }
         if end {
             return Ok(());
+        }
+    }
+}
+
+/// Why a host cannot be browsed, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrowseError {
+    /// The text names no host.
+    #[error("{0}; write HOST or HOST:PORT")]
+    NoHost(BadUrl),
+    /// No connection.
+    #[error("{host} cannot be reached: {why}")]
+    Unreachable {
+        /// `host:port`.
+        host: String,
+        /// What the system said.
+        why: String,
+    },
+    /// It does not let us browse.
+    #[error("{host} does not let us browse: it answers {code}")]
+    Refused {
+        /// `host:port`.
+        host: String,
+        /// Status code.
+        code: u16,
+    },
+    /// The answer broke off or makes no sense; what came before it is good.
+    #[error("the answer of {host} is cut short: {why}")]
+    Broken {
+        /// `host:port`.
+        host: String,
+        /// How.
+        why: String,
+    },
+}
+
+impl BrowseError {
+    /// The exit code of PRODUCT.md 6.5.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoHost(_) => 2,
+            Self::Unreachable { .. } => 3,
+            Self::Refused { .. } => 7,
+            Self::Broken { .. } => 1,
+        }
+    }
+}
+
+/// The hits of a browsed host as they come. At most 16 MB and 100,000 files; hits that do not decode are
+/// left out, and addresses nobody could reach are replaced by the one that was asked.
+#[derive(Debug)]
+pub struct Browsing {
+    hits: rt::Receiver<Result<QueryHit, BrowseError>>,
+}
+
+/// Lists what `host` (`HOST`, `HOST:PORT`) shares. Returns at once; the iterator waits.
+///
+/// # Errors
+/// [`BrowseError::NoHost`]; others come as the last item.
+pub fn browse(host: &str) -> Result<Browsing, BrowseError> {
+    let named = host
+        .strip_prefix("http://")
+        .unwrap_or(host)
+        .trim_end_matches('/');
+    let bare = named.parse::<std::net::Ipv6Addr>().is_ok();
+    let has_port = !bare
+        && named
+            .rfind(':')
+            .is_some_and(|at| !named[at..].contains(']'));
+    let url = match (bare, has_port) {
+        (true, _) => format!("http://[{named}]:{PORT}/"),
+        (false, true) => format!("http://{named}/"),
+        (false, false) => format!("http://{named}:{PORT}/"),
+    };
+    let source = Source::from_url(&url).map_err(BrowseError::NoHost)?;
+    let (to, hits) = rt::bounded(HITS_WAITING_MAX);
+    // Detached: ends by its deadline, or when nobody reads any more.
+    rt::spawn(async move {
+        let reading = read_hits(&source, &to);
+        let late = || Err(Failure::new(Ended::Broken, "it took too long"));
+        let outcome = rt::timeout(BROWSE_TIME_MAX, reading)
+            .await
+            .unwrap_or_else(|_| late());
+        if let Err(failure) = outcome {
+            let _ = to.send(Err(BrowseError::of(&source, failure))).await;
+        }
+    });
+    Ok(Browsing { hits })
+}
+
+impl Iterator for Browsing {
+    type Item = Result<QueryHit, BrowseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.hits.recv_blocking().ok()
+    }
+}
+
+impl BrowseError {
+    fn of(source: &Source, failure: Failure) -> Self {
+        let (host, why) = (source.to_string(), failure.why);
+        match failure.ended {
+            Ended::Unreachable => Self::Unreachable { host, why },
+            Ended::Status { code, .. } => Self::Refused { host, code },
+            Ended::Served | Ended::Broken | Ended::Slow | Ended::Wrong => {
+                Self::Broken { host, why }
+            }
+        }
+    }
+}
+
+async fn read_hits(
+    source: &Source,
+    to: &rt::Sender<Result<QueryHit, BrowseError>>,
+) -> Result<(), Failure> {
+    let wrong = |why: &str| Failure::new(Ended::Wrong, why);
+    let mut conn = Conn::open(source).await?;
+    let peer = conn.peer();
+    let request = HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
+        .header("Host", source)
+        .header("User-Agent", AGENT)
+        .header("Accept", PACKETS)
+        .header("Accept-Encoding", "deflate")
+        .header("Connection", "close")
+        .finish();
+    conn.send(&request).await?;
+    let head = conn.head().await?;
+    let status = head
+        .status_line()
+        .filter(|status| http::minor_version(status.version).is_some());
+    let code = status.ok_or_else(|| wrong("it does not speak HTTP"))?.code;
+    if code != 200 {
+        return Err(Failure::new(
+            Ended::Status {
+                code,
+                retry_after_s: None,
+            },
+            "",
+        ));
+    }
+    if !head
+        .get("Content-Type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(PACKETS))
+    {
+        return Err(wrong("it sends no list of files"));
+    }
+    let mut inflater = match head.get("Content-Encoding") {
+        None => None,
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => None,
+        Some(coding) if coding.eq_ignore_ascii_case("deflate") => {
+            Some(flate2::write::ZlibDecoder::new(Capped::default()))
+        }
+        Some(_) => return Err(wrong("it encodes the list in a way nobody asked for")),
+    };
+    let (mut body, mut frames) = (Incoming::new(length(&head)?), FrameReader::new());
+    let (mut buffer, mut seen, mut files) = (vec![0; PIECE_BYTES], 0, 0);
+    loop {
+        let read = body.read(&mut conn, &mut buffer, u64::MAX).await?;
+        let plain = match &mut inflater {
+            _ if read == 0 => return Ok(()),
+            None => buffer[..read].to_vec(),
+            Some(inflater) => {
+                inflater
+                    .write_all(&buffer[..read])
+                    .map_err(|_| wrong("it cannot be inflated"))?;
+                std::mem::take(&mut inflater.get_mut().0)
+            }
+        };
+        seen += plain.len();
+        if seen > BYTES_MAX {
+            return Err(wrong("it is longer than 16 MB; the rest was left out"));
+        }
+        frames.push(Bytes::from(plain));
+        while let Some(frame) = frames
+            .next_frame()
+            .map_err(|_| wrong("it holds more than hits"))?
+        {
+            let Some(mut hit) = hit_of(&frame, peer) else {
+                continue;
+            };
+            hit.records.truncate(RESULTS_MAX - files);
+            files += hit.records.len();
+            if hit.records.is_empty() {
+                return Err(wrong(
+                    "it lists more than 100000 files; the rest was left out",
+                ));
+            }
+            if to.send(Ok(hit)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Inflated bytes, at most [`BYTES_MAX`] at a time: a short input may stand for gigabytes.
+#[derive(Debug, Default)]
+struct Capped(Vec<u8>);
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > BYTES_MAX {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hit_of(frame: &Frame, peer: Option<SocketAddr>) -> Option<QueryHit> {
+    if frame.header.kind != Kind::QueryHit {
+        return None;
+    }
+    let mut hit = QueryHit::parse(&frame.payload).ok()?;
+    if let Some(peer) = peer.filter(|peer| peer.ip() != hit.addr.ip() && unroutable(hit.addr.ip()))
+    {
+        hit.addr = SocketAddr::new(
+            peer.ip(),
+            if hit.addr.port() == 0 {
+                peer.port()
+            } else {
+                hit.addr.port()
+            },
+        );
+    }
+    Some(hit)
+}
+
+/// Addresses that mean nothing, or another machine, outside the network they belong to.
+fn unroutable(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            ip.is_unspecified()
+                || ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+        }
+        IpAddr::V6(ip) => {
+            ip.is_unspecified()
+                || ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_multicast()
         }
     }
 }

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::download_wire::{Conn, Sink, ask};
+use super::download_wire::{Sink, ask};
+use super::http_conn::Conn;
 use super::rt::{self, Clock};
 use crate::disk::folder::Folder;
 use crate::disk::names::safe_name;

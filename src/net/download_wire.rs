@@ -3,21 +3,17 @@
 //! What a server says of itself is never believed beyond what adds up: the range it names must fit the
 //! request and the size, and no byte beyond what it promised is read.
 
-use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use super::download_source::Source;
 use super::http::{self, AGENT};
-use super::rt::{self, Clock, ReadExt, TcpStream, WriteExt};
+use super::http_conn::{Conn, Failure, Incoming, Length, length};
+use super::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::downloads::{Download, Ended, SourceId};
 use crate::wire::Sha1;
-use crate::wire::heads::{Head, HeadReader, HeadWriter};
+use crate::wire::heads::{Head, HeadWriter};
 
-/// A connection must come up within this. Our estimate.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
-/// Silence of a source before it is given up (content.md 4.3).
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// A source's speed is judged over this span.
 const SPEED_WINDOW: Duration = Duration::from_secs(20);
 /// Bytes that must come in [`SPEED_WINDOW`]: half a KiB a second, below any modem.
@@ -28,101 +24,6 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const ERROR_BODY_MAX: u64 = 64 * 1024;
 /// Interim answers (1xx) before one that counts.
 const INTERIM_MAX: usize = 4;
-/// Bytes of a chunk's size line.
-const CHUNK_LINE_MAX: usize = 256;
-
-/// An open connection to a source.
-#[derive(Debug)]
-pub(super) struct Conn {
-    stream: TcpStream,
-    place: (String, u16),
-    unread: Vec<u8>,
-}
-
-impl Conn {
-    /// Whether it leads to this source's host and port.
-    pub(super) fn is_to(&self, source: &Source) -> bool {
-        (self.place.0.as_str(), self.place.1) == source.place()
-    }
-
-    async fn open(source: &Source) -> Result<Self, Failure> {
-        let (host, port) = source.place();
-        let place = (host.to_owned(), port);
-        let wanted = place.clone();
-        let connect = async {
-            let addrs = rt::spawn_blocking(move || wanted.to_socket_addrs()).await?;
-            TcpStream::connect(&*addrs.collect::<Vec<_>>()).await
-        };
-        match rt::timeout(CONNECT_TIME_MAX, connect).await {
-            Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
-                Ok(Self {
-                    stream,
-                    place,
-                    unread: Vec::new(),
-                })
-            }
-            Ok(Err(error)) => Err(Failure::new(Ended::Unreachable, error.to_string())),
-            Err(_) => Err(Failure::new(Ended::Unreachable, "no connection in time")),
-        }
-    }
-
-    /// Reads into `buffer`; 0 at the end.
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        if !self.unread.is_empty() {
-            let take = buffer.len().min(self.unread.len());
-            buffer[..take].copy_from_slice(&self.unread[..take]);
-            self.unread.drain(..take);
-            return Ok(take);
-        }
-        match rt::timeout(SILENCE_MAX, self.stream.read(buffer)).await {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
-            Err(_) => Err(Failure::new(Ended::Broken, "it fell silent")),
-        }
-    }
-
-    async fn head(&mut self) -> Result<Head, Failure> {
-        let mut reader = HeadReader::new();
-        let mut buffer = vec![0; 16 * 1024];
-        let read_all = async {
-            loop {
-                let read = self.read(&mut buffer).await?;
-                if read == 0 {
-                    return Err(Failure::new(Ended::Broken, "it closed the connection"));
-                }
-                match reader.push(&buffer[..read]) {
-                    Ok(None) => {}
-                    Ok(Some((head, rest))) => {
-                        self.unread = [rest, std::mem::take(&mut self.unread)].concat();
-                        return Ok(head);
-                    }
-                    Err(_) => return Err(Failure::new(Ended::Wrong, "it does not speak HTTP")),
-                }
-            }
-        };
-        match rt::timeout(SILENCE_MAX, read_all).await {
-            Ok(head) => head,
-            Err(_) => Err(Failure::new(Ended::Broken, "it did not answer in time")),
-        }
-    }
-
-    /// A line that ends in a line feed, without it.
-    async fn line(&mut self) -> Result<String, Failure> {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while line.len() < CHUNK_LINE_MAX {
-            if self.read(&mut byte).await? == 0 {
-                return Err(Failure::new(Ended::Broken, "it closed the connection"));
-            }
-            if byte[0] == b'\n' {
-                return Ok(String::from_utf8_lossy(&line).trim().to_owned());
-            }
-            line.push(byte[0]);
-        }
-        Err(Failure::new(Ended::Wrong, "its chunks make no sense"))
-    }
-}
 
 /// Bytes on their way to disk; full buffers go out, empty ones come back.
 #[derive(Debug)]
@@ -157,29 +58,6 @@ pub(super) struct Asked {
     pub(super) ended: Ended,
     pub(super) why: String,
     pub(super) conn: Option<Conn>,
-}
-
-#[derive(Debug)]
-struct Failure {
-    ended: Ended,
-    why: String,
-}
-
-impl Failure {
-    fn new(ended: Ended, why: impl Into<String>) -> Self {
-        Self {
-            ended,
-            why: why.into(),
-        }
-    }
-}
-
-/// How long a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    Known(u64),
-    Chunked,
-    ToTheEnd,
 }
 
 /// Asks `source` for everything from `from` on, over `conn` if there is one, and passes the body on.
@@ -297,11 +175,7 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
             .header("Accept-Encoding", "identity")
             .header_if("Range", range)
             .finish();
-        match rt::timeout(SILENCE_MAX, conn.stream.write_all(&request)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Failure::new(Ended::Broken, error.to_string())),
-            Err(_) => return Err(Failure::new(Ended::Broken, "it takes no request")),
-        }
+        conn.send(&request).await?;
         for _ in 0..INTERIM_MAX {
             let head = conn.head().await?;
             let no_http = || Failure::new(Ended::Wrong, "it does not speak HTTP");
@@ -354,22 +228,7 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
             let (ended, conn) = (Ended::Served, None);
             return Ok(Answer::Body { ended, conn });
         }
-        let mut keep = keep;
-        match length {
-            Length::Known(mut left) if left <= ERROR_BODY_MAX => {
-                let mut buffer = vec![0; 16 * 1024];
-                while left > 0 && keep {
-                    let most = buffer
-                        .len()
-                        .min(usize::try_from(left).unwrap_or(usize::MAX));
-                    match conn.read(&mut buffer[..most]).await {
-                        Ok(read @ 1..) => left -= read as u64,
-                        _ => keep = false,
-                    }
-                }
-            }
-            _ => keep = false,
-        }
+        let keep = keep && drained(&mut conn, length).await;
         let conn = keep.then_some(conn);
         if let (301 | 302 | 303 | 307 | 308, Some(to)) = (code, head.get("Location")) {
             return Ok(Answer::Moved {
@@ -440,60 +299,36 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
             left: promised,
             window: (self.clock.now(), 0),
         };
-        match length {
-            Length::Chunked => loop {
-                let line = conn.line().await?;
-                let digits = line.split(';').next().unwrap_or_default().trim();
-                let size = u64::from_str_radix(digits, 16)
-                    .map_err(|_| wrong("its chunks make no sense"))?;
-                if size == 0 {
-                    while !conn.line().await?.is_empty() {}
-                    break;
-                }
-                if body.left.is_some_and(|left| size > left) {
-                    return Err(wrong("it sends more than it promised"));
-                }
-                self.pass(conn, &mut body, Some(size)).await?;
-                if !conn.line().await?.is_empty() {
-                    return Err(wrong("its chunks make no sense"));
-                }
-            },
-            Length::Known(length) => self.pass(conn, &mut body, Some(length)).await?,
-            // Where the size is not known, only the end says that all is there.
-            Length::ToTheEnd => {
-                let all = body.left;
-                self.pass(conn, &mut body, all).await?;
-            }
-        }
+        self.pass(conn, Incoming::new(length), &mut body).await?;
         if body.left.is_some_and(|left| left > 0) {
             return Err(Failure::new(Ended::Broken, "it sent less than it promised"));
         }
-        if body.left.is_none() && self.download.size().is_none() {
+        if self.download.size().is_none() {
+            // Where the size is not known, only the end says that all is there.
             self.download.learn_size(self.download.done());
         }
         Ok(Ended::Served)
     }
 
-    /// Passes `length` bytes on, or all up to the end of the connection.
+    /// Passes on what is new of a body.
     async fn pass(
         &mut self,
         conn: &mut Conn,
+        mut from: Incoming,
         body: &mut Body,
-        length: Option<u64>,
     ) -> Result<(), Failure> {
-        let mut left = length.unwrap_or(u64::MAX);
-        while left > 0 {
+        loop {
+            let room = body.left.unwrap_or(u64::MAX);
             let mut buffer = self.sink.buffer();
             let most = buffer
                 .len()
-                .min(usize::try_from(left).unwrap_or(usize::MAX));
-            let read = conn.read(&mut buffer[..most]).await?;
+                .min(usize::try_from(room).unwrap_or(usize::MAX));
+            // With no room left this reads the end of a chunked body, and no byte.
+            let read = from.read(conn, &mut buffer[..most], room).await?;
             if read == 0 {
-                let early = Failure::new(Ended::Broken, "it closed the connection early");
-                return if length.is_none() { Ok(()) } else { Err(early) };
+                return Ok(());
             }
-            left -= read as u64;
-            body.left = body.left.map(|left| left.saturating_sub(read as u64));
+            body.left = body.left.map(|left| left - read as u64);
             body.judge(self.clock.now(), read as u64)?;
             let skipped = body.skip.min(read as u64);
             body.skip -= skipped;
@@ -511,8 +346,24 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
             self.download.received(self.id, fresh);
             (self.note)(self.download);
         }
-        Ok(())
     }
+}
+
+/// Reads a short error body to its end; `false`: the connection is of no more use.
+async fn drained(conn: &mut Conn, length: Length) -> bool {
+    if length == Length::ToTheEnd {
+        return false;
+    }
+    let mut left = ERROR_BODY_MAX;
+    let mut body = Incoming::new(length);
+    let mut buffer = vec![0; 4096];
+    while let Ok(read) = body.read(conn, &mut buffer, left).await {
+        left = left.saturating_sub(read as u64);
+        if read == 0 || left == 0 {
+            return read == 0;
+        }
+    }
+    false
 }
 
 /// What is known of a body while it comes.
@@ -538,23 +389,5 @@ impl Body {
         } else {
             Ok(())
         }
-    }
-}
-
-fn length(head: &Head) -> Result<Length, Failure> {
-    if head.lists("Transfer-Encoding", "chunked") {
-        return Ok(Length::Chunked);
-    }
-    // Repeated lines are joined; they must all say the same.
-    let mut lengths = head.list("Content-Length");
-    let Some(first) = lengths.next() else {
-        return Ok(Length::ToTheEnd);
-    };
-    match first.parse() {
-        Ok(length) if lengths.all(|other| other == first) => Ok(Length::Known(length)),
-        _ => Err(Failure::new(
-            Ended::Wrong,
-            "its Content-Length makes no sense",
-        )),
     }
 }

@@ -8,7 +8,7 @@
 //! - [`download`] and kin: files fetched;
 //! - `requests`, `figures`, `news`: what people are told.
 
-mod browse;
+pub mod browse;
 pub mod control;
 mod dial;
 pub mod download;
@@ -18,6 +18,7 @@ mod figures;
 pub mod file_server;
 mod greeting;
 pub(crate) mod http;
+mod http_conn;
 mod link;
 mod listen;
 mod news;

@@ -1,0 +1,249 @@
+//! A connection to an HTTP server, and the bodies it sends.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use super::download_source::Source;
+use super::rt::{self, ReadExt, TcpStream, WriteExt};
+use crate::node::downloads::Ended;
+use crate::wire::heads::{Head, HeadReader};
+
+/// A connection must come up within this. Our estimate.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
+/// Silence of a source before it is given up (content.md 4.3).
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a chunk's size line.
+const CHUNK_LINE_MAX: usize = 256;
+/// Lines after the last chunk that are read; hardly anybody sends one.
+const TRAILERS_MAX: usize = 16;
+
+/// How an exchange failed, and why for people.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) ended: Ended,
+    pub(super) why: String,
+}
+
+impl Failure {
+    pub(super) fn new(ended: Ended, why: impl Into<String>) -> Self {
+        Self {
+            ended,
+            why: why.into(),
+        }
+    }
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Known(u64),
+    Chunked,
+    ToTheEnd,
+}
+
+/// An open connection to a source.
+#[derive(Debug)]
+pub(super) struct Conn {
+    stream: TcpStream,
+    place: (String, u16),
+    unread: Vec<u8>,
+}
+
+impl Conn {
+    /// Whether it leads to this source's host and port.
+    pub(super) fn is_to(&self, source: &Source) -> bool {
+        (self.place.0.as_str(), self.place.1) == source.place()
+    }
+
+    /// Connects.
+    pub(super) async fn open(source: &Source) -> Result<Self, Failure> {
+        let (host, port) = source.place();
+        let place = (host.to_owned(), port);
+        let wanted = place.clone();
+        let connect = async {
+            let addrs = rt::spawn_blocking(move || wanted.to_socket_addrs()).await?;
+            TcpStream::connect(&*addrs.collect::<Vec<_>>()).await
+        };
+        match rt::timeout(CONNECT_TIME_MAX, connect).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                Ok(Self {
+                    stream,
+                    place,
+                    unread: Vec::new(),
+                })
+            }
+            Ok(Err(error)) => Err(Failure::new(Ended::Unreachable, error.to_string())),
+            Err(_) => Err(Failure::new(Ended::Unreachable, "no connection in time")),
+        }
+    }
+
+    /// Reads into `buffer`; 0 at the end.
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        if !self.unread.is_empty() {
+            let take = buffer.len().min(self.unread.len());
+            buffer[..take].copy_from_slice(&self.unread[..take]);
+            self.unread.drain(..take);
+            return Ok(take);
+        }
+        match rt::timeout(SILENCE_MAX, self.stream.read(buffer)).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
+            Err(_) => Err(Failure::new(Ended::Broken, "it fell silent")),
+        }
+    }
+
+    /// The other end.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+
+    /// Writes a request.
+    pub(super) async fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
+        match rt::timeout(SILENCE_MAX, self.stream.write_all(request)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
+            Err(_) => Err(Failure::new(Ended::Broken, "it takes no request")),
+        }
+    }
+
+    /// Reads the head of an answer.
+    pub(super) async fn head(&mut self) -> Result<Head, Failure> {
+        let mut reader = HeadReader::new();
+        let mut buffer = vec![0; 16 * 1024];
+        let read_all = async {
+            loop {
+                let read = self.read(&mut buffer).await?;
+                if read == 0 {
+                    return Err(Failure::new(Ended::Broken, "it closed the connection"));
+                }
+                match reader.push(&buffer[..read]) {
+                    Ok(None) => {}
+                    Ok(Some((head, rest))) => {
+                        self.unread = [rest, std::mem::take(&mut self.unread)].concat();
+                        return Ok(head);
+                    }
+                    Err(_) => return Err(Failure::new(Ended::Wrong, "it does not speak HTTP")),
+                }
+            }
+        };
+        match rt::timeout(SILENCE_MAX, read_all).await {
+            Ok(head) => head,
+            Err(_) => Err(Failure::new(Ended::Broken, "it did not answer in time")),
+        }
+    }
+
+    /// A line that ends in a line feed, without it.
+    async fn line(&mut self) -> Result<String, Failure> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while line.len() < CHUNK_LINE_MAX {
+            if self.read(&mut byte).await? == 0 {
+                return Err(Failure::new(Ended::Broken, "it closed the connection"));
+            }
+            if byte[0] == b'\n' {
+                return Ok(String::from_utf8_lossy(&line).trim().to_owned());
+            }
+            line.push(byte[0]);
+        }
+        Err(Failure::new(Ended::Wrong, "its chunks make no sense"))
+    }
+}
+
+/// The body of one answer, while it is read.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    length: Length,
+    /// Bytes of the body, or of its current chunk, still to come.
+    left: u64,
+    ended: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(length: Length) -> Self {
+        let left = if let Length::Known(length) = length {
+            length
+        } else {
+            0
+        };
+        Self {
+            length,
+            left,
+            ended: false,
+        }
+    }
+
+    /// Reads into `buffer`; 0 at the end. `room`: bytes the whole rest of the body may have; a chunk beyond
+    /// them is an error at once.
+    pub(super) async fn read(
+        &mut self,
+        conn: &mut Conn,
+        buffer: &mut [u8],
+        room: u64,
+    ) -> Result<usize, Failure> {
+        if self.length == Length::ToTheEnd {
+            return conn.read(buffer).await;
+        }
+        if self.left == 0 && self.length == Length::Chunked && !self.ended {
+            self.left = next_chunk(conn).await?;
+            self.ended = self.left == 0;
+            if self.left > room {
+                return Err(Failure::new(Ended::Wrong, "it sends more than it promised"));
+            }
+        }
+        if self.left == 0 {
+            return Ok(0);
+        }
+        let most = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let read = conn.read(&mut buffer[..most]).await?;
+        if read == 0 {
+            return Err(Failure::new(
+                Ended::Broken,
+                "it closed the connection early",
+            ));
+        }
+        self.left -= read as u64;
+        if self.left == 0 && self.length == Length::Chunked && !conn.line().await?.is_empty() {
+            return Err(Failure::new(Ended::Wrong, "its chunks make no sense"));
+        }
+        Ok(read)
+    }
+}
+
+/// Bytes of the chunk that follows; 0 after the last one, its trailers read.
+async fn next_chunk(conn: &mut Conn) -> Result<u64, Failure> {
+    let line = conn.line().await?;
+    let digits = line.split(';').next().unwrap_or_default().trim();
+    let size = u64::from_str_radix(digits, 16)
+        .map_err(|_| Failure::new(Ended::Wrong, "its chunks make no sense"))?;
+    if size == 0 {
+        for _ in 0..TRAILERS_MAX {
+            if conn.line().await?.is_empty() {
+                return Ok(0);
+            }
+        }
+        return Err(Failure::new(Ended::Wrong, "its chunks make no sense"));
+    }
+    Ok(size)
+}
+
+/// How long the body after `head` is.
+pub(super) fn length(head: &Head) -> Result<Length, Failure> {
+    if head.lists("Transfer-Encoding", "chunked") {
+        return Ok(Length::Chunked);
+    }
+    // Repeated lines are joined; they must all say the same.
+    let mut lengths = head.list("Content-Length");
+    let Some(first) = lengths.next() else {
+        return Ok(Length::ToTheEnd);
+    };
+    match first.parse() {
+        Ok(length) if lengths.all(|other| other == first) => Ok(Length::Known(length)),
+        _ => Err(Failure::new(
+            Ended::Wrong,
+            "its Content-Length makes no sense",
+        )),
+    }
+}
