@@ -1,0 +1,5 @@
+//! Drives the real program against real nodes on loopback: what a person and a script can rely on.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
+
+mod node;
+mod world;
