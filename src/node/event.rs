@@ -73,6 +73,14 @@ pub struct Peer {
     pub try_peers: Vec<SocketAddr>,
 }
 
+impl Peer {
+    /// Is this an address of the peer: the one it says it listens at, or the other end of the socket (which, when
+    /// we dialled, it listens at too)?
+    pub fn is_at(&self, addr: SocketAddr) -> bool {
+        self.listen == Some(addr) || self.remote == addr
+    }
+}
+
 /// Why a link is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gone {

@@ -29,6 +29,17 @@ struct Host {
     heard: Option<Time>,
 }
 
+/// How a call came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nobody answered: there was no connection that anybody could count against us.
+    NobodyThere,
+    /// Somebody answered, but there is no link, or none that we want.
+    TurnedAway,
+    /// It says that we called too often (429).
+    Banned,
+}
+
 /// The book.
 #[derive(Debug)]
 pub(super) struct Hosts {
@@ -71,22 +82,28 @@ impl Hosts {
         }
     }
 
-    /// We have a link to it.
+    /// We called it and have a link.
     pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
         self.learn(addr, Some(now));
         if let Some(host) = self.book.get_mut(&addr) {
             *host = Host {
+                fails: 0,
+                not_before: now.plus(limits::CALL_GAP),
                 good: true,
                 heard: Some(now),
-                ..Host::default()
             };
         }
     }
 
-    /// It could not be reached, or refused: wait before the next try.
-    pub(super) fn failed(&mut self, addr: SocketAddr, now: Time) {
+    /// It was no use: wait before the next try.
+    pub(super) fn failed(&mut self, addr: SocketAddr, now: Time, failure: Failure) {
         if let Some(host) = self.book.peek_mut(&addr) {
-            let wait = limits::BACKOFF_MIN
+            let first = match failure {
+                Failure::NobodyThere => limits::BACKOFF_MIN,
+                Failure::TurnedAway => limits::CALL_GAP,
+                Failure::Banned => limits::BACKOFF_MAX,
+            };
+            let wait = first
                 .saturating_mul(1 << host.fails.min(10))
                 .min(limits::BACKOFF_MAX);
             host.fails = host.fails.saturating_add(1);
@@ -170,7 +187,7 @@ mod tests {
         assert_eq!(hosts.draw(Time::ZERO, &mut rng, |_| false), Some(addr(1)));
         let mut now = Time::ZERO;
         for wait in [5, 10, 20] {
-            hosts.failed(addr(1), now);
+            hosts.failed(addr(1), now, Failure::NobodyThere);
             assert_eq!(
                 hosts.draw(now.plus(Duration::from_secs(wait - 1)), &mut rng, |_| false),
                 None
@@ -178,6 +195,26 @@ mod tests {
             now = now.plus(Duration::from_secs(wait));
             assert_eq!(hosts.draw(now, &mut rng, |_| false), Some(addr(1)));
         }
+    }
+
+    #[test]
+    fn who_answers_is_not_called_more_than_twice_a_minute() {
+        let (mut hosts, mut rng) = (Hosts::default(), ChaCha8Rng::seed_from_u64(1));
+        hosts.learn(addr(1), None);
+        let mut calls = Vec::new();
+        for second in 0..600 {
+            let now = Time::ZERO.plus(Duration::from_secs(second));
+            if hosts.draw(now, &mut rng, |_| false).is_some() {
+                calls.push(second);
+                match calls.len() {
+                    // The link is lost at once.
+                    1 | 2 => hosts.connected(addr(1), now),
+                    3 | 4 => hosts.failed(addr(1), now, Failure::TurnedAway),
+                    _ => hosts.failed(addr(1), now, Failure::Banned),
+                }
+            }
+        }
+        assert_eq!(calls, [0, 30, 60, 90, 150], "a ban is waited out");
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(65);
 pub const DIALS_MAX: usize = 8;
 /// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_secs(5);
+/// First wait before an address is called again that answered the last call, whether with a link or a refusal:
+/// gtk-gnutella bans an address for five minutes at its third connection within one. Doubles like the other.
+pub const CALL_GAP: Duration = Duration::from_secs(30);
 /// Longest wait before a failed address is tried again.
 pub const BACKOFF_MAX: Duration = Duration::from_mins(10);
 /// Hits of our own answered to one query (gtk-gnutella: 150 at most; it shows 50).

@@ -210,7 +210,7 @@ impl Node {
                 let listen = link.peer.listen;
                 self.close(from, TOO_MANY_ERRORS, out);
                 if let Some(addr) = listen {
-                    self.hosts.failed(addr, now);
+                    self.hosts.failed(addr, now, hosts::Failure::TurnedAway);
                 }
                 self.seek(now, out);
             }

@@ -13,6 +13,7 @@ use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
+use super::hosts::Failure;
 use super::links::Link;
 use super::{Node, Time, limits};
 
@@ -234,10 +235,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         self.peering.dialling.retain(|dialled| *dialled != addr);
-        let linked = self
-            .links
-            .iter()
-            .any(|(_, link)| link.peer.listen == Some(addr));
+        let linked = self.links.iter().any(|(_, link)| link.peer.is_at(addr));
         let result = match error {
             DialError::Refused { code: 409, .. } if linked => Ok(()),
             DialError::Unreachable => {
@@ -254,7 +252,12 @@ impl Node {
             }
         };
         if result.is_err() {
-            self.hosts.failed(addr, now);
+            let failure = match error {
+                DialError::Unreachable => Failure::NobodyThere,
+                DialError::Refused { code: 429, .. } => Failure::Banned,
+                DialError::NotGnutella | DialError::Refused { .. } => Failure::TurnedAway,
+            };
+            self.hosts.failed(addr, now, failure);
         }
         if let DialError::Refused { try_peers, .. } = error {
             for other in try_peers.iter().take(limits::TRY_PEERS_MAX) {
@@ -272,11 +275,7 @@ impl Node {
                 "{addr} is no address a node can listen at"
             ))));
         }
-        if self
-            .links
-            .iter()
-            .any(|(_, link)| link.peer.listen == Some(addr) || link.peer.remote == addr)
-        {
+        if self.links.iter().any(|(_, link)| link.peer.is_at(addr)) {
             return out.push(done(Ok(())));
         }
         if self.peering.waiting.len() >= WAITING_MAX {
@@ -299,15 +298,13 @@ impl Node {
         addr: SocketAddr,
         out: &mut Outbox,
     ) {
-        let found = self
-            .links
-            .iter()
-            .find(|(_, link)| link.peer.listen == Some(addr) || link.peer.remote == addr);
+        let found = self.links.iter().find(|(_, link)| link.peer.is_at(addr));
         let result = match found.map(|(id, link)| (id, link.peer.listen)) {
             Some((id, listen)) => {
                 self.close(id, REMOVED, out);
                 // Not to be drawn again at once.
-                self.hosts.failed(listen.unwrap_or(addr), now);
+                self.hosts
+                    .failed(listen.unwrap_or(addr), now, Failure::TurnedAway);
                 Ok(())
             }
             None => Err(format!(
@@ -354,7 +351,7 @@ impl Node {
                 listen == Some(addr)
                     || dialling.contains(&addr)
                     || admitted.iter().any(|(.., listen)| *listen == Some(addr))
-                    || links.iter().any(|(_, link)| link.peer.listen == Some(addr))
+                    || links.iter().any(|(_, link)| link.peer.is_at(addr))
             };
             let Some(addr) = self.hosts.draw(now, &mut self.rng, taken) else {
                 break;

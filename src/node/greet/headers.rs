@@ -103,11 +103,16 @@ pub(super) fn read_peer(
     remote: SocketAddr,
     local_ip: IpAddr,
 ) -> Peer {
+    // Whoever answered a dial listens where we dialled, said or not: gtk-gnutella's answers do not say it.
+    let dialled = match direction {
+        Direction::Dialled(addr) => Some(addr),
+        Direction::Accepted => None,
+    };
     Peer {
         direction,
         remote,
         local_ip,
-        listen: listen(head, remote.ip().to_canonical()),
+        listen: listen(head, remote.ip().to_canonical()).or(dialled),
         servent: head.get("GUID").and_then(ServentId::from_hex),
         agent: clean(
             head.get("User-Agent").unwrap_or_default().as_bytes(),
