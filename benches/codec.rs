@@ -87,7 +87,7 @@ fn codec(c: &mut Criterion) {
         ),
     ] {
         group.bench_function(name, |b| {
-            b.iter(|| Query::parse(black_box(&payload)).is_ok())
+            b.iter(|| Query::parse(black_box(&payload)).is_ok());
         });
     }
     group.finish();
@@ -100,7 +100,7 @@ fn codec(c: &mut Criterion) {
             b.iter(|| QueryHit::parse(black_box(&payload)).is_ok());
         });
         group.bench_function(format!("build_{name}"), |b| {
-            b.iter(|| black_box(hit).build())
+            b.iter(|| black_box(hit).build());
         });
     }
     group.finish();
