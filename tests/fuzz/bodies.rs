@@ -1,7 +1,10 @@
 //! Bodies for fuzzers: plain functions of bytes that panic when a promise of `wire` or of the greeting is
 //! broken. `tests/wire_props.rs` runs them under proptest; any other driver can include this file.
 
-#![expect(unreachable_pub, reason = "a fuzz driver that includes this file calls them")]
+#![expect(
+    unreachable_pub,
+    reason = "a fuzz driver that includes this file calls them"
+)]
 
 use std::net::SocketAddr;
 
