@@ -26,6 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use filbert::control::{Counters, Reply, Request};
+use filbert::disk::store::Home;
 use filbert::net::control::Client;
 use filbert::net::{Listen, Servent, Settings};
 use filbert::node::Config;
@@ -68,7 +69,7 @@ fn node(home: &Path) {
     let settings = Settings {
         config,
         listen: Listen::Fixed("127.0.0.1:0".parse().expect("an address")),
-        control: Some(home.join("control.sock")),
+        home: Some(Home::at(home).expect("a home")),
         ..Settings::default()
     };
     let servent = Servent::start(settings).expect("starts");
@@ -90,6 +91,7 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
+        let places = Home::at(home.path()).expect("a home");
         let mut process = Command::new(std::env::current_exe().expect("this program"))
             .arg("node")
             .arg(home.path())
@@ -105,7 +107,7 @@ impl Node {
         Self {
             input: process.stdin.take(),
             addr: line.trim().parse().expect("an address"),
-            control: Client::connect(&home.path().join("control.sock")).expect("listens"),
+            control: Client::connect(places.socket()).expect("listens"),
             process,
             _home: home,
         }

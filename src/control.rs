@@ -92,7 +92,7 @@ pub enum Reply {
     /// Frames counted since the start.
     Counters(Counters),
     /// What this node knows of a message id.
-    Trace(Option<Trace>),
+    Trace(#[serde(with = "known")] Option<Trace>),
     /// The last line: all is said.
     Done,
     /// The last line: it failed.
@@ -298,4 +298,89 @@ pub enum News {
         /// Bytes sent.
         bytes: u64,
     },
+}
+
+/// `{"type":"trace","trace":null}`: a tagged line must be a map, and nothing known is none.
+mod known {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Trace;
+
+    #[derive(Serialize, Deserialize)]
+    struct Known {
+        trace: Option<Trace>,
+    }
+
+    #[expect(clippy::ref_option, reason = "serde hands it over so")]
+    pub(super) fn serialize<S: Serializer>(
+        trace: &Option<Trace>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        Known {
+            trace: trace.clone(),
+        }
+        .serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Trace>, D::Error> {
+        Ok(Known::deserialize(from)?.trace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reply_is_one_line_that_reads_back() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        let trace = Trace {
+            from: Some(addr),
+            hops: 1,
+            duplicates: 2,
+            forwarded: 3,
+        };
+        let text = || "a\nb\u{1b}".to_owned();
+        let share = Share {
+            name: text(),
+            path: text(),
+            files: 1,
+            bytes: 2,
+            hashed_files: 1,
+            hashed_bytes: 2,
+            left_out: 0,
+            scanning: false,
+            problem: None,
+        };
+        let file = File {
+            name: text(),
+            size: 1,
+            urn: None,
+            magnet: None,
+        };
+        let left_out = Reply::LeftOut {
+            share: text(),
+            path: text(),
+            why: text(),
+        };
+        for reply in [
+            Reply::Trace(None),
+            Reply::Trace(Some(trace)),
+            Reply::Share(share),
+            Reply::File(file),
+            left_out,
+            Reply::Counters(Counters::default()),
+            Reply::Done,
+            Reply::Error { message: text() },
+        ] {
+            let line = serde_json::to_string(&reply).unwrap();
+            assert!(
+                line.starts_with("{\"type\":\"") && !line.contains('\n'),
+                "{line}"
+            );
+            assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+        }
+    }
 }

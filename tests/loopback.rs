@@ -1,100 +1,16 @@
 //! Two and three nodes in one process, and strangers who behave badly, on 127.0.0.1 and free ports.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod nodes;
 mod raw;
 
-use std::net::SocketAddr;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use filbert::control::{Counters, Peer, Reply, Request};
-use filbert::net::{Listen, News, Servent, Settings};
+use filbert::control::{Reply, Request};
 use filbert::node::Config;
 use filbert::wire::{Guid, Kind};
+use nodes::{Node, SOON};
 use raw::Raw;
-
-/// Nothing here takes a second on an idle machine; on a busy one it may.
-const SOON: Duration = Duration::from_secs(30);
-/// A look at the node again, when no news come.
-const AGAIN: Duration = Duration::from_millis(20);
-
-/// A node and its news.
-struct Node {
-    servent: Servent,
-    news: Receiver<News>,
-}
-
-impl Node {
-    fn start(peers: &[SocketAddr], config: Config) -> Self {
-        let settings = Settings {
-            config,
-            listen: Listen::Fixed("127.0.0.1:0".parse().unwrap()),
-            peers: peers.to_vec(),
-            ..Settings::default()
-        };
-        let mut servent = Servent::start(settings).unwrap();
-        let news = servent.news().unwrap();
-        Self { servent, news }
-    }
-
-    fn alone() -> Self {
-        Self::start(&[], Config::default())
-    }
-
-    fn addr(&self) -> SocketAddr {
-        self.servent.listen_addr().unwrap()
-    }
-
-    fn ask(&self, request: Request) -> Vec<Reply> {
-        self.servent.request(request).all(SOON).unwrap()
-    }
-
-    fn peers(&self) -> Vec<Peer> {
-        let replies = self.ask(Request::Peers).into_iter();
-        replies
-            .map(|reply| match reply {
-                Reply::Peer(peer) => peer,
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    }
-
-    fn counters(&self) -> Counters {
-        match self.ask(Request::Counters).pop() {
-            Some(Reply::Counters(counters)) => counters,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Waits until `look` has something, looking again whenever there are news.
-    fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(found) = look(self) {
-                return found;
-            }
-            assert!(
-                start.elapsed() < SOON,
-                "no {what} in time: {:?} {:?}",
-                self.peers(),
-                self.counters()
-            );
-            let _ = self.news.recv_timeout(AGAIN);
-        }
-    }
-
-    fn until_links(&self, count: usize) -> Vec<Peer> {
-        self.until("links", |node| {
-            Some(node.peers()).filter(|peers| peers.len() == count)
-        })
-    }
-
-    fn until_dropped(&self, reason: &str, at_least: u64) {
-        self.until(reason, |node| {
-            (node.counters().dropped[reason] >= at_least).then_some(())
-        });
-    }
-}
 
 #[test]
 fn two_nodes_link_and_both_know_where_the_other_listens() {

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -24,6 +23,8 @@ use super::shares::Shelf;
 use super::task::{Ask, Handle, Inbox, NodeTask};
 use super::upload::{Face, Serving, Told};
 use crate::control::Request;
+use crate::disk::shares::{Options, ShareFolder, SharesError};
+use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::greet::Me;
 use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
@@ -31,6 +32,8 @@ use crate::wire::ServentId;
 
 /// Replies that wait for their reader before the request does.
 const REPLIES_MAX: usize = 64;
+/// How often the address book is saved.
+const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(300);
 /// Leaving takes so long at most: each link's last word has its own deadlines below this.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 
@@ -47,8 +50,12 @@ pub struct Settings {
     pub uploads: UploadLimits,
     /// Bytes a second for all uploads together; `None`: no limit.
     pub limit_up: Option<u64>,
-    /// Where commands of the same user find this node; `None`: nowhere.
-    pub control: Option<PathBuf>,
+    /// Where it keeps its id, hosts and hashes, and where commands find it. `None`: in memory, and nowhere.
+    pub home: Option<Home>,
+    /// Folders to share; these need a home.
+    pub shares: Vec<ShareFolder>,
+    /// How they are scanned.
+    pub share_options: Options,
 }
 
 /// Why a node does not start.
@@ -71,6 +78,15 @@ pub enum StartError {
     /// No free port between 6346 and those tried after it.
     #[error("no free port from 6346 on: {0}; choose one with --listen IP:PORT")]
     NoPort(io::Error),
+    /// Another node runs in this home, or it cannot be had.
+    #[error(transparent)]
+    Home(#[from] LockError),
+    /// A folder cannot or must not be shared.
+    #[error(transparent)]
+    Share(#[from] SharesError),
+    /// Folders to share, but no place for their hashes.
+    #[error("a node without a home shares nothing; give it one")]
+    ShareWithoutHome,
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -86,7 +102,7 @@ pub struct Servent {
     listen: Option<SocketAddr>,
     news: Option<mpsc::Receiver<News>>,
     stop_asked: Receiver<()>,
-    control: Option<PathBuf>,
+    home: Option<(Home, HomeLock)>,
     /// Closing this ends the accept loops.
     open: Option<Sender<()>>,
 }
@@ -96,49 +112,43 @@ impl Servent {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings {
-            mut config,
-            listen,
-            peers,
-            uploads,
-            limit_up,
-            control,
-        } = settings;
+    pub fn start(mut settings: Settings) -> Result<Self, StartError> {
+        let home = settings.home.take().map(hold).transpose()?;
+        let listen = settings.listen;
         let listener = listen::bind(listen).map_err(|source| bind_error(listen, source))?;
         let addr = listener
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
-        let control_listener = control.as_deref().map(control::bind).transpose()?;
+        let mut known = std::mem::take(&mut settings.peers);
+        known.extend(home.iter().flat_map(|(home, _)| home.load_hosts()));
 
         let mut rng = system_rng()?;
-        let id = random_servent(&mut rng);
-        config.listen = addr;
-        let config = Arc::new(config);
+        let id = match &home {
+            Some((home, _)) => home.servent_id().map_err(LockError::Io)?,
+            None => random_servent(&mut rng),
+        };
+        let config = Arc::new(Config {
+            listen: addr,
+            ..settings.config.clone()
+        });
         let clock = Clock::start();
         let channel = Handle::new();
         let handle = channel.0.clone();
-        let greeting = Arc::new(Greeting::new(Me {
-            agent: AGENT.to_owned(),
-            servent: id,
-            listen: addr,
-            max_ttl: config.ttl_max,
-            degree: config.max_links,
-            ext_probes: config.ext_probes,
-        }));
         let (newsroom, news) = Newsroom::with_reader();
-        let shares = Arc::new(Shelf::Empty(Arc::default()));
-        let face = Face {
-            listen: addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
-            servent: id,
-            name: config.name.clone(),
-        };
-        let told = told(handle.clone(), newsroom.clone());
-        let serving = Arc::new(Serving::new(shares.clone(), face, uploads, limit_up, told));
+        let shares = share(&settings, home.as_ref(), &handle, &newsroom)?;
+        let serving = serve(&settings, id, addr, &shares, &handle, &newsroom);
+        // Last, as it is the only thing that a start that fails would leave behind.
+        let control = home
+            .as_ref()
+            .map(|(home, _)| control::bind(home.socket()))
+            .transpose()?;
+
+        let greeting = Arc::new(Greeting::new(me(&config, id)));
         let node = Node::new(config.clone(), id, rng);
         let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom);
         let (stop, stop_asked) = rt::bounded(1);
-        let desk = Arc::new(Desk {
+        let (open, closed) = rt::bounded::<()>(1);
+        let desk = Desk {
             config,
             id,
             clock,
@@ -146,16 +156,17 @@ impl Servent {
             serving: serving.clone(),
             shares,
             stop,
-        });
-        // Detached, all three: the first ends with `Inbox::Stop`, the others when `open` closes.
+        };
+        let desk = Arc::new(desk);
+        // All detached: the first ends with `Inbox::Stop`, the others when `open` closes.
         rt::spawn(task.run());
-        let (open, closed) = rt::bounded::<()>(1);
         if let Some(listener) = listener {
+            let door = Arc::new(Door::default());
             let hall = Hall {
                 greeting,
                 handle: handle.clone(),
                 serving,
-                door: Arc::new(Door::default()),
+                door,
             };
             rt::spawn(listen::accept(
                 listener.into(),
@@ -163,18 +174,26 @@ impl Servent {
                 until_closed(closed.clone()),
             ));
         }
-        if let Some(listener) = control_listener {
-            rt::spawn(control::serve(listener, desk.clone(), until_closed(closed)));
+        if let Some(listener) = control {
+            rt::spawn(control::serve(
+                listener,
+                desk.clone(),
+                until_closed(closed.clone()),
+            ));
+        }
+        if let Some((home, _)) = &home {
+            let keep = keep_hosts(home.clone(), handle);
+            rt::spawn(rt::unless(until_closed(closed), keep));
         }
         let servent = Self {
             desk,
             listen: addr,
             news: Some(news),
             stop_asked,
-            control,
+            home,
             open: Some(open),
         };
-        servent.tell(Inbox::Event(Event::Heard(peers)));
+        servent.tell(Inbox::Event(Event::Heard(known)));
         Ok(servent)
     }
 
@@ -231,14 +250,27 @@ impl Servent {
         if self.open.take().is_none() {
             return;
         }
-        if let Some(path) = &self.control {
+        if let Some((home, _)) = &self.home {
             // A socket that stays behind is recognised as stale by the next node.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(home.socket());
+            save_hosts(home, &self.known_hosts());
         }
         let (done, finished) = rt::bounded::<()>(1);
         self.tell(Inbox::Stop(done));
         // Later than that: links end by their own deadlines, without us.
         let _ = rt::wait_for(wait, finished.recv());
+        self.desk.shares.stop();
+    }
+
+    /// Waits until all shared folders were scanned once, so that names can be found; `false`: not in that
+    /// time.
+    pub fn wait_scanned(&self, patience: Duration) -> bool {
+        self.desk.shares.wait_scanned(patience)
+    }
+
+    /// Waits until the hashes of all shared files are known; `false`: not in that time.
+    pub fn wait_hashed(&self, patience: Duration) -> bool {
+        self.desk.shares.wait_hashed(patience)
     }
 
     fn tell(&self, message: Inbox) {
@@ -258,6 +290,68 @@ impl Drop for Servent {
     }
 }
 
+/// What we say about ourselves in greetings.
+fn me(config: &Config, id: ServentId) -> Me {
+    Me {
+        agent: AGENT.to_owned(),
+        servent: id,
+        listen: config.listen,
+        max_ttl: config.ttl_max,
+        degree: config.max_links,
+        ext_probes: config.ext_probes,
+    }
+}
+
+/// Starts to share the folders.
+fn share(
+    settings: &Settings,
+    home: Option<&(Home, HomeLock)>,
+    handle: &Handle,
+    newsroom: &Newsroom,
+) -> Result<Arc<Shelf>, StartError> {
+    let Settings {
+        shares,
+        share_options,
+        ..
+    } = settings;
+    if shares.is_empty() {
+        return Ok(Arc::new(Shelf::empty()));
+    }
+    let (home, _) = home.ok_or(StartError::ShareWithoutHome)?;
+    let shelf = Shelf::scan(
+        home,
+        shares,
+        share_options,
+        handle.clone(),
+        newsroom.clone(),
+    )?;
+    Ok(Arc::new(shelf))
+}
+
+/// Makes what HTTP connections share.
+fn serve(
+    settings: &Settings,
+    id: ServentId,
+    listen: Option<SocketAddr>,
+    shares: &Arc<Shelf>,
+    handle: &Handle,
+    newsroom: &Newsroom,
+) -> Arc<Serving> {
+    let face = Face {
+        listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+        servent: id,
+        name: settings.config.name.clone(),
+    };
+    let told = told(handle.clone(), newsroom.clone());
+    Arc::new(Serving::new(
+        shares.clone(),
+        face,
+        settings.uploads,
+        settings.limit_up,
+        told,
+    ))
+}
+
 /// Passes on what happens to uploads, without waiting.
 fn told(handle: Handle, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
     move |told| match told {
@@ -265,6 +359,37 @@ fn told(handle: Handle, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
         Told::Uploaded { to, name, bytes } => {
             newsroom.publish(|| News::Uploaded { to, name, bytes });
         }
+    }
+}
+
+/// Takes a home for this node alone.
+fn hold(home: Home) -> Result<(Home, HomeLock), LockError> {
+    home.create()?;
+    let lock = home.lock()?;
+    if let Some(note) = home.socket_note() {
+        log::info!("{note}");
+    }
+    Ok((home, lock))
+}
+
+/// Keeps the address book for the next start.
+fn save_hosts(home: &Home, hosts: &[SocketAddr]) {
+    if !hosts.is_empty()
+        && let Err(error) = home.save_hosts(hosts)
+    {
+        log::warn!("the addresses of other nodes are not remembered: {error}");
+    }
+}
+
+/// Saves the address book now and then, so that a node that is killed remembers it too.
+async fn keep_hosts(home: Home, handle: Handle) {
+    loop {
+        rt::sleep(HOSTS_SAVED_EVERY).await;
+        let Ok(hosts) = handle.ask(Ask::Hosts).await else {
+            return;
+        };
+        let home = home.clone();
+        rt::spawn_blocking(move || save_hosts(&home, &hosts)).await;
     }
 }
 

@@ -22,13 +22,14 @@ use crate::cli::node::resolve;
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, Output};
 use crate::control::{Reply, Request, Share};
+use crate::disk::shares::Options;
 use crate::disk::store::LockError;
 use crate::net::control::{Client, ControlError};
 use crate::net::servent::{Servent, Settings, StartError};
 use crate::net::{Listen, News};
 use crate::node::Config;
 use crate::node::limits::TTL_MAX;
-use crate::node::uploads::UploadLimits;
+use crate::node::uploads::{SLOTS, UploadLimits};
 
 /// How long the start screen waits for the first scan; a longer one goes on behind it.
 const SCAN_WAIT: Duration = Duration::from_secs(3);
@@ -55,10 +56,6 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry_run::run(context, args);
     }
-    let _lock = context.home.lock().map_err(|error| match error {
-        LockError::Held { .. } => Failure::new(Exit::Running, error.to_string()),
-        LockError::Io(error) => Failure::new(Exit::Disk, error.to_string()),
-    })?;
     if let Some(note) = context.home.socket_note() {
         context.out.say(note);
     }
@@ -107,7 +104,10 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
 
 fn refused(error: &StartError) -> Failure {
     let exit = match error {
-        StartError::Control(ControlError::InUse(_)) => Exit::Running,
+        StartError::Control(ControlError::InUse(_)) | StartError::Home(LockError::Held { .. }) => {
+            Exit::Running
+        }
+        StartError::Home(LockError::Io(_)) => Exit::Disk,
         _ => Exit::Usage,
     };
     Failure::new(exit, error.to_string())
@@ -139,19 +139,23 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             .map_or(defaults.limit_search, |rate| rate.0),
         ..defaults
     };
-    let uploads = UploadLimits::default();
     Ok(Settings {
         config,
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
         peers: resolve(&args.peers)?,
+        home: Some(context.home.clone()),
+        shares: dry_run::folders(args),
+        share_options: Options {
+            breadth: dry_run::breadth(args),
+            ..Options::default()
+        },
         uploads: UploadLimits {
-            slots: args.slots.unwrap_or(uploads.slots),
-            ..uploads
+            slots: args.slots.unwrap_or(SLOTS),
+            ..UploadLimits::default()
         },
         limit_up: args.limit_up.and_then(|rate| rate.0),
-        control: Some(context.home.socket().to_owned()),
     })
 }
 
