@@ -92,6 +92,9 @@ pub struct RunArgs {
     /// Hops queries travel, up to 255 [default: the file's]
     #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
     pub ttl: Option<u8>,
+    /// With real nodes: ask those that `lab up` has started from this topology, if they are up
+    #[structopt(long)]
+    pub attach: bool,
     /// Where real nodes live and listen.
     #[structopt(flatten)]
     pub place: PlaceArgs,
@@ -181,7 +184,13 @@ pub struct DownArgs {
 /// `lab keep`: what `lab up` tells the process that holds the nodes.
 #[derive(Clone, Debug, StructOpt)]
 pub struct KeepArgs {
-    /// The folder of the network, with its plan
+    /// The folder of the network, with its topology
     #[structopt(value_name = "DIR", parse(from_os_str))]
     pub dir: PathBuf,
+    /// The folder that `share` paths of the topology are relative to
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub base: PathBuf,
+    /// First port
+    #[structopt(long, value_name = "PORT")]
+    pub base_port: Option<u16>,
 }

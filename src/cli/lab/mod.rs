@@ -1,13 +1,20 @@
 //! `lab`: many nodes from one file, in virtual time or as real processes on loopback ports.
 //!
 //! - `source`: the topology that a file or a short text means;
-//! - `gen`, `run`: print one, run one.
+//! - `gen`, `run`: print one, run one;
+//! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
+mod real;
+mod search;
 pub mod source;
+mod up;
 
 use super::args::lab::{Engine, GenArgs, LabArgs, LabVerb, RunArgs};
 use super::exit::{Exit, Failure};
-use super::output::Output;
+use super::output::table::{self, Side};
+use super::output::{Format, Output, escape};
+use crate::sim::report::Report;
+use crate::topology::plan::{Wish, plan};
 
 /// Does what was typed after `lab`.
 ///
@@ -17,11 +24,11 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
     match &args.verb {
         LabVerb::Gen(args) => generate(args, output),
         LabVerb::Run(args) => run_once(args, output),
-        LabVerb::Up(_)
-        | LabVerb::Ps(_)
-        | LabVerb::Search(_)
-        | LabVerb::Down(_)
-        | LabVerb::Keep(_) => Err(Failure::new(Exit::Usage, "not yet")),
+        LabVerb::Up(args) => up::up(args, output),
+        LabVerb::Ps(args) => up::ps(args, output),
+        LabVerb::Search(args) => search::run(args, output),
+        LabVerb::Down(args) => up::down(args, output),
+        LabVerb::Keep(args) => real::keep::keep(args),
     }
 }
 
@@ -31,10 +38,39 @@ fn generate(args: &GenArgs, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
-fn run_once(args: &RunArgs, _output: &Output) -> Result<Exit, Failure> {
-    let _network = source::load(&args.topology, args.seed)?;
-    match args.engine {
-        Engine::Sim => Err(Failure::new(Exit::Usage, "not yet")),
-        Engine::Real => Err(Failure::new(Exit::Usage, "not yet")),
+fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
+    let source = source::load(&args.topology, args.seed)?;
+    let wish = Wish {
+        queries: args.queries,
+        ttl: args.ttl,
+    };
+    let plan = plan(&source.network, wish);
+    let report = match args.engine {
+        Engine::Sim => return Err(Failure::new(Exit::Usage, "not yet")),
+        Engine::Real => real::run::run(args, &source, &plan)?,
+    };
+    show(&report, output)?;
+    Ok(if report.ok() {
+        Exit::Good
+    } else {
+        Exit::Nothing
+    })
+}
+
+/// Shows a report, whichever engine made it.
+fn show(report: &Report, output: &Output) -> Result<(), Failure> {
+    if output.format() == Format::Json {
+        let line = serde_json::to_string(report).expect("plain data is JSON");
+        return output.line(&escape::json(line));
     }
+    let rows = report.rows();
+    output.line(&report.head())?;
+    if !rows.is_empty() {
+        let sides = Report::TITLES.map(|title| match title {
+            "FROM" | "QUERY" => (title, Side::Left),
+            _ => (title, Side::Right),
+        });
+        output.line(&format!("{}\n", table::plain(sides, rows)))?;
+    }
+    output.line(report.foot().trim_end())
 }

@@ -1,0 +1,578 @@
+//! Starting the nodes of a network as processes, linking them as the file says, and ending them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::ask::{NodeClient, for_all};
+use super::files;
+use super::place::{NodeState, disk};
+use super::process::Process;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::topology::{self, Behaviour, FILES_FOLDER, Network, NodeSpec};
+
+/// First port tried when none is named: above the usual servers, rarely used by anybody.
+const BASE_PORT: u16 = 41_000;
+/// All nodes have so long to start. Hundreds of them on two cores need seconds; a node that says nothing for
+/// so long hangs.
+const START_TIME: Duration = Duration::from_mins(2);
+/// Links have so long to come up at their other ends, and files to be hashed.
+const SETTLE_TIME: Duration = Duration::from_secs(60);
+/// How often nodes are asked while something settles.
+const LOOK: Duration = Duration::from_millis(10);
+/// Nodes have so long to take leave before they are killed.
+const LEAVE_TIME: Duration = Duration::from_secs(8);
+/// Stack of a thread that copies what a node says.
+const READER_STACK_BYTES: usize = 128 * 1024;
+/// Lines of a failed node's log that are shown.
+const LOG_LINES: usize = 5;
+/// Real nodes in one network: each has a process, a port and four open files here.
+const NODES_MAX: usize = 2_000;
+
+/// What is to be started.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli::lab) struct Order<'a> {
+    /// The nodes and links.
+    pub network: &'a Network,
+    /// Made-up files of each node that has any.
+    pub files: &'a BTreeMap<u32, Vec<topology::File>>,
+    /// The folder that `share` paths are relative to.
+    pub base: &'a Path,
+    /// First port; `Some(0)`: any that are free; `None`: the first free range.
+    pub base_port: Option<u16>,
+    /// Where the nodes live.
+    pub dir: &'a Path,
+}
+
+/// Nodes that are up and linked. Dropping this ends them.
+#[derive(Debug)]
+pub(in crate::cli::lab) struct Running {
+    children: Children,
+    /// What each node says about itself, in the order of the topology.
+    pub nodes: Vec<NodeState>,
+    /// The same nodes, to ask.
+    pub clients: Vec<NodeClient>,
+    /// From the first process to the last link.
+    pub took: Duration,
+}
+
+impl Running {
+    /// Ends all nodes: each takes leave; one that does not is killed. Returns how many were killed.
+    pub(in crate::cli::lab) fn stop(mut self) -> usize {
+        self.children.stop()
+    }
+}
+
+/// Refuses what a file may say and real nodes cannot do, rather than leave it out in silence.
+///
+/// # Errors
+/// Exit 2: what, and the way out.
+pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
+    let cannot = |what: String| {
+        Err(Failure::new(
+            Exit::Usage,
+            format!("real nodes cannot {what}; use --engine sim, or leave it out of the file"),
+        ))
+    };
+    if network.names.len() > NODES_MAX {
+        let count = network.names.len();
+        let text = format!(
+            "{count} nodes are more than the {NODES_MAX} that run as processes; use --engine sim"
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    if !network.events.is_empty() {
+        return cannot("make the \"events\" happen".to_owned());
+    }
+    if network
+        .traits
+        .iter()
+        .any(|kind| kind.drop > 0.0 || kind.rate.is_some())
+    {
+        return cannot("lose frames or slow links down (\"drop\", \"rate\")".to_owned());
+    }
+    for spec in network.nodes.values() {
+        if let Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) = spec.behaviour {
+            return cannot(format!("misbehave as node {:?} should", spec.id));
+        }
+    }
+    Ok(())
+}
+
+/// Starts all nodes, waits until each is ready, and makes the links of the file, exactly.
+///
+/// # Errors
+/// A node does not start or a link does not come up; all nodes that were started are ended. `interrupted` is
+/// asked now and then; when it says so, the same with exit 130.
+pub(in crate::cli::lab) fn launch(
+    order: Order<'_>,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Result<Running, Failure> {
+    check(order.network)?;
+    raise_file_limit();
+    let clock = Stopwatch::start();
+    let count = order.network.names.len();
+    let ports = ports(count, order.base_port)?;
+    let degrees = degrees(order.network);
+    let (ready, is_ready) = mpsc::channel();
+    let mut children = Children::default();
+    let mut nodes = Vec::with_capacity(count);
+    for (node, port) in (0..).zip(ports) {
+        let name = order.network.names.name(node).into_owned();
+        let dir = order.dir.join(&name);
+        let home = dir.join("home");
+        fs::create_dir_all(&home).map_err(|error| disk(&home, "cannot be made", &error))?;
+        let mut command = command(order, node, &dir, port, degrees[node as usize])?;
+        let child = children.spawn(&mut command, &name, &dir, nodes.len(), ready.clone())?;
+        nodes.push(NodeState {
+            name,
+            port,
+            process: Process::of(child),
+            home,
+        });
+    }
+    drop(ready);
+    wait_for_all(&is_ready, &mut nodes, order.dir, interrupted)?;
+    let clients = nodes
+        .iter()
+        .map(|node| NodeClient::connect(&node.name, &node.home))
+        .collect::<Result<Vec<_>, _>>()?;
+    stop_if(interrupted)?;
+    for_all(&order.network.edges, |edge| {
+        let port = nodes[edge.b as usize].port;
+        clients[edge.a as usize].link_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    })?;
+    let ends: Vec<(&NodeClient, usize)> = clients.iter().zip(degrees).collect();
+    settle(interrupted, || links_are_up(&ends))?;
+    let sharing: Vec<&NodeClient> = (0..)
+        .zip(&clients)
+        .filter(|(node, _)| shares_anything(order, *node))
+        .map(|(_, client)| client)
+        .collect();
+    for_all(&sharing, |client| client.rescan())?;
+    settle(interrupted, || {
+        let all = for_all(&sharing, |client| client.files_and_hashed())?;
+        Ok(all
+            .iter()
+            .find(|(files, hashed)| hashed < files)
+            .map(|(files, hashed)| format!("a node has hashed {hashed} of its {files} files")))
+    })?;
+    Ok(Running {
+        children,
+        nodes,
+        clients,
+        took: clock.elapsed(),
+    })
+}
+
+fn stop_if(interrupted: &dyn Fn() -> bool) -> Result<(), Failure> {
+    if interrupted() {
+        Err(Failure::new(
+            Exit::Interrupted,
+            "interrupted; all nodes are stopped",
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Waits until `missing` finds nothing missing.
+fn settle(
+    interrupted: &dyn Fn() -> bool,
+    missing: impl Fn() -> Result<Option<String>, Failure>,
+) -> Result<(), Failure> {
+    let clock = Stopwatch::start();
+    while let Some(what) = missing()? {
+        stop_if(interrupted)?;
+        if clock.passed(Some(SETTLE_TIME)) {
+            let seconds = SETTLE_TIME.as_secs();
+            return Err(Failure::new(
+                Exit::NoNetwork,
+                format!("after {seconds} s {what}; is this machine overloaded?"),
+            ));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn links_are_up(ends: &[(&NodeClient, usize)]) -> Result<Option<String>, Failure> {
+    let have = for_all(ends, |(client, _)| client.links())?;
+    Ok(ends
+        .iter()
+        .zip(have)
+        .find(|((_, want), have)| want != have)
+        .map(|((client, want), have)| {
+            format!("node {} has {have} links instead of {want}", client.name)
+        }))
+}
+
+fn spec_of(order: Order<'_>, node: u32) -> Option<&NodeSpec> {
+    order.network.nodes.get(&node)
+}
+
+fn is_free_rider(order: Order<'_>, node: u32) -> bool {
+    spec_of(order, node).is_some_and(|spec| spec.behaviour == Some(Behaviour::FreeRider))
+}
+
+fn shares_anything(order: Order<'_>, node: u32) -> bool {
+    let folders = spec_of(order, node).is_some_and(|spec| !spec.share.is_empty());
+    !is_free_rider(order, node) && (folders || order.files.contains_key(&node))
+}
+
+/// The folders a node shares: that of its made-up files, which are written now, then its real ones.
+fn folders(order: Order<'_>, node: u32, dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut folders = Vec::new();
+    if is_free_rider(order, node) {
+        return Ok(folders);
+    }
+    if let Some(made_up) = order.files.get(&node) {
+        let folder = dir.join(FILES_FOLDER);
+        files::write(&folder, made_up, order.network.seed)?;
+        folders.push(folder);
+    }
+    for share in spec_of(order, node).iter().flat_map(|spec| &spec.share) {
+        let folder = order.base.join(share);
+        let absolute = folder.canonicalize().ok().filter(|path| path.is_dir());
+        folders.push(absolute.ok_or_else(|| {
+            let (name, shown) = (order.network.names.name(node), folder.display());
+            let text = format!(
+                "node {name} shares {shown}, which is no folder; make it, or mend the file"
+            );
+            Failure::new(Exit::Usage, text)
+        })?);
+    }
+    Ok(folders)
+}
+
+/// `filbert share` for one node.
+fn command(
+    order: Order<'_>,
+    node: u32,
+    dir: &Path,
+    port: u16,
+    degree: usize,
+) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            format!("cannot find this program again: {error}"),
+        )
+    })?;
+    let network = order.network;
+    let mut command = Command::new(program);
+    command.arg("share").args(folders(order, node, dir)?);
+    let mut flag = |name: &str, value: &str| {
+        command.arg(name).arg(value);
+    };
+    flag("--listen", &format!("127.0.0.1:{port}"));
+    flag("--name", &network.names.name(node));
+    flag("--min-links", "0");
+    let max_links = network.max_peers(node).unwrap_or(0).max(degree).max(1);
+    flag("--max-links", &max_links.to_string());
+    // Each search says its own TTL; this lifts the cap on those of others.
+    flag("--ttl", "255");
+    flag("--limit-search", "none");
+    if let Some(seen) = network.seen_cache(node) {
+        flag("--seen-cache", &seen.to_string());
+    }
+    if let Some(slots) = spec_of(order, node)
+        .and_then(|spec| spec.slots)
+        .or(network.defaults.slots)
+    {
+        flag("--slots", &slots.max(1).to_string());
+    }
+    command.arg("--home").arg(dir.join("home"));
+    command.arg("--downloads").arg(dir.join("downloads"));
+    command.args(["--json", "--stop-with-stdin"]);
+    if network.defaults.ext_probes == Some(true) {
+        command.arg("--ext-probes");
+    }
+    // Many nodes share few cores: one thread for tasks each.
+    command.env("ASYNC_STD_THREAD_COUNT", "1");
+    command
+        .env_remove("FILBERT_HOME")
+        .env_remove("FILBERT_NAME");
+    // Ctrl-C is for the holder, which ends its nodes in good order.
+    command.process_group(0);
+    Ok(command)
+}
+
+fn degrees(network: &Network) -> Vec<usize> {
+    let mut degrees = vec![0; network.names.len()];
+    for edge in &network.edges {
+        degrees[edge.a as usize] += 1;
+        degrees[edge.b as usize] += 1;
+    }
+    degrees
+}
+
+/// A port for each node: `base` and those after it, all free a moment ago.
+fn ports(count: usize, base: Option<u16>) -> Result<Vec<u16>, Failure> {
+    let range = |base: u16| -> Option<Vec<u16>> {
+        let last = usize::from(base) + count - 1;
+        u16::try_from(last)
+            .is_ok()
+            .then(|| (base..=u16::MAX).take(count).collect())
+    };
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    match base {
+        Some(0) => Ok(vec![0; count]),
+        Some(base) => {
+            let ports = range(base).ok_or_else(|| {
+                let text = format!(
+                    "{count} nodes do not fit above port {base}; choose a lower --base-port"
+                );
+                Failure::new(Exit::Usage, text)
+            })?;
+            match ports.iter().find(|port| !is_free(port)) {
+                None => Ok(ports),
+                Some(taken) => Err(Failure::new(
+                    Exit::Usage,
+                    format!("port {taken} is taken; choose another --base-port, or leave it out"),
+                )),
+            }
+        }
+        None => {
+            let mut base = BASE_PORT;
+            while let Some(ports) = range(base) {
+                match ports.iter().rfind(|port| !is_free(port)) {
+                    None => return Ok(ports),
+                    // No range that holds a taken port can do.
+                    Some(taken) => base = taken.saturating_add(1),
+                }
+            }
+            let text = format!(
+                "no {count} free ports in a row above {BASE_PORT}; let any do with --base-port 0"
+            );
+            Err(Failure::new(Exit::Usage, text))
+        }
+    }
+}
+
+/// What came of starting a node.
+enum Started {
+    /// It listens there.
+    Ready(u16),
+    /// It ended, or said something else.
+    Failed,
+}
+
+fn wait_for_all(
+    is_ready: &mpsc::Receiver<(usize, Started)>,
+    nodes: &mut [NodeState],
+    dir: &Path,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<(), Failure> {
+    let clock = Stopwatch::start();
+    let mut missing = nodes.len();
+    while missing > 0 {
+        stop_if(interrupted)?;
+        match is_ready.recv_timeout(Duration::from_millis(50)) {
+            Ok((node, Started::Ready(port))) => {
+                nodes[node].port = port;
+                missing -= 1;
+            }
+            Ok((node, Started::Failed)) => {
+                let name = &nodes[node].name;
+                let log = last_lines(&dir.join(name).join("log"));
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("node {name} did not start{log}"),
+                ));
+            }
+            Err(_) if clock.passed(Some(START_TIME)) => {
+                let seconds = START_TIME.as_secs();
+                let text = format!(
+                    "{missing} nodes did not start within {seconds} s; is this machine overloaded?"
+                );
+                return Err(Failure::new(Exit::Usage, text));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The end of a log, to follow a message.
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    if shown.is_empty() {
+        " and did not say why".to_owned()
+    } else {
+        format!(":\n{}", shown.join("\n"))
+    }
+}
+
+/// The processes. Each ends when its standard input does, so also when this process is killed.
+#[derive(Debug, Default)]
+struct Children(Vec<(Child, Option<ChildStdin>)>);
+
+impl Children {
+    /// Starts a node and a thread that keeps what it says. Returns its process id.
+    fn spawn(
+        &mut self,
+        command: &mut Command,
+        name: &str,
+        dir: &Path,
+        node: usize,
+        ready: mpsc::Sender<(usize, Started)>,
+    ) -> Result<u32, Failure> {
+        let create = |name: &str| {
+            let path = dir.join(name);
+            File::create(&path).map_err(|error| disk(&path, "cannot be made", &error))
+        };
+        let (log, events) = (create("log")?, create("events.jsonl")?);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let failed = |error| {
+            Failure::new(
+                Exit::Usage,
+                format!("cannot start node {name}: {error}; try fewer nodes"),
+            )
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        let (pid, stdin, stdout) = (child.id(), child.stdin.take(), child.stdout.take());
+        self.0.push((child, stdin));
+        let stdout = stdout.expect("it was piped");
+        // Detached: it ends with the node.
+        std::thread::Builder::new()
+            .stack_size(READER_STACK_BYTES)
+            .spawn(move || keep_words(BufReader::with_capacity(1024, stdout), events, node, &ready))
+            .map_err(failed)?;
+        Ok(pid)
+    }
+
+    fn stop(&mut self) -> usize {
+        for (_, stdin) in &mut self.0 {
+            drop(stdin.take());
+        }
+        let clock = Stopwatch::start();
+        let mut killed = 0;
+        for (child, _) in &mut self.0 {
+            while let Ok(None) = child.try_wait() {
+                if clock.passed(Some(LEAVE_TIME)) {
+                    killed += 1;
+                    // An error: it has ended since.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break;
+                }
+                std::thread::sleep(LOOK);
+            }
+        }
+        self.0.clear();
+        killed
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Says when a node is ready, and keeps what it says in a file.
+fn keep_words(
+    mut said: impl BufRead,
+    mut events: File,
+    node: usize,
+    ready: &mpsc::Sender<(usize, Started)>,
+) {
+    let mut line = String::new();
+    let mut waiting = true;
+    while let Ok(1..) = said.read_line(&mut line) {
+        // A full disk loses the record, not the network.
+        let _ = events.write_all(line.as_bytes());
+        if waiting && let Some(port) = port_of(&line) {
+            waiting = false;
+            let _ = ready.send((node, Started::Ready(port)));
+        }
+        line.clear();
+    }
+    if waiting {
+        let _ = ready.send((node, Started::Failed));
+    }
+}
+
+/// The port of a `ready` line.
+fn port_of(line: &str) -> Option<u16> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    if value["type"] != "ready" {
+        return None;
+    }
+    Some(value["listen"].as_str()?.parse::<SocketAddr>().ok()?.port())
+}
+
+/// Lets this process hold as many open files as it may.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::info!("the limit on open files stays: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::parse;
+
+    #[test]
+    fn ports_are_free_and_in_a_row() {
+        let found = ports(3, None).unwrap();
+        assert!(
+            found[0] >= BASE_PORT && found[2] == found[0] + 2,
+            "{found:?}"
+        );
+        assert_eq!(ports(2, Some(0)).unwrap(), [0, 0]);
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let failure = ports(1, Some(port)).unwrap_err();
+        assert!(failure.message.contains(&port.to_string()), "{failure}");
+        assert!(ports(10, Some(65_530)).is_err());
+    }
+
+    #[test]
+    fn a_ready_line_says_where_a_node_listens() {
+        assert_eq!(
+            port_of(r#"{"v":1,"type":"ready","listen":"127.0.0.1:41007"}"#),
+            Some(41_007)
+        );
+        for other in [
+            r#"{"v":1,"type":"link-up","listen":"127.0.0.1:1"}"#,
+            "ready",
+            "",
+        ] {
+            assert_eq!(port_of(other), None);
+        }
+    }
+
+    #[test]
+    fn what_real_nodes_cannot_do_is_refused() {
+        let with = |more: &str| {
+            let text =
+                format!(r#"{{"filbert":"topology/1","nodes":[{{"id":"a"}},{{"id":"b"}}],{more}}}"#);
+            check(&Network::new(&parse(&text).unwrap()).unwrap())
+        };
+        assert!(with(r#""links":[["a","b"]]"#).is_ok());
+        assert!(with(r#""links":[{"from":"a","to":"b","drop":0.5}]"#).is_err());
+        let failure = with(r#""events":[{"at":"1s","do":"kill","node":"a"}]"#).unwrap_err();
+        assert!(failure.message.contains("--engine sim"), "{failure}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Networks of real node processes on loopback ports.
+//!
+//! - `place`: the folder of a network, who holds it, and what is left of one that was killed;
+//! - `files`: made-up files; `launch`: processes, links, and their end; `ask`: questions to nodes;
+//! - `measure`: what a query costs on a network at rest;
+//! - `run`: a whole topology once; `keep`: the process that holds the nodes of `lab up`.
+//!
+//! Nothing outlives its holder: each node reads its standard input, and ends when that does. Nothing is killed
+//! or removed that was not made here: folders by their lock, processes by their start time.
+
+pub(super) mod ask;
+mod files;
+pub(super) mod keep;
+pub(super) mod launch;
+pub(super) mod measure;
+pub(super) mod place;
+mod process;
+pub(super) mod run;
