@@ -182,7 +182,7 @@ fn scrub(folder: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn no_byte_outside_the_listed_folders_is_served(
