@@ -6,6 +6,7 @@
 //!   `lab`.
 
 pub mod args;
+pub mod browse;
 pub mod clock;
 pub mod exit;
 pub mod get;
@@ -79,7 +80,8 @@ fn dispatch(args: &Args, out: Output) -> Result<Exit, Failure> {
         Command::Shares(shares) => shares::run(&Context::new(global, out)?, shares.verb.as_ref()),
         Command::Down => status::down(&Context::new(global, out)?),
         Command::Share(args) => share::run(&Context::new(global, out)?, args),
-        Command::Get(_) | Command::Browse(_) => Err(Failure::new(Exit::Usage, "not yet")),
+        Command::Get(args) => get::run(&Context::new(global, out)?, args),
+        Command::Browse(args) => browse::run(&mut Context::new(global, out)?, args),
     }
 }
 

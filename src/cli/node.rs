@@ -202,11 +202,19 @@ impl NodeHandle {
         }
     }
 
-    /// Takes leave: a hosted node says Bye.
-    pub fn close(self) {
+    /// Takes leave: a hosted node says Bye, and the addresses it learned are remembered for the next.
+    pub fn close(self, context: &Context) {
         match self {
             Self::Running(_) => {}
-            Self::Hosted(servent) => servent.stop(),
+            Self::Hosted(servent) => {
+                let hosts = servent.known_hosts();
+                if !hosts.is_empty()
+                    && let Err(error) = context.home.save_hosts(&hosts)
+                {
+                    log::warn!("cannot remember addresses: {error}");
+                }
+                servent.stop();
+            }
         }
     }
 }

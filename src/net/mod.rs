@@ -38,4 +38,5 @@ pub use listen::Listen;
 pub use news::News;
 pub use own::own_address;
 pub use replies::Replies;
+pub(crate) use requests::hit_of as hit_for_people;
 pub use servent::{Servent, Settings, StartError};

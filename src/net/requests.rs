@@ -209,7 +209,8 @@ async fn command(command: Command, desk: &Desk) -> Result<(), Failed> {
         .unwrap_or_else(|_| Err(Failed::Message("no answer in time; try again".to_owned())))
 }
 
-fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
+/// A hit as commands see it.
+pub(crate) fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
     control::Hit {
         hops,
         addr: hit.addr,

@@ -40,23 +40,33 @@ pub struct Run {
 impl Run {
     /// Standard output as JSON lines; each must be one, with version and type.
     pub fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| parsed(line)).collect()
+        self.out.lines().map(parsed).collect()
     }
 
     /// JSON lines of one type.
     pub fn json_of(&self, kind: &str) -> Vec<Value> {
-        self.json().into_iter().filter(|line| line["type"] == kind).collect()
+        self.json()
+            .into_iter()
+            .filter(|line| line["type"] == kind)
+            .collect()
     }
 
     /// Fails with all that was said when the code is another.
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }
 
 fn parsed(line: &str) -> Value {
-    let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line:?}"));
+    let value: Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line:?}"));
     assert_eq!(value["v"], 1, "{line}");
     assert!(value["type"].is_string(), "{line}");
     value
@@ -68,7 +78,11 @@ pub fn filbert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("FILBERT_") || text.starts_with("XDG_") || text.starts_with("CLICOLOR") || text == "NO_COLOR" {
+        if text.starts_with("FILBERT_")
+            || text.starts_with("XDG_")
+            || text.starts_with("CLICOLOR")
+            || text == "NO_COLOR"
+        {
             command.env_remove(&name);
         }
     }
@@ -82,7 +96,11 @@ pub fn run(command: Command) -> Run {
 
 /// As [`run`], with standard input.
 pub fn run_with(mut command: Command, input: &[u8]) -> Run {
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let running = Running::new(child.expect("the program starts"));
     running.finish(input)
 }
@@ -108,12 +126,19 @@ impl Running {
     fn new(mut child: Child) -> Self {
         let out = all_of(child.stdout.take().expect("piped"));
         let err = all_of(child.stderr.take().expect("piped"));
-        Self { child: Guard(child), out, err }
+        Self {
+            child: Guard(child),
+            out,
+            err,
+        }
     }
 
     /// Starts a command without waiting for it.
     pub fn start(mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
         Self::new(child.expect("the program starts"))
     }
 
@@ -129,8 +154,16 @@ impl Running {
             let _ = stdin.write_all(input);
         }
         let code = wait(&mut self.child.0);
-        let all = |stream: &Receiver<String>| stream.recv_timeout(DEADLINE).expect("streams end with the process");
-        Run { code, out: all(&self.out), err: all(&self.err) }
+        let all = |stream: &Receiver<String>| {
+            stream
+                .recv_timeout(DEADLINE)
+                .expect("streams end with the process")
+        };
+        Run {
+            code,
+            out: all(&self.out),
+            err: all(&self.err),
+        }
     }
 }
 
@@ -162,7 +195,9 @@ pub struct Node {
 
 impl World {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            dir: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -184,7 +219,10 @@ impl World {
     /// A command with a home of that name in this world.
     pub fn command(&self, home: &str, args: &[&str]) -> Command {
         let mut command = filbert(args);
-        command.env("FILBERT_HOME", self.path(home)).env("HOME", self.dir.path()).current_dir(self.dir.path());
+        command
+            .env("FILBERT_HOME", self.path(home))
+            .env("HOME", self.dir.path())
+            .current_dir(self.dir.path());
         command
     }
 
@@ -200,7 +238,10 @@ impl World {
         let peers: Vec<String> = peers.iter().map(|peer| peer.listen.to_string()).collect();
         all.extend(peers.iter().flat_map(|peer| ["--peer", peer.as_str()]));
         let mut command = self.command(name, &all);
-        let child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
         let mut child = Guard(child);
         let stdout = BufReader::new(child.0.stdout.take().expect("piped"));
         let (sender, lines) = channel();
@@ -212,9 +253,19 @@ impl World {
             }
         });
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut node = Node { child, home: self.path(name), listen, lines, seen: Vec::new() };
+        let mut node = Node {
+            child,
+            home: self.path(name),
+            listen,
+            lines,
+            seen: Vec::new(),
+        };
         let ready = node.wait_for("ready", |_| true);
-        node.listen = ready["listen"].as_str().expect("an address").parse().expect("an address");
+        node.listen = ready["listen"]
+            .as_str()
+            .expect("an address")
+            .parse()
+            .expect("an address");
         node
     }
 
@@ -252,21 +303,30 @@ impl Node {
         }
         let start = Instant::now();
         loop {
-            match self.lines.recv_timeout(DEADLINE.saturating_sub(start.elapsed())) {
+            match self
+                .lines
+                .recv_timeout(DEADLINE.saturating_sub(start.elapsed()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if wanted(&line) {
                         return line;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no `{kind}` in time; seen: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("the node ended; seen: {:#?}", self.seen),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("no `{kind}` in time; seen: {:#?}", self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the node ended; seen: {:#?}", self.seen)
+                }
             }
         }
     }
 
     pub fn wait_linked(&mut self, peer: SocketAddr) {
-        self.wait_for("link-up", |line| line["addr"] == peer.to_string() || line["listen"] == peer.to_string());
+        self.wait_for("link-up", |line| {
+            line["addr"] == peer.to_string() || line["listen"] == peer.to_string()
+        });
     }
 
     pub fn signal(&self, which: rustix::process::Signal) {

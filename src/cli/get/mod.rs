@@ -1,2 +1,467 @@
-//! x
+//! `get`: fetch files, print their paths and nothing else.
+
+pub mod place;
+pub mod sources;
 pub mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::args::get::GetArgs;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::progress::{Progress, Unit};
+use crate::cli::output::{Format, units};
+use crate::cli::search::print::seconds;
+use crate::disk::parts::OnExist;
+use crate::net::download::{self, Cancel, FetchError, Fetched, Job, fetch};
+
+use sources::Finder;
+use target::Wanted;
+
+/// One file is about to be fetched.
+#[derive(Debug, Serialize)]
+struct StartLine<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    size: Option<u64>,
+    sources: usize,
+}
+
+/// Bytes are there.
+#[derive(Debug, Serialize)]
+struct ProgressLine<'a> {
+    id: &'a str,
+    done: u64,
+    size: Option<u64>,
+    rate: u64,
+}
+
+/// One file is complete.
+#[derive(Debug, Serialize)]
+struct DoneLine<'a> {
+    id: &'a str,
+    path: String,
+    size: u64,
+    urn: Option<String>,
+    verified: Option<&'static str>,
+    was_there: bool,
+    resumed_from: u64,
+    elapsed: f64,
+}
+
+/// One file is not.
+#[derive(Debug, Serialize)]
+struct FailedLine<'a> {
+    id: &'a str,
+    code: u8,
+    message: &'a str,
+}
+
+/// The last line.
+#[derive(Debug, Serialize)]
+struct EndLine {
+    ok: u64,
+    failed: u64,
+    /// How many targets ended with each exit code.
+    codes: BTreeMap<u8, u64>,
+    elapsed: f64,
+}
+
+/// Runs `get`.
+///
+/// # Errors
+/// Flags that do not go together; results that cannot be written.
+pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
+    if args.name.is_some() && (args.targets.len() > 1 || args.targets[0] == "-") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--as names one file; give one target with it",
+        ));
+    }
+    let folder = folder(context, args)?;
+    let mut run = Run {
+        context,
+        args,
+        folder,
+        finder: Finder::default(),
+        clock: Stopwatch::start(),
+        seen: BTreeSet::new(),
+        codes: BTreeMap::new(),
+        worst: Exit::Good,
+    };
+    let outcome = run.all();
+    let worst = run.worst;
+    run.finder.close(context);
+    outcome.map(|()| worst)
+}
+
+/// The folder for the files; made if it is not there.
+fn folder(context: &Context, args: &GetArgs) -> Result<PathBuf, Failure> {
+    let folder = args
+        .output
+        .clone()
+        .or_else(|| place::downloads(&context.home));
+    let folder = folder.ok_or_else(|| {
+        Failure::new(
+            Exit::Disk,
+            "there is no home folder; choose a folder with -o",
+        )
+    })?;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let folder = folder.display();
+        Failure::new(
+            Exit::Disk,
+            format!("cannot make the folder {folder}: {error}; choose another with -o"),
+        )
+    })?;
+    Ok(folder)
+}
+
+/// All targets of one command.
+struct Run<'a> {
+    context: &'a Context,
+    args: &'a GetArgs,
+    folder: PathBuf,
+    finder: Finder,
+    clock: Stopwatch,
+    /// Files asked for; a pipe names one often.
+    seen: BTreeSet<String>,
+    codes: BTreeMap<u8, u64>,
+    worst: Exit,
+}
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<(), Failure> {
+        let args = self.args;
+        for target in &args.targets {
+            if target == "-" {
+                self.standard_input()?;
+            } else {
+                self.one(
+                    target,
+                    Wanted::parse(target, &self.context.results()).map(Some),
+                )?;
+            }
+        }
+        let failed = self
+            .codes
+            .iter()
+            .filter(|(code, _)| **code != 0)
+            .map(|(_, n)| n)
+            .sum();
+        let line = EndLine {
+            ok: self.codes.get(&0).copied().unwrap_or(0),
+            failed,
+            codes: std::mem::take(&mut self.codes),
+            elapsed: seconds(self.clock.elapsed()),
+        };
+        self.context.out.json("end", &line)
+    }
+
+    /// One target a line; read as they come, so that a search may still run at the other end of the pipe.
+    fn standard_input(&mut self) -> Result<(), Failure> {
+        for line in std::io::stdin().lock().lines() {
+            if self.context.interrupt.asked() {
+                break;
+            }
+            let line = line.map_err(|error| {
+                Failure::new(Exit::Usage, format!("cannot read standard input: {error}"))
+            })?;
+            self.one(&line, Wanted::parse_line(&line, &self.context.results()))?;
+        }
+        Ok(())
+    }
+
+    /// Fetches one file and reports how it ended; an error is one of our own output.
+    fn one(&mut self, text: &str, wanted: Result<Option<Wanted>, Failure>) -> Result<(), Failure> {
+        let (id, ended) = match wanted {
+            Ok(None) => return Ok(()),
+            Ok(Some(wanted)) if !self.seen.insert(wanted.id.clone()) => return Ok(()),
+            _ if self.context.interrupt.asked() => {
+                self.worst = Exit::Interrupted;
+                return Ok(());
+            }
+            Ok(Some(wanted)) => (wanted.id.clone(), self.fetch(wanted)),
+            Err(failure) => (text.to_owned(), Err(failure)),
+        };
+        let exit = match ended {
+            Ok(()) => Exit::Good,
+            // A reader that has gone ends the command.
+            Err(failure) if failure.exit == Exit::Good => return Err(failure),
+            Err(failure) => {
+                let line = FailedLine {
+                    id: &id,
+                    code: failure.exit.code(),
+                    message: &failure.message,
+                };
+                self.context.out.json("failed", &line)?;
+                if failure.exit == Exit::Interrupted {
+                    self.context.out.say(&format!(
+                        "{}\ngo on with: filbert get {id}",
+                        failure.message
+                    ));
+                } else {
+                    self.context
+                        .out
+                        .error(&format!("{id}: {}", failure.message));
+                }
+                failure.exit
+            }
+        };
+        *self.codes.entry(exit.code()).or_default() += 1;
+        self.worst = self.worst.worst(exit);
+        Ok(())
+    }
+
+    /// Fetches from the sources that are known; looks for others when there are none or none is of use.
+    fn fetch(&mut self, mut wanted: Wanted) -> Result<(), Failure> {
+        let clock = Stopwatch::start();
+        let mut searched = false;
+        if wanted.sources.is_empty() {
+            self.look(&mut wanted)?;
+            searched = true;
+        }
+        let line = StartLine {
+            id: &wanted.id,
+            name: wanted.name.as_deref(),
+            size: wanted.size,
+            sources: wanted.sources.len(),
+        };
+        self.context.out.json("start", &line)?;
+        loop {
+            let error = match self.try_sources(&wanted, clock) {
+                Ok(fetched) => return self.done(&wanted, &fetched, clock),
+                Err(error) => error,
+            };
+            let useless = matches!(error, FetchError::NoSource { .. });
+            if !useless || searched || wanted.sha1.is_none() {
+                return Err(failure(&error));
+            }
+            searched = true;
+            let known = wanted.sources.len();
+            match self.look(&mut wanted) {
+                Ok(()) if wanted.sources.len() > known => {}
+                // What the known sources said tells more than that there are no others.
+                Ok(()) => return Err(failure(&error)),
+                Err(other) if other.exit == Exit::Interrupted => return Err(other),
+                Err(other) => {
+                    return Err(Failure::new(
+                        failure(&error).exit,
+                        format!("{error}\nlooking for other sources: {}", other.message),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Searches for sources by hash and adds them.
+    fn look(&mut self, wanted: &mut Wanted) -> Result<(), Failure> {
+        let Some(sha1) = wanted.sha1 else {
+            return Err(Failure::new(
+                Exit::Nothing,
+                "no source is known, and without a hash none can be looked for",
+            ));
+        };
+        self.context
+            .out
+            .say(&format!("looking for sources of {sha1}"));
+        let copies = self.finder.find(self.context, &self.args.peers, sha1)?;
+        // What cannot be kept is not needed to go on.
+        let _ = self.context.results().add(&copies);
+        wanted.add_copies(&copies);
+        if let Some(first) = copies.first() {
+            wanted.name.get_or_insert_with(|| first.name.clone());
+            wanted.size.get_or_insert(first.size);
+        }
+        if wanted.sources.is_empty() {
+            return Err(Failure::new(
+                Exit::Nothing,
+                "nobody in reach has it; try again later",
+            ));
+        }
+        Ok(())
+    }
+
+    fn try_sources(&self, wanted: &Wanted, clock: Stopwatch) -> Result<Fetched, FetchError> {
+        let fallback = || {
+            wanted
+                .sha1
+                .map_or_else(|| "unnamed".to_owned(), |sha1| sha1.to_base32())
+        };
+        let name = self
+            .args
+            .name
+            .clone()
+            .or_else(|| wanted.name.clone())
+            .unwrap_or_else(fallback);
+        let job = Job {
+            name: name.clone(),
+            urn: wanted.sha1,
+            // With a hash, a size told by a stranger decides nothing.
+            size: wanted.size.filter(|_| wanted.sha1.is_none()),
+            sources: wanted.sources.clone(),
+            into: self.folder.clone(),
+            on_exist: on_exist(self.args.on_exist.as_deref()),
+            timeout: clock.left(self.args.timeout.limit()),
+        };
+        let cancel = Cancel::new();
+        let asked = cancel.clone();
+        self.context.interrupt.on_asked(move || asked.cancel());
+        let mut show = Show::new(self.context, &wanted.id, &name, wanted.size);
+        let fetched = fetch(&job, |news| show.news(news), &cancel);
+        show.finish();
+        fetched
+    }
+
+    fn done(&self, wanted: &Wanted, fetched: &Fetched, clock: Stopwatch) -> Result<(), Failure> {
+        let out = &self.context.out;
+        let line = DoneLine {
+            id: &wanted.id,
+            path: fetched.path.to_string_lossy().into_owned(),
+            size: fetched.size,
+            urn: fetched.sha1.map(|sha1| sha1.to_string()),
+            verified: fetched.verified.then_some("sha1"),
+            was_there: fetched.was_there,
+            resumed_from: fetched.resumed_from,
+            elapsed: seconds(clock.elapsed()),
+        };
+        out.json("done", &line)?;
+        if out.format() == Format::Json {
+            return Ok(());
+        }
+        out.say(&summary(&fetched.path, fetched, clock));
+        // The path as the system has it: a script hands it on.
+        out.bytes(&[fetched.path.as_os_str().as_bytes(), b"\n"].concat())
+    }
+}
+
+/// How it went, for people.
+fn summary(path: &Path, fetched: &Fetched, clock: Stopwatch) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let size = units::size(fetched.size);
+    let verified = if fetched.verified {
+        "sha1 verified"
+    } else {
+        "not verified: its hash was not known"
+    };
+    if fetched.was_there {
+        return format!("{name}  {size}  was there already, {verified}");
+    }
+    let elapsed = clock.elapsed().as_secs_f64().max(0.001);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "shown with three digits"
+    )]
+    let rate = ((fetched.size - fetched.resumed_from.min(fetched.size)) as f64 / elapsed) as u64;
+    let resumed = match fetched.resumed_from {
+        0 => String::new(),
+        bytes => format!("  {} were there", units::size(bytes)),
+    };
+    format!(
+        "{name}  {size}  {}/s{resumed}  {verified}",
+        units::size(rate)
+    )
+}
+
+fn on_exist(typed: Option<&str>) -> OnExist {
+    match typed {
+        Some("skip") => OnExist::Skip,
+        Some("rename") => OnExist::Rename,
+        Some("overwrite") => OnExist::Overwrite,
+        _ => OnExist::Fail,
+    }
+}
+
+fn failure(error: &FetchError) -> Failure {
+    let exit = Exit::WORST_FIRST
+        .into_iter()
+        .find(|exit| exit.code() == error.exit_code());
+    Failure::new(exit.unwrap_or(Exit::Usage), error.to_string())
+}
+
+/// Shows how one fetch goes: JSON lines on stdout, else a bar or few lines on stderr.
+struct Show<'a> {
+    context: &'a Context,
+    id: &'a str,
+    name: &'a str,
+    size: u64,
+    bar: Option<Progress>,
+    clock: Stopwatch,
+    /// Bytes an earlier run had left.
+    resumed_from: u64,
+}
+
+impl<'a> Show<'a> {
+    fn new(context: &'a Context, id: &'a str, name: &'a str, size: Option<u64>) -> Self {
+        Self {
+            context,
+            id,
+            name,
+            size: size.unwrap_or(0),
+            bar: None,
+            clock: Stopwatch::start(),
+            resumed_from: 0,
+        }
+    }
+
+    fn news(&mut self, news: download::Progress) {
+        let out = &self.context.out;
+        match news {
+            download::Progress::Checking { read, of } => {
+                self.resumed_from = of;
+                self.bar(read, of);
+            }
+            download::Progress::Got { done, size } => {
+                let elapsed_ms = u64::try_from(self.clock.elapsed().as_millis())
+                    .unwrap_or(u64::MAX)
+                    .max(1);
+                let rate =
+                    done.saturating_sub(self.resumed_from).saturating_mul(1_000) / elapsed_ms;
+                // A reader that has gone is noticed by the last line.
+                let _ = out.json(
+                    "progress",
+                    &ProgressLine {
+                        id: self.id,
+                        done,
+                        size,
+                        rate,
+                    },
+                );
+                self.bar(done, size.unwrap_or(self.size));
+            }
+            download::Progress::Asking { source } => log::info!("asking {source}"),
+            download::Progress::Failed { source, why } => log::info!("{source}: {why}"),
+            download::Progress::Waiting { span } => {
+                out.say(&format!(
+                    "{}: all sources are busy, waiting {}",
+                    self.name,
+                    units::time(span)
+                ));
+            }
+        }
+    }
+
+    fn bar(&mut self, done: u64, of: u64) {
+        if self.context.out.format() != Format::Json {
+            let out = &self.context.out;
+            let bar = self
+                .bar
+                .get_or_insert_with(|| Progress::new(out, self.name, Unit::Bytes, of));
+            bar.update(out, done, of);
+        }
+    }
+
+    fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish();
+        }
+    }
+}

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use crate::cli::args::values::Address;
 use crate::cli::exit::{Exit, Failure};
-use crate::disk::results::{Copy, Lookup, Results, is_id};
+use crate::disk::results::{Copy, Key, Lookup, Results, Saved, is_id};
+use crate::net::download::{BadUrl, Source};
 use crate::wire::Sha1;
 use crate::wire::magnet::Magnet;
 
@@ -26,26 +26,6 @@ pub struct Wanted {
     pub sources: Vec<Source>,
 }
 
-/// Where a file is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The server.
-    pub addr: SocketAddr,
-    /// What to ask it for, beginning with `/`.
-    pub path: Path,
-}
-
-/// What to ask a server for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// `/uri-res/N2R?urn:sha1:...`
-    Content(Sha1),
-    /// `/get/<index>/<name>`
-    Index(u32, String),
-    /// As it was typed, percent-encoded.
-    Raw(String),
-}
-
 /// A JSON line of `search` or `browse`; other lines have no id.
 #[derive(Debug, Deserialize)]
 struct Line {
@@ -59,17 +39,11 @@ struct Line {
     index: Option<u32>,
 }
 
-impl Source {
-    /// The source of a copy.
-    pub fn of(copy: &Copy) -> Self {
-        let path = match copy.sha1() {
-            Some(sha1) => Path::Content(sha1),
-            None => Path::Index(copy.index, copy.name.clone()),
-        };
-        Self {
-            addr: copy.addr,
-            path,
-        }
+/// The source of a copy.
+pub fn source_of(copy: &Copy) -> Source {
+    match copy.sha1() {
+        Some(sha1) => Source::by_urn(copy.addr, sha1),
+        None => Source::by_index(copy.addr, copy.index, &copy.name),
     }
 }
 
@@ -78,23 +52,46 @@ impl Wanted {
     pub fn add_copies(&mut self, copies: &[Copy]) {
         let (push, open): (Vec<&Copy>, Vec<&Copy>) = copies.iter().partition(|copy| copy.push);
         for copy in open.into_iter().chain(push) {
-            let source = Source::of(copy);
+            let source = source_of(copy);
             if !self.sources.contains(&source) {
                 self.sources.push(source);
             }
         }
     }
 
-    /// The file of these copies; at least one.
+    /// The file of these copies, newest first; at least one. It has the name most of them give it, and of
+    /// equals the one seen first, which is the one a search shows.
     fn of_copies(copies: &[Copy]) -> Self {
+        let like = |copy: &Copy| {
+            copies
+                .iter()
+                .filter(|other| other.name == copy.name)
+                .count()
+        };
+        let shown = copies
+            .iter()
+            .max_by_key(|copy| like(copy))
+            .unwrap_or(&copies[0]);
         let mut wanted = Self {
-            id: copies[0].key().id(),
-            sha1: copies[0].sha1(),
-            name: Some(copies[0].name.clone()),
-            size: Some(copies[0].size),
+            id: shown.key().id(),
+            sha1: shown.sha1(),
+            name: Some(shown.name.clone()),
+            size: Some(shown.size),
             sources: Vec::new(),
         };
         wanted.add_copies(copies);
+        wanted
+    }
+
+    /// Content by its hash, with what searches showed of it.
+    fn of_content(sha1: Sha1, results: &Results) -> Self {
+        let key = Key::of_content(sha1);
+        let mut wanted = match results.find(&key.text()) {
+            Ok(Lookup::One(saved)) => Self::of_copies(&saved.copies),
+            _ => Self::default(),
+        };
+        wanted.id = key.id();
+        wanted.sha1 = Some(sha1);
         wanted
     }
 
@@ -104,129 +101,106 @@ impl Wanted {
     /// Exit 2 with what can be named instead; exit 1 for an id that no search showed; exit 6 when the results
     /// cannot be read.
     pub fn parse(text: &str, results: &Results) -> Result<Self, Failure> {
-        let usage = |message: String| Failure::new(Exit::Usage, message);
         let lower = text.to_ascii_lowercase();
         if lower.starts_with("magnet:") {
-            return text
-                .parse::<Magnet>()
-                .ok()
-                .and_then(|magnet| Self::of_magnet(text, magnet))
-                .ok_or_else(|| {
-                    usage(format!(
-                        "`{text}` names no SHA-1; give a magnet link with xt=urn:sha1:..."
-                    ))
-                });
+            return Self::of_magnet(text, results);
         }
         if lower.starts_with("urn:") || lower.starts_with("sha1:") {
-            let sha1: Sha1 = text.parse().map_err(|_| {
-                usage(format!("`{text}` is no hash; give urn:sha1: and 32 letters and digits, as `filbert search` shows"))
-            })?;
-            let known = known_copies(sha1, results);
-            let mut wanted = match known.first() {
-                Some(_) => Self::of_copies(&known),
-                None => Self::default(),
+            return match text.parse() {
+                Ok(sha1) => Ok(Self::of_content(sha1, results)),
+                Err(_) => Err(usage(format!(
+                    "`{text}` is no hash; give urn:sha1: and 32 letters and digits, as `filbert search` shows"
+                ))),
             };
-            wanted.id = crate::disk::results::Key::of_content(sha1).id();
-            wanted.sha1 = Some(sha1);
-            return Ok(wanted);
-        }
-        if let Some(rest) = lower
-            .starts_with("http://")
-            .then(|| &text["http://".len()..])
-        {
-            return Self::of_place(text, rest);
         }
         if is_id(text) {
             return Self::of_id(text, results);
         }
-        if text.contains('/') {
-            return Self::of_place(text, text);
+        if lower.starts_with("http://") {
+            return Self::of_source(text, Source::from_url(text), results);
+        }
+        if let Some((host, path)) = text.split_once('/').filter(|_| !text.contains("://"))
+            && let Ok(address) = host.parse::<Address>()
+        {
+            return Self::of_source(
+                text,
+                Source::from_url(&format!("http://{address}/{path}")),
+                results,
+            );
         }
         Err(usage(format!(
-            "`{text}` is nothing to fetch; give a result id such as k7m2qd, urn:sha1:..., a magnet link or http://HOST:PORT/..."
+            "`{text}` is nothing to fetch; give a result id such as k7m2qd, urn:sha1:..., a magnet link or \
+             http://HOST:PORT/..."
         )))
     }
 
-    fn of_magnet(text: &str, magnet: Magnet) -> Option<Self> {
-        let sha1 = *magnet.sha1s.first()?;
+    fn of_magnet(text: &str, results: &Results) -> Result<Self, Failure> {
+        let magnet: Option<Magnet> = text.parse().ok();
+        let Some((sha1, magnet)) = magnet.and_then(|magnet| Some((*magnet.sha1s.first()?, magnet)))
+        else {
+            return Err(usage(format!(
+                "`{text}` names no SHA-1; give a magnet link with xt=urn:sha1:..."
+            )));
+        };
+        let mut wanted = Self::of_content(sha1, results);
         let links = magnet.sources.iter().chain(&magnet.alternates);
-        let sources = links.filter_map(|link| {
-            Some(
-                Self::of_place(text, link.strip_prefix("http://")?)
-                    .ok()?
-                    .sources
-                    .remove(0),
-            )
-        });
-        Some(Self {
-            id: crate::disk::results::Key::of_content(sha1).id(),
-            sha1: Some(sha1),
-            sources: sources.collect(),
-            name: magnet.name,
-            size: magnet.size,
+        let mut sources: Vec<Source> = links
+            .filter_map(|link| Source::from_url(link).ok())
+            .collect();
+        sources.retain(|source| source.urn().is_none_or(|urn| urn == sha1));
+        sources.extend(std::mem::take(&mut wanted.sources));
+        Ok(Self {
+            name: magnet.name.or(wanted.name),
+            size: magnet.size.or(wanted.size),
+            sources,
+            ..wanted
         })
     }
 
+    fn of_source(
+        text: &str,
+        source: Result<Source, BadUrl>,
+        results: &Results,
+    ) -> Result<Self, Failure> {
+        let example = "give http://HOST:PORT/uri-res/N2R?urn:sha1:...";
+        let source = source.map_err(|error| usage(format!("`{text}`: {error}; {example}")))?;
+        let Some(sha1) = source.urn() else {
+            if source.name().is_empty() {
+                return Err(usage(format!("`{text}` names no file; {example}")));
+            }
+            let name = Some(source.name());
+            return Ok(Self {
+                id: text.to_owned(),
+                name,
+                sources: vec![source],
+                ..Self::default()
+            });
+        };
+        let mut wanted = Self::of_content(sha1, results);
+        wanted.sources.retain(|known| *known != source);
+        wanted.sources.insert(0, source);
+        Ok(wanted)
+    }
+
     fn of_id(id: &str, results: &Results) -> Result<Self, Failure> {
-        let found = results
+        match results
             .find(id)
-            .map_err(|error| Failure::new(Exit::Disk, error.to_string()))?;
-        match found {
+            .map_err(|error| Failure::new(Exit::Disk, error.to_string()))?
+        {
             Lookup::One(saved) => Ok(Self::of_copies(&saved.copies)),
             Lookup::Unknown => Err(Failure::new(
                 Exit::Nothing,
                 format!("no search showed the id {id}; search again, or give its urn:sha1:..."),
             )),
             Lookup::Ambiguous(files) => {
-                let list: Vec<String> = files
-                    .iter()
-                    .map(|file| format!("  {}  {}", file.key.text(), file.copies[0].name))
-                    .collect();
-                let message = format!(
+                let line = |file: &Saved| format!("  {}  {}", file.key.text(), file.copies[0].name);
+                let list: Vec<String> = files.iter().map(line).collect();
+                Err(usage(format!(
                     "several results begin with {id}; give more of the right one:\n{}",
                     list.join("\n")
-                );
-                Err(Failure::new(Exit::Usage, message))
+                )))
             }
         }
-    }
-
-    /// `HOST:PORT/PATH`; an N2R path tells the hash.
-    fn of_place(text: &str, rest: &str) -> Result<Self, Failure> {
-        let usage = |message: String| Failure::new(Exit::Usage, message);
-        let bad = || {
-            usage(format!(
-                "`{text}` is no link; give http://HOST:PORT/uri-res/N2R?urn:sha1:..."
-            ))
-        };
-        let (host, path) = rest.split_once('/').ok_or_else(bad)?;
-        let address: Address = host.parse().map_err(|error| usage(format!("{error}")))?;
-        let plain = |c: char| c.is_ascii_graphic() && c != '#';
-        if path.is_empty() || !path.chars().all(plain) {
-            return Err(bad());
-        }
-        let addr = address.resolve().map_err(usage)?;
-        let sha1 = path
-            .strip_prefix("uri-res/N2R?")
-            .and_then(|urn| urn.parse::<Sha1>().ok());
-        let name = path
-            .split('?')
-            .next()
-            .and_then(|path| path.rsplit('/').next());
-        let name = name.map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned());
-        Ok(Self {
-            id: sha1.map_or_else(
-                || text.to_owned(),
-                |sha1| crate::disk::results::Key::of_content(sha1).id(),
-            ),
-            sha1,
-            name: name.filter(|_| sha1.is_none()),
-            size: None,
-            sources: vec![Source {
-                addr,
-                path: sha1.map_or_else(|| Path::Raw(format!("/{path}")), Path::Content),
-            }],
-        })
     }
 
     /// Reads a line of standard input: a target, a tab-separated line that begins with one, or a JSON line of
@@ -257,35 +231,29 @@ impl Wanted {
             return Ok(Some(Self::of_copies(&saved.copies)));
         }
         let sha1 = json.urn.as_deref().and_then(|urn| urn.parse::<Sha1>().ok());
-        let path = match (sha1, json.index, &json.name) {
-            (Some(sha1), ..) => Path::Content(sha1),
-            (None, Some(index), Some(name)) => Path::Index(index, name.clone()),
-            _ => {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    "a line of standard input names neither urn nor index",
-                ));
-            }
+        let source = |addr: SocketAddr| match (sha1, json.index, &json.name) {
+            (Some(sha1), ..) => Some(Source::by_urn(addr, sha1)),
+            (None, Some(index), Some(name)) => Some(Source::by_index(addr, index, name)),
+            _ => None,
         };
+        let sources: Vec<Source> = json.host.and_then(source).into_iter().collect();
+        if sha1.is_none() && sources.is_empty() {
+            return Err(usage(
+                "a line of standard input names neither urn nor host and index".to_owned(),
+            ));
+        }
         Ok(Some(Self {
             id: json.id.or(json.urn).unwrap_or_default(),
             sha1,
             name: json.name,
             size: json.size,
-            sources: json
-                .host
-                .map(|addr| Source { addr, path })
-                .into_iter()
-                .collect(),
+            sources,
         }))
     }
 }
 
-fn known_copies(sha1: Sha1, results: &Results) -> Vec<Copy> {
-    match results.find(&crate::disk::results::Key::of_content(sha1).text()) {
-        Ok(Lookup::One(saved)) => saved.copies,
-        _ => Vec::new(),
-    }
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message)
 }
 
 #[cfg(test)]
@@ -340,8 +308,10 @@ mod tests {
             (wanted.sha1, wanted.name.as_deref()),
             (None, Some("a b.txt"))
         );
-        assert_eq!(wanted.sources[0].path, Path::Raw("/get/7/a%20b.txt".into()));
-        assert_eq!(wanted.sources[0].addr.port(), 99);
+        assert_eq!(
+            wanted.sources[0].url(),
+            "http://127.0.0.1:99/get/7/a%20b.txt"
+        );
     }
 
     #[test]
@@ -355,9 +325,9 @@ mod tests {
             by_id
                 .sources
                 .iter()
-                .map(|source| source.addr.port())
+                .map(ToString::to_string)
                 .collect::<Vec<_>>(),
-            [3, 1, 2]
+            ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"]
         );
         assert_eq!(
             (by_id.name.as_deref(), by_id.size),
@@ -376,8 +346,14 @@ mod tests {
             ("urn:sha1:XYZ", Exit::Usage, "32 letters"),
             ("magnet:?dn=a", Exit::Usage, "xt=urn:sha1"),
             ("http://127.0.0.1", Exit::Usage, "http://HOST:PORT/"),
-            ("http://127.0.0.1:1/a b\r\nX: y", Exit::Usage, "no link"),
-            ("http://a:b/c", Exit::Usage, "address"),
+            (
+                "http://127.0.0.1:1/a b\r\nX: y",
+                Exit::Usage,
+                "control characters",
+            ),
+            ("http://a:b/c", Exit::Usage, "no host and port"),
+            ("https://a/c", Exit::Usage, "http://HOST:PORT/"),
+            ("papers/moby.pdf:x/y", Exit::Usage, "result id such as"),
         ] {
             let failure = Wanted::parse(text, &results).expect_err(text);
             assert_eq!(failure.exit, exit, "{text}: {failure}");
@@ -410,6 +386,6 @@ mod tests {
         let wanted = Wanted::parse_line(bare, &results)
             .expect("a hit")
             .expect("a target");
-        assert_eq!(wanted.sources[0].path, Path::Index(4, "a".into()));
+        assert_eq!(wanted.sources[0].url(), "http://127.0.0.1:9/get/4/a");
     }
 }

@@ -221,7 +221,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let heard = node.status().map_or(0, |status| status.nodes_heard);
     let nodes = heard.max(neighbours).max(intake.found.addresses().len());
     let exit = intake.end(context, reason, Some(Reach { nodes, neighbours }));
-    node.close();
+    node.close(context);
     exit
 }
 

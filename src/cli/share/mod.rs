@@ -17,6 +17,7 @@ use crate::cli::args::share::ShareArgs;
 use crate::cli::args::values::PORT;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
 use crate::cli::node::resolve;
 use crate::cli::output::progress::{Progress, Unit};
@@ -62,6 +63,11 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
     let settings = settings(context, args)?;
     let name = settings.config.name.clone();
     let mut servent = Servent::start(settings).map_err(|error| refused(&error))?;
+    if let Some(folder) = &args.downloads {
+        place::remember(&context.home, folder).map_err(|error| {
+            Failure::new(Exit::Disk, format!("cannot remember --downloads: {error}"))
+        })?;
+    }
     let listen = servent.listen_addr();
     if let Some(addr) = listen.filter(|addr| args.listen.is_none() && addr.port() != PORT) {
         context.out.say(&format!(

@@ -1,0 +1,90 @@
+//! Who else has a file: a search by its hash.
+
+use std::time::Duration;
+
+use crate::cli::Context;
+use crate::cli::args::search::FilterArgs;
+use crate::cli::args::values::Address;
+use crate::cli::clock::Stopwatch;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt::LOOK;
+use crate::cli::node::{Linked, NodeHandle};
+use crate::control::{Reply, Request};
+use crate::disk::results::Copy;
+use crate::wire::Sha1;
+
+use crate::cli::search::filter::Filter;
+use crate::cli::search::found::Found;
+
+/// How long a first neighbour may take.
+const NEIGHBOUR_WAIT: Duration = Duration::from_secs(6);
+/// A search for sources ends when nothing new came for so long. Hits of a LAN come within milliseconds.
+const IDLE: Duration = Duration::from_secs(2);
+/// And after so long in any case.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// And when so many sources are known: a fetch asks one at a time.
+const ENOUGH: u64 = 8;
+
+/// The node that is asked for sources, opened when first needed.
+#[derive(Debug, Default)]
+pub struct Finder {
+    node: Option<NodeHandle>,
+}
+
+impl Finder {
+    /// Looks for copies of this content. None, when nobody answered.
+    ///
+    /// # Errors
+    /// Exit 3: no neighbour to ask; exit 130: interrupted.
+    pub fn find(
+        &mut self,
+        context: &Context,
+        peers: &[Address],
+        sha1: Sha1,
+    ) -> Result<Vec<Copy>, Failure> {
+        let node = match &self.node {
+            Some(node) => node,
+            None => self.node.insert(NodeHandle::open(context, peers)?),
+        };
+        let interrupted = || Failure::new(Exit::Interrupted, "");
+        if node.wait_for_neighbour(context, NEIGHBOUR_WAIT)? == Linked::Interrupted {
+            return Err(interrupted());
+        }
+        let request = Request::Search {
+            text: String::new(),
+            urn: Some(sha1.to_string()),
+            ttl: None,
+        };
+        let mut replies = node.ask(&request)?;
+        let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);
+        let clock = Stopwatch::start();
+        let mut quiet = Stopwatch::start();
+        while clock.elapsed() < TIME_MAX && quiet.elapsed() < IDLE && found.copies() < ENOUGH {
+            if context.interrupt.asked() {
+                return Err(interrupted());
+            }
+            match replies.next(LOOK) {
+                Some(Reply::Hit(hit)) if !found.add(&hit).offers.is_empty() => {
+                    quiet = Stopwatch::start();
+                }
+                Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),
+                Some(Reply::Done) => break,
+                Some(_) | None => {}
+            }
+        }
+        let copies = found
+            .files()
+            .iter()
+            .flat_map(|file| &file.offers)
+            .map(|offer| offer.copy.clone())
+            .collect();
+        Ok(copies)
+    }
+
+    /// Takes leave.
+    pub fn close(self, context: &Context) {
+        if let Some(node) = self.node {
+            node.close(context);
+        }
+    }
+}
