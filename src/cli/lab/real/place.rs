@@ -372,6 +372,43 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_node_that_outlived_its_holder_is_ended_and_nobody_else_is() {
+        use std::process::{Command, Stdio};
+        let root = tempfile::tempdir().unwrap();
+        let start = || Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (mut ours, mut other) = (start(), start());
+        let theirs = Process::of(other.id());
+        // What a recycled number looks like: the same, with another start.
+        let recycled = Process {
+            start: theirs.start.map(|start| start + 1),
+            ..theirs
+        };
+        let node = |process| NodeState {
+            name: "n".to_owned(),
+            port: 1,
+            process,
+            home: PathBuf::new(),
+        };
+        let held = Held::take(root.path(), "ring").unwrap();
+        let state = State {
+            v: 1,
+            name: "ring".to_owned(),
+            keeper: Process::of(1),
+            nodes: vec![node(Process::of(ours.id())), node(recycled)],
+            links: 0,
+            took_ms: 0,
+        };
+        held.write_state(&state).unwrap();
+        drop(held);
+        Held::take(root.path(), "ring").unwrap();
+        assert!(!ours.wait().unwrap().success());
+        assert!(theirs.is_alive());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
     fn what_is_no_network_of_ours_is_left_alone() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("precious")).unwrap();
