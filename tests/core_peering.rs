@@ -282,3 +282,29 @@ fn leaving_says_bye_to_all_and_takes_nobody_in() {
         "the others close ranks"
     );
 }
+
+#[test]
+fn a_link_is_kept_to_the_peers_asked_for_and_to_no_others_when_none_are_wanted() {
+    let mut net = Wired::new(4, &settings(0, 4));
+    let keeping = Config {
+        keep: vec![addr(0)],
+        ..settings(0, 4)
+    };
+    net.add(&keeping);
+    // Nodes 1 to 3 become known, by pongs or remembered; nobody asked for them.
+    net.give(4, Event::Heard(vec![addr(1), addr(2), addr(3)]));
+    assert_eq!(net.neighbours(4), [0]);
+
+    let link = |net: &Wired, n: usize| net.nodes[n].links().next().map(|info| info.link);
+    for n in [0, 4] {
+        let lost = link(&net, n).unwrap();
+        net.give(n, Event::LinkDown(lost, Gone::Broken));
+    }
+    net.pass(Duration::from_secs(60));
+    assert_eq!(net.neighbours(4), [0], "replaced by itself");
+
+    let drop = Command::DropPeer(addr(0));
+    net.give(4, Event::Command(Ticket(1), drop));
+    net.pass(Duration::from_secs(300));
+    assert_eq!(link(&net, 4), None, "dropped by hand, it stays dropped");
+}

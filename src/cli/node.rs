@@ -13,6 +13,7 @@ use crate::control::{Reply, Request, Status};
 use crate::net::control::Client;
 use crate::net::servent::{Servent, Settings};
 use crate::net::{Listen, Replies};
+use crate::node::Config;
 
 /// A node has so long for one reply to a question that needs no network.
 const REPLY_WAIT: Duration = Duration::from_secs(10);
@@ -100,9 +101,8 @@ impl NodeHandle {
     }
 
     fn host(context: &Context, peers: Vec<SocketAddr>) -> Result<Self, Failure> {
-        let mut peers = peers;
-        peers.extend(context.home.load_hosts());
-        if peers.is_empty() {
+        let known = context.home.load_hosts();
+        if peers.is_empty() && known.is_empty() {
             return Err(Failure::new(
                 Exit::NoNetwork,
                 "no neighbour to ask: no node is running here and no address is known\n\
@@ -110,8 +110,12 @@ impl NodeHandle {
             ));
         }
         let settings = Settings {
+            config: Config {
+                keep: peers,
+                ..Config::default()
+            },
             listen: Listen::Nowhere,
-            peers,
+            peers: known,
             ..Settings::default()
         };
         let servent = Servent::start(settings)

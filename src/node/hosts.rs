@@ -119,6 +119,16 @@ impl Hosts {
         }
     }
 
+    /// May this address be dialled now?
+    pub(super) fn may_dial(&self, addr: SocketAddr, now: Time) -> bool {
+        plausible(addr)
+            && !self.selves.contains(&addr)
+            && self
+                .book
+                .peek(&addr)
+                .is_none_or(|host| host.not_before <= now)
+    }
+
     /// A random address that may be dialled now and is not `taken`.
     pub(super) fn draw(
         &self,

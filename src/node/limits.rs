@@ -82,6 +82,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Name shown to people in hits, at most 32 bytes; empty for none.
     pub name: String,
+    /// Addresses that a link is kept to, before any others and even when `min_links` is 0.
+    pub keep: Vec<SocketAddr>,
     /// Links looked for; 0: none but those asked for.
     pub min_links: usize,
     /// Links accepted.
@@ -105,6 +107,7 @@ impl Default for Config {
         Self {
             listen: None,
             name: String::new(),
+            keep: Vec::new(),
             min_links: MIN_LINKS,
             max_links: MAX_LINKS,
             ttl: TTL,

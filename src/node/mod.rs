@@ -103,12 +103,12 @@ impl Node {
     pub fn new(config: Arc<Config>, id: ServentId, rng: ChaCha8Rng) -> Self {
         Self {
             routes: RouteTable::new(config.seen_cache),
+            peering: peering::Peering::new(&config),
             config,
             id,
             rng,
             links: links::Links::default(),
             push_routes: PushRoutes::default(),
-            peering: peering::Peering::default(),
             hosts: hosts::Hosts::default(),
             pongs: pongs::PongCache::default(),
             searches: searches::Searches::default(),

@@ -14,12 +14,14 @@ use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
 use super::hosts::Failure;
-use super::links::Link;
-use super::{Node, Time, limits};
+use super::links::{Link, Links};
+use super::{Config, Node, Time, limits};
 
 /// Offers accepted whose link is not up yet, dials under way, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Peering {
+    /// Addresses that a link is kept to; dropping one by hand takes it off.
+    keep: Vec<SocketAddr>,
     admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>)>,
     dialling: Vec<SocketAddr>,
     waiting: Vec<(Ticket, SocketAddr)>,
@@ -58,6 +60,13 @@ const REMOVED: Bye = Bye {
 };
 
 impl Peering {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            keep: config.keep.clone(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn dialling(&self) -> usize {
         self.dialling.len()
     }
@@ -76,6 +85,20 @@ impl Peering {
             !done
         });
     }
+}
+
+/// Is this our own address, or that of a node we are, or are about to be, linked to?
+fn is_taken(
+    listen: Option<SocketAddr>,
+    peering: &Peering,
+    links: &Links,
+    addr: SocketAddr,
+) -> bool {
+    let is_admitted = |(.., listen): &(LinkId, _, Option<SocketAddr>)| *listen == Some(addr);
+    listen == Some(addr)
+        || peering.is_dialling(addr)
+        || peering.admitted.iter().any(is_admitted)
+        || links.iter().any(|(_, link)| link.peer.is_at(addr))
 }
 
 impl Node {
@@ -164,6 +187,7 @@ impl Node {
             };
             if peer.servent == Some(self.id) {
                 self.hosts.is_self(addr);
+                self.peering.keep.retain(|kept| *kept != addr);
                 self.peering
                     .tell(addr, &Err(format!("{addr} is this node itself")), out);
             } else {
@@ -302,6 +326,8 @@ impl Node {
         let result = match found.map(|(id, link)| (id, link.peer.listen)) {
             Some((id, listen)) => {
                 self.close(id, REMOVED, out);
+                let at = [Some(addr), listen];
+                self.peering.keep.retain(|kept| !at.contains(&Some(*kept)));
                 // Not to be drawn again at once.
                 self.hosts
                     .failed(listen.unwrap_or(addr), now, Failure::TurnedAway);
@@ -340,25 +366,28 @@ impl Node {
         if self.peering.leaving {
             return;
         }
+        let linked =
+            |node: &Self, addr| is_taken(node.config.listen, &node.peering, &node.links, addr);
+        for addr in self.peering.keep.clone() {
+            let room = self.peering.dialling.len() < limits::DIALS_MAX;
+            if room && !linked(self, addr) && self.hosts.may_dial(addr, now) {
+                self.hosts.learn(addr, None);
+                self.dial(addr, out);
+            }
+        }
         let have = self.links.len() + self.peering.admitted.len() + self.peering.dialling.len();
         let missing = self.config.min_links.saturating_sub(have);
         let room = limits::DIALS_MAX.saturating_sub(self.peering.dialling.len());
         for _ in 0..missing.min(room) {
-            let (links, dialling, admitted) =
-                (&self.links, &self.peering.dialling, &self.peering.admitted);
-            let listen = self.config.listen;
-            let taken = |addr: SocketAddr| {
-                listen == Some(addr)
-                    || dialling.contains(&addr)
-                    || admitted.iter().any(|(.., listen)| *listen == Some(addr))
-                    || links.iter().any(|(_, link)| link.peer.is_at(addr))
-            };
+            let (listen, peering, links) = (self.config.listen, &self.peering, &self.links);
+            let taken = |addr| is_taken(listen, peering, links, addr);
             let Some(addr) = self.hosts.draw(now, &mut self.rng, taken) else {
                 break;
             };
             self.dial(addr, out);
         }
-        let short = self.links.len() < self.config.min_links;
+        let short = self.links.len() < self.config.min_links
+            || self.peering.keep.iter().any(|addr| !linked(self, *addr));
         self.peering.again = short.then(|| {
             self.peering
                 .again

@@ -522,6 +522,7 @@ fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
     Config {
         listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
         name: String::new(),
+        keep: Vec::new(),
         min_links: 0,
         max_links: usize::MAX,
         ttl: network.defaults.ttl.unwrap_or(limits::TTL),

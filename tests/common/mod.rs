@@ -102,21 +102,8 @@ pub struct Wired {
 impl Wired {
     /// `count` nodes with these settings, each listening at [`addr`] of its number, not linked.
     pub fn new(count: usize, config: &Config) -> Self {
-        let nodes = (0..count)
-            .map(|n| {
-                let config = Config {
-                    listen: Some(addr(n)),
-                    ..config.clone()
-                };
-                Node::new(
-                    Arc::new(config),
-                    servent(n),
-                    ChaCha8Rng::seed_from_u64(n as u64),
-                )
-            })
-            .collect();
-        Self {
-            nodes,
+        let mut wired = Self {
+            nodes: Vec::new(),
             now: Time(1),
             told: Vec::new(),
             carried: Vec::new(),
@@ -125,7 +112,21 @@ impl Wired {
             queue: VecDeque::new(),
             next_link: 0,
             dead: Vec::new(),
-        }
+        };
+        (0..count).for_each(|_| wired.add(config));
+        wired
+    }
+
+    /// One more node.
+    pub fn add(&mut self, config: &Config) {
+        let n = self.nodes.len();
+        let config = Config {
+            listen: Some(addr(n)),
+            ..config.clone()
+        };
+        let rng = ChaCha8Rng::seed_from_u64(n as u64);
+        self.nodes
+            .push(Node::new(Arc::new(config), servent(n), rng));
     }
 
     fn link_id(&mut self) -> LinkId {

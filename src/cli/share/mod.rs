@@ -134,6 +134,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
     }
     let config = Config {
         name: name(args.name.as_deref()),
+        keep: resolve(&args.peers)?,
         min_links,
         max_links,
         ttl,
@@ -150,7 +151,6 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
-        peers: resolve(&args.peers)?,
         home: Some(context.home.clone()),
         shares: dry_run::folders(args),
         share_options: Options {
@@ -162,6 +162,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             ..UploadLimits::default()
         },
         limit_up: args.limit_up.and_then(|rate| rate.0),
+        ..Settings::default()
     })
 }
 
