@@ -119,7 +119,9 @@ impl Wanted {
         if lower.starts_with("http://") {
             return Self::of_source(text, Source::from_url(text), results);
         }
-        if let Some((host, path)) = text.split_once('/').filter(|_| !text.contains("://"))
+        if let Some((host, path)) = text
+            .split_once('/')
+            .filter(|(host, _)| host.contains(['.', ':']) && !text.contains("://"))
             && let Ok(address) = host.parse::<Address>()
         {
             return Self::of_source(
