@@ -1,5 +1,8 @@
 //! Drives the real program against real nodes on loopback: what a person and a script can rely on.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+mod exits;
+mod get;
 mod node;
+mod search;
 mod world;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,6 +95,13 @@ pub fn run(command: Command) -> Run {
     run_with(command, b"")
 }
 
+/// As [`run`], with standard output going elsewhere.
+pub fn run_into(mut command: Command, stdout: impl Into<Stdio>) -> Run {
+    let child = command.stdout(stdout).stderr(Stdio::piped()).spawn();
+    drop(command);
+    Running::new(child.expect("the program starts")).finish(b"")
+}
+
 /// As [`run`], with standard input.
 pub fn run_with(mut command: Command, input: &[u8]) -> Run {
     let child = command
@@ -108,8 +116,22 @@ pub fn run_with(mut command: Command, input: &[u8]) -> Run {
 /// A command that runs.
 pub struct Running {
     child: Guard,
+    /// Lines of standard output, as they come.
     out: Receiver<String>,
+    taken: Mutex<String>,
     err: Receiver<String>,
+}
+
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (line, lines) = channel();
+    thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut bytes = Vec::new();
+        while matches!(stream.read_until(b'\n', &mut bytes), Ok(1..)) {
+            let _ = line.send(String::from_utf8_lossy(&std::mem::take(&mut bytes)).into_owned());
+        }
+    });
+    lines
 }
 
 fn all_of(mut stream: impl Read + Send + 'static) -> Receiver<String> {
@@ -124,11 +146,13 @@ fn all_of(mut stream: impl Read + Send + 'static) -> Receiver<String> {
 
 impl Running {
     fn new(mut child: Child) -> Self {
-        let out = all_of(child.stdout.take().expect("piped"));
+        let (_, nothing) = channel();
+        let out = child.stdout.take().map_or(nothing, lines_of);
         let err = all_of(child.stderr.take().expect("piped"));
         Self {
             child: Guard(child),
             out,
+            taken: Mutex::default(),
             err,
         }
     }
@@ -140,6 +164,13 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn();
         Self::new(child.expect("the program starts"))
+    }
+
+    /// The next line of standard output.
+    pub fn line(&self) -> String {
+        let line = self.out.recv_timeout(DEADLINE).expect("a line in time");
+        self.taken.lock().unwrap().push_str(&line);
+        line
     }
 
     /// Asks it to end as Ctrl-C does.
@@ -154,16 +185,19 @@ impl Running {
             let _ = stdin.write_all(input);
         }
         let code = wait(&mut self.child.0);
-        let all = |stream: &Receiver<String>| {
-            stream
-                .recv_timeout(DEADLINE)
-                .expect("streams end with the process")
-        };
-        Run {
-            code,
-            out: all(&self.out),
-            err: all(&self.err),
+        let mut out = self.taken.into_inner().unwrap();
+        loop {
+            match self.out.recv_timeout(DEADLINE) {
+                Ok(line) => out.push_str(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("streams end with the process"),
+            }
         }
+        let err = self
+            .err
+            .recv_timeout(DEADLINE)
+            .expect("streams end with the process");
+        Run { code, out, err }
     }
 }
 
@@ -238,11 +272,8 @@ impl World {
         let peers: Vec<String> = peers.iter().map(|peer| peer.listen.to_string()).collect();
         all.extend(peers.iter().flat_map(|peer| ["--peer", peer.as_str()]));
         let mut command = self.command(name, &all);
-        let child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut child = Guard(child);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = Guard(child.expect("the program starts"));
         let stdout = BufReader::new(child.0.stdout.take().expect("piped"));
         let (sender, lines) = channel();
         thread::spawn(move || {

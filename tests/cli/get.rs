@@ -1,0 +1,218 @@
+//! Fetching: ids, pipes, names, interruptions.
+
+use std::time::Duration;
+
+use crate::world::{Running, World, path_text, run_with};
+
+const WHALE: &[u8] = b"Call me Ishmael. Some years ago - never mind how long precisely.";
+
+fn found(world: &World, words: &[&str]) -> Vec<serde_json::Value> {
+    let all = [&["search", "--json", "--idle", "700ms"], words].concat();
+    world.run("me", &all).expect(0).json_of("hit")
+}
+
+#[test]
+fn an_id_of_one_run_is_fetched_in_another_and_then_again_without_a_network() {
+    let world = World::new();
+    let mut node = world.sharing("one", &[("moby dick.txt", WHALE)], &[]);
+    let id = found(&world, &["moby", "--peer", &node.address()])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let run = world.run("me", &["get", &id]).expect(0);
+    let path = world.path("me").join("downloads/moby dick.txt");
+    assert_eq!(run.out, format!("{}\n", path.display()));
+    assert!(run.err.contains("sha1 verified"), "{}", run.err);
+    assert_eq!(std::fs::read(&path).unwrap(), WHALE);
+    node.signal(rustix::process::Signal::TERM);
+    node.ended();
+    let again = world.run("me", &["get", "-q", &id]).expect(0);
+    assert_eq!((again.out, again.err.as_str()), (run.out, ""));
+}
+
+#[test]
+fn a_search_is_piped_into_get() {
+    let world = World::new();
+    let one = world.sharing(
+        "one",
+        &[("lecture 1.txt", b"one"), ("lecture 2.txt", b"two")],
+        &[],
+    );
+    let two = world.sharing(
+        "two",
+        &[
+            ("copy of lecture 2.txt", b"two"),
+            ("lecture 3.txt", b"three"),
+        ],
+        &[&one],
+    );
+    for form in ["--json", "--tsv"] {
+        let words = [
+            "search",
+            "lecture",
+            form,
+            "--idle",
+            "700ms",
+            "--peer",
+            &two.address(),
+        ];
+        let search = world.run("me", &words).expect(0);
+        let folder = world.path(&format!("papers{form}"));
+        let get = world.command("me", &["get", "--json", "-o", path_text(&folder), "-"]);
+        let run = run_with(get, search.out.as_bytes()).expect(0);
+        let end = run.json().pop().unwrap();
+        assert_eq!(
+            (&end["ok"], &end["failed"]),
+            (&3.into(), &0.into()),
+            "{}",
+            run.out
+        );
+        assert_eq!(run.json_of("start").len(), 3);
+        for done in run.json_of("done") {
+            assert_eq!(done["verified"], "sha1", "{done}");
+        }
+        let mut all: Vec<Vec<u8>> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect();
+        all.sort();
+        assert_eq!(all, [&b"one"[..], b"three", b"two"]);
+    }
+}
+
+#[test]
+fn every_kind_of_target_leads_to_the_file() {
+    let world = World::new();
+    let node = world.sharing("one", &[("moby.txt", WHALE)], &[]);
+    let hit = found(&world, &["moby", "--peer", &node.address()]).remove(0);
+    let urn = hit["urn"].as_str().unwrap();
+    let host = node.address();
+    let index = hit["index"].to_string();
+    for (number, target) in [
+        urn.to_owned(),
+        urn.replace("urn:", "").to_lowercase(),
+        format!("magnet:?xt={urn}&dn=moby.txt"),
+        format!("http://{host}/uri-res/N2R?{urn}"),
+        format!("{host}/uri-res/N2R?{urn}"),
+        format!("http://{host}/get/{index}/moby.txt"),
+        hit["id"].as_str().unwrap().to_uppercase(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let folder = world.path(&format!("into-{number}"));
+        let run = world
+            .run("me", &["get", target, "-o", path_text(&folder)])
+            .expect(0);
+        assert_eq!(
+            run.out,
+            format!("{}\n", folder.join("moby.txt").display()),
+            "{target}"
+        );
+        assert_eq!(
+            std::fs::read(folder.join("moby.txt")).unwrap(),
+            WHALE,
+            "{target}"
+        );
+    }
+    // Another machine knows no id: the hash is looked for in the network.
+    let folder = world.path("elsewhere");
+    let words = ["get", urn, "-o", path_text(&folder), "--peer", &host];
+    let run = world.run("stranger", &words).expect(0);
+    assert_eq!(run.out, format!("{}\n", folder.join("moby.txt").display()));
+}
+
+#[test]
+fn a_name_that_is_taken_is_never_overwritten_unless_asked() {
+    let world = World::new();
+    let node = world.sharing("one", &[("moby.txt", WHALE)], &[]);
+    let id = found(&world, &["moby", "--peer", &node.address()])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let into = world.folder("into", &[("moby.txt", b"mine")]);
+    let get = |flags: &[&str]| {
+        world.run(
+            "me",
+            &[&["get", &id, "-o", path_text(&into)], flags].concat(),
+        )
+    };
+    let run = get(&[]).expect(6);
+    assert!(
+        run.err.contains("--on-exist") && run.out.is_empty(),
+        "{}",
+        run.err
+    );
+    get(&["--on-exist", "skip"]).expect(0);
+    assert_eq!(std::fs::read(into.join("moby.txt")).unwrap(), b"mine");
+    let renamed = get(&["--on-exist", "rename"]).expect(0).out;
+    assert_ne!(renamed.trim_end(), path_text(&into.join("moby.txt")));
+    assert_eq!(std::fs::read(renamed.trim_end()).unwrap(), WHALE);
+    let named = get(&["--as", "../../whale.txt"]).expect(0).out;
+    assert_eq!(
+        named.trim_end(),
+        path_text(&into.join("whale.txt")),
+        "a name is no path"
+    );
+    get(&["--on-exist", "overwrite"]).expect(0);
+    assert_eq!(std::fs::read(into.join("moby.txt")).unwrap(), WHALE);
+}
+
+#[test]
+fn what_ctrl_c_interrupts_goes_on_where_it_stopped() {
+    let world = World::new();
+    // Slow enough to be interrupted, whatever the machine: some ten seconds.
+    let big: Vec<u8> = (0..2_000_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3])
+        .collect();
+    let folder = world.folder("big", &[("moby.bin", &big)]);
+    let mut node = world.node("one", &[path_text(&folder), "--limit-up", "200kB/s"], &[]);
+    node.wait_for("library", |line| line["hashed_files"] == 1);
+    let id = found(&world, &["moby", "--peer", &node.address()])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let running = Running::start(world.command("me", &["get", "--json", &id]));
+    let mut lines = vec![];
+    while !lines
+        .last()
+        .is_some_and(|line: &String| line.contains("\"progress\""))
+    {
+        lines.push(running.line());
+    }
+    running.interrupt();
+    let run = running.finish(b"").expect(130);
+    assert!(
+        run.err.contains(&format!("filbert get {id}")),
+        "{}",
+        run.err
+    );
+    node.signal(rustix::process::Signal::TERM);
+    node.ended();
+    let mut fast = world.node("two", &[path_text(&folder)], &[]);
+    fast.wait_for("library", |line| line["hashed_files"] == 1);
+    let words = ["get", "--json", &id, "--peer", &fast.address()];
+    let run = world.run("me", &words).expect(0);
+    let done = run.json_of("done").remove(0);
+    assert!(done["resumed_from"].as_u64() > Some(0), "{done}");
+    assert_eq!(std::fs::read(done["path"].as_str().unwrap()).unwrap(), big);
+    assert!(
+        Duration::from_secs_f64(done["elapsed"].as_f64().unwrap()) < Duration::from_secs(30),
+        "{done}"
+    );
+}
+
+#[test]
+fn the_node_says_where_downloads_go() {
+    let world = World::new();
+    let one = world.sharing("one", &[("moby.txt", WHALE)], &[]);
+    let inbox = world.path("inbox");
+    let mut me = world.node("me", &["--downloads", path_text(&inbox)], &[&one]);
+    me.wait_linked(one.listen);
+    let id = found(&world, &["moby"])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let run = world.run("me", &["get", "-q", &id]).expect(0);
+    assert_eq!(run.out, format!("{}\n", inbox.join("moby.txt").display()));
+}
