@@ -16,10 +16,10 @@ use bytes::Bytes;
 
 use super::rt::{self, ReadExt, Receiver, Sender, TcpStream, WriteExt};
 use super::task::Inbox;
-use crate::node::LinkId;
 use crate::node::event::Gone;
 use crate::node::limits::SEND_QUEUE_BYTES;
 use crate::node::sendq::SendQueue;
+use crate::node::{LinkId, Time};
 use crate::wire::{Frame, FrameReader};
 
 /// Bytes asked for in one read: some 1,500 queries. Larger reads gained nothing (`benches/relay`).
@@ -32,6 +32,11 @@ const CLOSE_STUCK: Duration = Duration::from_secs(2);
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// And how many bytes.
 const DRAIN_BYTES: usize = 1024 * 1024;
+/// More than this is queued: the link is behind, and waits for its writer gain more than they cost.
+const BEHIND_BYTES: usize = SEND_QUEUE_BYTES / 2;
+/// A link that was behind for longer is slow, and nobody waits for it: it loses frames instead. A queue is
+/// taken whole, so this means less than 2.6 MB/s, 50,000 queries a second. Our choice.
+const SLOW_AFTER: Duration = Duration::from_millis(100);
 /// Memory a writer keeps between writes; more is given back once a burst is over.
 const BUFFER_KEPT: usize = 16 * 1024;
 
@@ -52,6 +57,8 @@ pub(crate) struct Link {
     staged: SendQueue,
     /// Frames shed by `staged` since the last flush.
     shed: u64,
+    /// Since when every flush found it behind.
+    behind_since: Option<Time>,
     shared: Arc<Shared>,
     /// Wakes the writer; room for one ring, as one is enough however often it is rung.
     bell: Sender<()>,
@@ -65,6 +72,8 @@ struct Shared {
     closing: AtomicBool,
     /// The writer failed: the reader reports a broken link, not an end of stream.
     broken: AtomicBool,
+    /// Rung when a link that was behind no longer is.
+    relief: Sender<()>,
     /// Closed for the last holder only: whoever stops the node waits for it.
     _alive: Sender<()>,
 }
@@ -74,17 +83,18 @@ struct Shared {
 pub(crate) struct Flushed {
     /// Frames shed since the last one.
     pub(crate) shed: u64,
-    /// The queue is more than half full: its writer should get a turn before more is queued.
+    /// The link is behind but not slow: a moment for its writer saves frames.
     pub(crate) pressed: bool,
 }
 
 impl Link {
     /// Starts the tasks of a link. They end by themselves once the socket does, or after
-    /// [`close`](Self::close), and hold `alive` until then.
+    /// [`close`](Self::close), and hold `alive` until then. `relief` is rung when the link has caught up.
     pub(crate) fn start(
         id: LinkId,
         connected: Connected,
         inbox: Sender<Inbox>,
+        relief: Sender<()>,
         alive: Sender<()>,
     ) -> Self {
         let Connected { stream, rest } = connected;
@@ -93,6 +103,7 @@ impl Link {
             queue: Mutex::new(SendQueue::new(SEND_QUEUE_BYTES)),
             closing: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            relief,
             _alive: alive,
         });
         let (bell, rung) = rt::bounded(1);
@@ -104,6 +115,7 @@ impl Link {
             id,
             staged: SendQueue::new(SEND_QUEUE_BYTES),
             shed: 0,
+            behind_since: None,
             shared,
             bell,
         }
@@ -115,7 +127,7 @@ impl Link {
     }
 
     /// Hands all staged frames to the writer.
-    pub(crate) fn flush(&mut self) -> Flushed {
+    pub(crate) fn flush(&mut self, now: Time) -> Flushed {
         let mut shed = std::mem::take(&mut self.shed);
         if self.staged.is_empty() {
             return Flushed {
@@ -125,8 +137,11 @@ impl Link {
         }
         let mut queue = self.shared.queue();
         shed += queue.append(&mut self.staged);
-        let pressed = queue.len() > SEND_QUEUE_BYTES / 2;
+        let behind = queue.len() > BEHIND_BYTES;
         drop(queue);
+        let since = behind.then(|| self.behind_since.unwrap_or(now));
+        self.behind_since = since;
+        let pressed = since.is_some_and(|since| now.since(since) < SLOW_AFTER);
         // Full: it was rung already. Closed: the writer failed, and the reader will say so.
         let _ = self.bell.try_send(());
         Flushed { shed, pressed }
@@ -143,10 +158,10 @@ impl Link {
 
     /// Sends what is queued, then the last word, then closes. The tasks see to it in their own time.
     pub(crate) fn close(mut self, last_word: Option<&Frame>) {
-        self.flush();
+        self.flush(Time::ZERO);
         if let Some(frame) = last_word {
             self.stage(frame);
-            self.flush();
+            self.flush(Time::ZERO);
         }
         self.shared.closing.store(true, Ordering::Release);
         let _ = self.bell.try_send(());
@@ -244,6 +259,10 @@ async fn write(shared: Arc<Shared>, rung: Receiver<()>, read_to_end: Receiver<()
     let mut buffer = Vec::new();
     loop {
         shared.queue().take(&mut buffer);
+        if buffer.len() > BEHIND_BYTES {
+            // Full: it was rung already.
+            let _ = shared.relief.try_send(());
+        }
         if !buffer.is_empty() {
             if !write_all(&shared, &buffer).await {
                 shared.broken.store(true, Ordering::Release);
