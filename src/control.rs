@@ -57,6 +57,17 @@ pub enum Request {
     Stop,
 }
 
+impl Request {
+    /// A search for words, with the node's own TTL.
+    pub fn search(text: impl Into<String>) -> Self {
+        Self::Search {
+            text: text.into(),
+            urn: None,
+            ttl: None,
+        }
+    }
+}
+
 /// What a node answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]

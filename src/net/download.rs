@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::download_wire::{Sink, ask};
 use super::http_conn::Conn;
 use super::rt::{self, Clock};
+use crate::control;
 use crate::disk::folder::Folder;
 use crate::disk::names::safe_name;
 use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
@@ -44,6 +45,24 @@ pub struct Job {
     pub on_exist: OnExist,
     /// Give up after this, keeping what arrived; `None`: never.
     pub timeout: Option<Duration>,
+}
+
+impl Job {
+    /// To fetch the first file of a hit into an existing folder, under a name that is free. `None`: the hit
+    /// names none, or has no hash that could be read.
+    pub fn of_hit(hit: &control::Hit, into: impl Into<PathBuf>) -> Option<Self> {
+        let record = hit.records.first()?;
+        let urn = record.urn.as_ref().map(|urn| urn.parse()).transpose().ok()?;
+        Some(Self {
+            name: record.name.clone(),
+            urn,
+            size: Some(record.size),
+            sources: vec![source_of_hit(hit.addr, urn, record.index, &record.name)],
+            into: into.into(),
+            on_exist: OnExist::Rename,
+            timeout: None,
+        })
+    }
 }
 
 /// How it goes, told a few times a second at most.

@@ -37,6 +37,6 @@ mod upload_reply;
 pub use listen::Listen;
 pub use news::News;
 pub use own::own_address;
-pub use replies::Replies;
+pub use replies::{Hits, Replies};
 pub(crate) use requests::hit_of as hit_for_people;
 pub use servent::{Servent, Settings, StartError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::control::Lines;
 use super::rt::{self, Receiver, Sender};
-use crate::control::Reply;
+use crate::control::{Hit, Reply};
 
 /// Replies to one request. Dropping them ends it, which is how a search ends.
 #[derive(Debug)]
@@ -73,6 +73,14 @@ impl Replies {
         self.over
     }
 
+    /// The hits of a search, until it fails or `wait` passes without one.
+    pub fn hits(self, wait: Duration) -> Hits {
+        Hits {
+            replies: self,
+            wait,
+        }
+    }
+
     /// All replies up to the last, which is dropped if it is [`Reply::Done`].
     ///
     /// # Errors
@@ -90,6 +98,28 @@ impl Replies {
                         wait.as_secs()
                     ));
                 }
+            }
+        }
+    }
+}
+
+/// Hits of one search as they come. Dropping them ends the search.
+#[derive(Debug)]
+pub struct Hits {
+    replies: Replies,
+    wait: Duration,
+}
+
+impl Iterator for Hits {
+    type Item = Result<Hit, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.replies.next(self.wait)? {
+                Reply::Hit(hit) => return Some(Ok(*hit)),
+                Reply::Error { message } => return Some(Err(message)),
+                Reply::Done => return None,
+                _ => {}
             }
         }
     }

@@ -95,13 +95,12 @@ impl Meter {
         self.spare.truncate(1);
     }
 
-    /// A frame was given to so many links.
-    pub(super) fn sent(&mut self, frame: &Frame, links: u64) {
+    pub(super) fn sent(&mut self, frame: &Frame) {
         if let Some(active) = self.active.get(&frame.header.guid) {
             let measured = &mut self.measured[active.query];
             match frame.header.kind {
-                Kind::Query => measured.messages += links,
-                Kind::QueryHit => measured.hit_messages += links,
+                Kind::Query => measured.messages += 1,
+                Kind::QueryHit => measured.hit_messages += 1,
                 _ => {}
             }
         }
