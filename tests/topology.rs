@@ -300,3 +300,80 @@ fn long_and_short_names_of_a_shape_mean_the_same() {
 fn an_empty_topology_is_the_default_one() {
     assert_eq!(parse(&with(r#""seed": 0"#)).unwrap(), Topology::default());
 }
+
+/// The committed topologies: names and texts.
+fn configs() -> Vec<(String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("topology-configs");
+    let mut configs: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .filter(|path| path.file_name().unwrap() != "topology.schema.json")
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    configs.sort();
+    configs
+}
+
+fn schema() -> jsonschema::Validator {
+    let schema = include_str!("../topology-configs/topology.schema.json");
+    jsonschema::draft202012::new(&serde_json::from_str(schema).unwrap()).unwrap()
+}
+
+#[test]
+fn every_committed_topology_is_read_fits_the_schema_and_is_in_the_readme() {
+    let (schema, readme) = (schema(), include_str!("../topology-configs/README.md"));
+    let configs = configs();
+    assert!(configs.len() >= 9, "line-3 to real-folders");
+    for (name, text) in configs {
+        let network = parse(&text).and_then(|topology| Network::new(&topology));
+        let network = network.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(network.name, name, "a topology is named as its file");
+        assert!(
+            !network.searches.is_empty(),
+            "{name} has something to check"
+        );
+        let errors: Vec<_> = schema
+            .iter_errors(&serde_json::from_str(&text).unwrap())
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert_eq!(errors, Vec::<String>::new(), "{name}");
+        assert!(
+            readme.contains(&format!("| `{name}` |")),
+            "{name} is missing in the table"
+        );
+    }
+}
+
+#[test]
+fn the_schema_takes_what_the_reader_takes_and_refuses_what_it_refuses() {
+    let schema = schema();
+    let fits = |text: &str| schema.is_valid(&serde_json::from_str(text).unwrap());
+    assert!(fits(EVERYTHING));
+    assert!(fits(&parse(EVERYTHING).unwrap().to_json()));
+    for spec in SPECS {
+        let topology = parse_spec(spec, 7).unwrap();
+        assert!(fits(&topology.to_json()), "{spec}");
+    }
+    for part in [
+        r#""nodes": [{"id": "b", "fles": []}]"#,
+        r#""nodes": [{"id": "../x"}]"#,
+        r#""nodes": [{"id": "a", "files": [{"name": "../x"}]}]"#,
+        r#""defaults": {"delay": 5}"#,
+        r#""defaults": {"ttl": 0}"#,
+        r#""defaults": {"rate": "10MB"}"#,
+        r#""links": [["a"]]"#,
+        r#""generate": [{"kind": "ring", "n": 5, "m": 2}]"#,
+        r#""generate": [{"kind": "rings", "n": 5}]"#,
+        r#""events": [{"at": "1s", "do": "kil", "node": "a"}]"#,
+        r#""searches": [{"from": "a", "query": " "}]"#,
+        r#""content": {"files": 3, "copies": {}}"#,
+        r#""colours": []"#,
+    ] {
+        assert!(!fits(&with(part)), "{part}");
+        assert!(parse(&with(part)).is_err(), "{part}");
+    }
+}

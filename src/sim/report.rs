@@ -374,7 +374,7 @@ impl Report {
         let predicted = mean(counted.iter().map(|query| query.predicted.messages));
         if let (Some(predicted), Some(mean)) = (predicted, measured(&counted)) {
             lines.push(format!(
-                "a flood of that TTL should send {predicted:.1} messages per query: measured {mean:.1}   {}",
+                "floods that their TTL cuts short should send {predicted:.1} messages per query: measured {mean:.1}   {}",
                 ok(&counted)
             ));
         }

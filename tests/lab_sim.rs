@@ -1,0 +1,144 @@
+//! `lab gen` and `lab run --engine sim` as people and scripts use them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn filbert(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_filbert"));
+    command
+        .args(args)
+        .env_remove("FILBERT_JSON")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("topology-configs")
+}
+
+fn report(args: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let output = filbert(&[&["lab", "run"], args, &["--json"]].concat());
+    let value = serde_json::from_slice(&output.stdout);
+    (
+        output.status.code(),
+        value.unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}")),
+    )
+}
+
+#[test]
+fn every_committed_topology_finds_what_it_expects() {
+    let mut ran = 0;
+    for entry in std::fs::read_dir(configs()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.extension().is_none_or(|end| end != "json") || name == "topology.schema.json" {
+            continue;
+        }
+        let (code, report) = report(&[path.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{name}: {report}");
+        let summary = &report["summary"];
+        assert!(summary["expected"].as_u64() > Some(0), "{name}");
+        assert_eq!(summary["expected"], summary["expected_ok"], "{name}");
+        assert_eq!(summary["predicted_ok"], true, "{name}");
+        assert!(
+            report["queries"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|query| query["predicted"]["exact"] == true),
+            "{name}"
+        );
+        ran += 1;
+    }
+    assert!(ran >= 9);
+}
+
+#[test]
+fn a_generated_file_runs_to_the_same_report_as_its_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ws.json");
+    let made = filbert(&["lab", "gen", "ws:n=64,k=4,p=0.1", "--seed", "7"]);
+    assert!(made.status.success());
+    std::fs::write(&file, &made.stdout).unwrap();
+    let (_, of_file) = report(&[file.to_str().unwrap(), "--queries", "30"]);
+    let (_, of_shape) = report(&["ws:n=64,k=4,p=0.1", "--seed", "7", "--queries", "30"]);
+    assert_eq!(of_file["queries"], of_shape["queries"]);
+    assert_eq!(of_file["trace"], of_shape["trace"]);
+    assert_eq!(of_file["queries"].as_array().unwrap().len(), 30);
+    let (_, of_other_seed) = report(&["ws:n=64,k=4,p=0.1", "--seed", "8", "--queries", "30"]);
+    assert_ne!(of_other_seed["trace"], of_shape["trace"]);
+}
+
+#[test]
+fn the_command_line_lifts_the_ttl_to_255() {
+    let (code, report) = report(&["line:200", "--ttl", "255", "--queries", "3"]);
+    assert_eq!(code, Some(0));
+    for query in report["queries"].as_array().unwrap() {
+        assert_eq!(
+            (
+                query["ttl"].as_u64(),
+                query["reached"].as_u64(),
+                query["messages"].as_u64()
+            ),
+            (Some(255), Some(199), Some(199))
+        );
+    }
+}
+
+#[test]
+fn people_see_measured_beside_predicted() {
+    let output = filbert(&["lab", "run", "ring:12", "--queries", "2"]);
+    let text = stdout(&output);
+    assert!(
+        text.contains("Graph    ring n=12: 12 nodes, 12 links, mean degree 2.0"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2E-N+1 = 13 messages per query: measured 13.0   ok"),
+        "{text}"
+    );
+    assert!(text.contains("2 queries, 2 answered"), "{text}");
+}
+
+#[test]
+fn a_search_that_misses_ends_with_1_and_says_what_was_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("miss.json");
+    let text = r#"{"filbert": "topology/1", "generate": [{"kind": "ring", "n": 4}],
+                   "searches": [{"from": "n0", "query": "moby dick", "hits": ">=1"}]}"#;
+    std::fs::write(&file, text).unwrap();
+    let output = filbert(&["lab", "run", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("n0 asked \"moby dick\": expected >=1 hits, got 0"));
+}
+
+#[test]
+fn a_file_that_cannot_be_run_ends_with_2_and_says_where_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.json");
+    for (text, said) in [
+        (
+            r#"{"filbert": "topology/1", "nodes": [{"id": "a", "fles": []}]}"#,
+            r#"nodes[0].fles: unknown key; did you mean "files"?"#,
+        ),
+        (
+            r#"{"filbert": "topology/1", "nodes": [{"id": "a", "share": ["nowhere"]}]}"#,
+            "shares",
+        ),
+        (
+            r#"{"filbert": "topology/1", "nodes": [{"id": "a"}], "events": [{"at": "1s", "do": "kill", "node": "a"}]}"#,
+            "events: the simulator cannot",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = filbert(&["lab", "run", file.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(said), "{error}");
+        assert!(output.stdout.is_empty());
+    }
+}
