@@ -224,6 +224,14 @@ proptest! {
     }
 }
 
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A folder and a link to the secrets change places without pause, while files are opened and scanned.
 #[test]
 fn a_link_put_in_place_of_a_folder_leads_nowhere() {
@@ -248,6 +256,8 @@ fn a_link_put_in_place_of_a_folder_leads_nowhere() {
                 .unwrap();
             }
         });
+        // Also when the test fails: else it would wait for the other thread for ever.
+        let _stop = StopAtEnd(&stop);
         while served < 1_000 || refused < 1_000 {
             match root.open_file("a/a.txt") {
                 Ok((mut file, _)) => {
@@ -270,7 +280,6 @@ fn a_link_put_in_place_of_a_folder_leads_nowhere() {
                 );
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 
