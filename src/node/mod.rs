@@ -18,6 +18,7 @@ pub mod limits;
 mod links;
 mod peering;
 mod pongs;
+pub mod qrp;
 mod rate;
 mod relay;
 pub mod routes;

@@ -5,6 +5,7 @@
 
 mod addr;
 pub mod bye;
+pub mod deflate;
 pub mod frame;
 pub mod ggep;
 pub mod header;
