@@ -10,6 +10,7 @@
 
 pub(crate) mod answer;
 pub mod downloads;
+pub mod dynamic;
 pub mod event;
 pub mod greet;
 mod hosts;
