@@ -10,10 +10,11 @@ use crate::wire::query::Query;
 use crate::wire::{Frame, Header, Kind};
 
 use super::event::{LinkId, Outbox};
+use super::hosts::Source;
 use super::library::{FileId, FileView};
 use super::pongs::CachedPong;
 use super::relay::Taken;
-use super::{Drop, Node, Time, hosts, limits};
+use super::{Drop, Node, Time, limits};
 
 /// Vendor code of filbert in hits and pongs.
 pub(crate) const VENDOR: [u8; 4] = *b"FILB";
@@ -126,8 +127,9 @@ impl Node {
         }
         link.pongs_left -= 1;
         let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-        if hosts::plausible(pong.addr) && Some(pong.addr) != self.config.listen {
-            self.hosts.learn(pong.addr, Some(now));
+        let teller = link.peer.remote;
+        if self.config.net.believes(pong.addr) && Some(pong.addr) != self.config.listen {
+            self.hosts.learn(pong.addr, Source::Peer(teller), Some(now));
             self.pongs.learn(CachedPong {
                 addr: pong.addr,
                 payload: Bytes::copy_from_slice(&frame.payload),

@@ -1,32 +1,51 @@
-//! The address book: who could be a neighbour.
+//! The address book: who could be a neighbour. Bounded, and hard to fill from one corner.
 //!
-//! Bounded; the stalest falls out (`lru` inside). Drawn from at random, so that the links of a flat overlay
-//! make a random graph. Failed addresses wait, each time twice as long.
+//! Two tables, after the address manager of Bitcoin Core: *new* (heard of) and *tried* (a greeting was done
+//! once). An address has one place in each table, found by a keyed hash of its own network group and, in *new*, of
+//! the group of whoever told of it: one source reaches a few buckets only, however much it tells. A place that
+//! is taken is given up only by an address that is *terrible*. On a LAN each address is its own group.
+//!
+//! Addresses are drawn at random, so that the links of a flat overlay make a random graph. Failed addresses
+//! wait, each time twice as long.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lru::LruCache;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::Time;
+use super::address::{Net, plausible};
 use super::limits;
 
 /// How long a node counts as heard from lately.
 const HEARD_LIFE: Duration = Duration::from_secs(300);
+/// Addresses that turned out to be ourselves: one for each interface, and some.
+const SELVES_MAX: usize = 32;
+/// Buckets of the table of addresses heard of.
+const NEW_BUCKETS: u64 = 64;
+/// Buckets that the groups told of by one source group are spread over.
+const NEW_BUCKETS_PER_SOURCE: u64 = 8;
+/// Buckets of the table of addresses greeted.
+const TRIED_BUCKETS: u64 = 16;
+/// Buckets that the addresses of one group are spread over.
+const TRIED_BUCKETS_PER_GROUP: u64 = 2;
+/// Places in a bucket. 64 x 32 + 16 x 32 = 2,560 addresses in all.
+const SLOTS: u64 = 32;
+/// Failures after which an address that never worked is terrible.
+const FAILS_NEVER_GOOD: u8 = 3;
+/// Failures after which any address is terrible.
+const FAILS_MAX: u8 = 10;
 
-/// What is known of an address.
-#[derive(Clone, Copy, Debug, Default)]
-struct Host {
-    /// Failures since the last success.
-    fails: u8,
-    /// Not to be dialled before.
-    not_before: Time,
-    /// It was a neighbour once.
-    good: bool,
-    /// Somebody saw it alive: it answered, or a pong or hit named it.
-    heard: Option<Time>,
+/// Where an address came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The user, or what was remembered of earlier runs.
+    Ours,
+    /// This peer told of it.
+    Peer(SocketAddr),
 }
 
 /// How a call came to nothing.
@@ -40,64 +59,119 @@ pub(super) enum Failure {
     Banned,
 }
 
+/// What is known of an address.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    /// Its place in the book.
+    place: Place,
+    /// Failures since the last success.
+    fails: u8,
+    /// Not to be dialled before.
+    not_before: Time,
+    /// Somebody saw it alive: it answered, or a pong or hit named it.
+    heard: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Table {
+    Tried,
+    New,
+}
+
+type Place = (Table, u32);
+
 /// The book.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    book: LruCache<SocketAddr, Host>,
-    /// Addresses that turned out to be ourselves; at most [`SELVES_MAX`].
+    net: Net,
+    /// Secret that decides the places: nobody can aim for one.
+    key: u64,
+    hosts: BTreeMap<SocketAddr, Host>,
+    places: BTreeMap<Place, SocketAddr>,
     selves: Vec<SocketAddr>,
 }
 
-/// Addresses of ourselves remembered: one for each interface, and some.
-const SELVES_MAX: usize = 32;
-
-/// Can anything listen there? Which networks may be dialled is decided by the net one is on; this only refuses
-/// what no socket can be at.
-pub(super) fn plausible(addr: SocketAddr) -> bool {
-    let ip = addr.ip();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
-}
-
-impl Default for Hosts {
-    fn default() -> Self {
-        let mut book = LruCache::unbounded();
-        book.resize(limits::HOSTS_MAX);
+impl Hosts {
+    pub(super) fn new(net: Net, key: u64) -> Self {
         Self {
-            book,
+            net,
+            key,
+            hosts: BTreeMap::new(),
+            places: BTreeMap::new(),
             selves: Vec::new(),
         }
     }
-}
 
-impl Hosts {
     /// An address somebody told of. `alive`: as of one that was just seen alive.
-    pub(super) fn learn(&mut self, addr: SocketAddr, alive: Option<Time>) {
-        if !plausible(addr) || self.selves.contains(&addr) {
+    pub(super) fn learn(&mut self, addr: SocketAddr, source: Source, alive: Option<Time>) {
+        let believed = match source {
+            Source::Ours => plausible(addr),
+            Source::Peer(_) => self.net.believes(addr),
+        };
+        if !believed || self.selves.contains(&addr) {
             return;
         }
-        let host = self.book.get_or_insert_mut(addr, Host::default);
-        if alive.is_some() {
-            host.heard = alive;
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            host.heard = alive.or(host.heard);
+            return;
+        }
+        let told_by = match source {
+            Source::Ours => self.net.group(addr),
+            Source::Peer(peer) => self.net.group(peer),
+        };
+        let place = self.new_place(addr, told_by);
+        if self.make_room(place) {
+            self.put(
+                addr,
+                Host {
+                    place,
+                    fails: 0,
+                    not_before: Time::ZERO,
+                    heard: alive,
+                },
+            );
         }
     }
 
-    /// We called it and have a link.
+    /// We called it and a greeting was done.
     pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
-        self.learn(addr, Some(now));
-        if let Some(host) = self.book.get_mut(&addr) {
-            *host = Host {
+        if !plausible(addr) || self.selves.contains(&addr) {
+            return;
+        }
+        self.remove(addr);
+        let place = self.tried_place(addr);
+        if !self.make_room(place)
+            && let Some(old) = self.places.get(&place).copied()
+        {
+            // Who worked before makes room only for who works now: the old one goes back among the new.
+            let back = self.new_place(old, self.net.group(old));
+            let host = self.remove(old);
+            if let Some(host) = host
+                && self.make_room(back)
+            {
+                self.put(
+                    old,
+                    Host {
+                        place: back,
+                        ..host
+                    },
+                );
+            }
+        }
+        self.put(
+            addr,
+            Host {
+                place,
                 fails: 0,
                 not_before: now.plus(limits::CALL_GAP),
-                good: true,
                 heard: Some(now),
-            };
-        }
+            },
+        );
     }
 
     /// It was no use: wait before the next try.
     pub(super) fn failed(&mut self, addr: SocketAddr, now: Time, failure: Failure) {
-        if let Some(host) = self.book.peek_mut(&addr) {
+        if let Some(host) = self.hosts.get_mut(&addr) {
             let first = match failure {
                 Failure::NobodyThere => limits::BACKOFF_MIN,
                 Failure::TurnedAway => limits::CALL_GAP,
@@ -113,7 +187,7 @@ impl Hosts {
 
     /// It is ourselves: never again.
     pub(super) fn is_self(&mut self, addr: SocketAddr) {
-        self.book.pop(&addr);
+        self.remove(addr);
         if self.selves.len() < SELVES_MAX && !self.selves.contains(&addr) {
             self.selves.push(addr);
         }
@@ -123,38 +197,50 @@ impl Hosts {
     pub(super) fn may_dial(&self, addr: SocketAddr, now: Time) -> bool {
         plausible(addr)
             && !self.selves.contains(&addr)
-            && self
-                .book
-                .peek(&addr)
-                .is_none_or(|host| host.not_before <= now)
+            && self.hosts.get(&addr).is_none_or(|host| host.not_before <= now)
     }
 
-    /// A random address that may be dialled now and is not `taken`.
+    /// A random address that may be dialled now and is not `taken`. On the live network half of the draws come
+    /// from those that worked once, so that filling the table of hearsay gains nobody all our links.
     pub(super) fn draw(
         &self,
         now: Time,
         rng: &mut ChaCha8Rng,
         taken: impl Fn(SocketAddr) -> bool,
     ) -> Option<SocketAddr> {
-        let mut chosen = None;
-        let mut seen = 0_u32;
-        for (addr, host) in &self.book {
-            if host.not_before <= now && !taken(*addr) {
-                seen += 1;
-                if rng.random_range(0..seen) == 0 {
-                    chosen = Some(*addr);
+        let ready = |table: Option<Table>, rng: &mut ChaCha8Rng| {
+            let (mut chosen, mut seen) = (None, 0_u32);
+            for (addr, host) in &self.hosts {
+                let here = table.is_none_or(|table| host.place.0 == table);
+                if here && host.not_before <= now && !taken(*addr) {
+                    seen += 1;
+                    if rng.random_range(0..seen) == 0 {
+                        chosen = Some(*addr);
+                    }
                 }
             }
+            chosen
+        };
+        match self.net {
+            Net::Lan => ready(None, rng),
+            Net::Gnutella => {
+                let (first, second) = if rng.random_range(0..2) == 0 {
+                    (Table::Tried, Table::New)
+                } else {
+                    (Table::New, Table::Tried)
+                };
+                ready(Some(first), rng).or_else(|| ready(Some(second), rng))
+            }
         }
-        chosen
     }
 
     /// Up to `max` random addresses to tell others of: those that somebody saw alive and that never failed us.
     pub(super) fn sample(&self, max: usize, rng: &mut ChaCha8Rng) -> Vec<SocketAddr> {
+        let alive = |host: &Host| host.heard.is_some() && host.fails == 0;
         let mut known: Vec<_> = self
-            .book
+            .hosts
             .iter()
-            .filter(|(_, host)| host.heard.is_some() && host.fails == 0)
+            .filter(|(addr, host)| alive(host) && self.net.believes(**addr))
             .map(|(addr, _)| *addr)
             .collect();
         for at in 0..known.len().min(max) {
@@ -165,19 +251,69 @@ impl Hosts {
         known
     }
 
-    /// All addresses, those that were neighbours first, then the youngest.
+    /// All addresses: those that worked first, then those that failed least, then the youngest.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        let mut all: Vec<_> = self.book.iter().collect();
-        all.sort_by_key(|(_, host)| (host.fails, !host.good));
+        let mut all: Vec<_> = self.hosts.iter().collect();
+        all.sort_by_key(|(_, host)| (host.place.0, host.fails, std::cmp::Reverse(host.heard)));
         all.into_iter().map(|(addr, _)| *addr).collect()
     }
 
     /// Addresses seen alive lately.
     pub(super) fn heard(&self, now: Time) -> usize {
-        self.book
-            .iter()
-            .filter(|(_, host)| host.heard.is_some_and(|at| now.since(at) <= HEARD_LIFE))
+        self.hosts
+            .values()
+            .filter(|host| host.heard.is_some_and(|at| now.since(at) <= HEARD_LIFE))
             .count()
+    }
+
+    /// Empties a place if what is there may go. `true`: it is free.
+    fn make_room(&mut self, place: Place) -> bool {
+        let Some(old) = self.places.get(&place).copied() else {
+            return true;
+        };
+        let terrible = self.hosts.get(&old).is_none_or(|host| {
+            host.fails >= FAILS_MAX
+                || (host.place.0 == Table::New && host.fails >= FAILS_NEVER_GOOD)
+        });
+        if terrible {
+            self.remove(old);
+        }
+        terrible
+    }
+
+    fn put(&mut self, addr: SocketAddr, host: Host) {
+        self.places.insert(host.place, addr);
+        self.hosts.insert(addr, host);
+    }
+
+    fn remove(&mut self, addr: SocketAddr) -> Option<Host> {
+        let host = self.hosts.remove(&addr)?;
+        self.places.remove(&host.place);
+        Some(host)
+    }
+
+    fn hash(&self, what: impl Hash) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.key, what).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn new_place(&self, addr: SocketAddr, told_by: u64) -> Place {
+        let spread =
+            self.hash(("new group", self.net.group(addr), told_by)) % NEW_BUCKETS_PER_SOURCE;
+        let bucket = self.hash(("new", told_by, spread)) % NEW_BUCKETS;
+        self.place(Table::New, bucket, addr)
+    }
+
+    fn tried_place(&self, addr: SocketAddr) -> Place {
+        let spread = self.hash(("tried address", addr)) % TRIED_BUCKETS_PER_GROUP;
+        let bucket = self.hash(("tried", self.net.group(addr), spread)) % TRIED_BUCKETS;
+        self.place(Table::Tried, bucket, addr)
+    }
+
+    fn place(&self, table: Table, bucket: u64, addr: SocketAddr) -> Place {
+        let slot = bucket * SLOTS + self.hash(("slot", table == Table::New, bucket, addr)) % SLOTS;
+        (table, u32::try_from(slot).expect("a few thousand places"))
     }
 }
 
@@ -186,14 +322,25 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
+    const PLACES: usize = limits::HOSTS_MAX.get();
+    const _: () = assert!(PLACES as u64 == (NEW_BUCKETS + TRIED_BUCKETS) * SLOTS);
+
     fn addr(n: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], n))
     }
 
+    fn public(n: u32) -> SocketAddr {
+        SocketAddr::from(((0x0800_0000 + n).to_be_bytes(), 6346))
+    }
+
+    fn lan() -> Hosts {
+        Hosts::new(Net::Lan, 7)
+    }
+
     #[test]
     fn a_failed_address_waits_longer_each_time() {
-        let (mut hosts, mut rng) = (Hosts::default(), ChaCha8Rng::seed_from_u64(1));
-        hosts.learn(addr(1), None);
+        let (mut hosts, mut rng) = (lan(), ChaCha8Rng::seed_from_u64(1));
+        hosts.learn(addr(1), Source::Ours, None);
         assert_eq!(hosts.draw(Time::ZERO, &mut rng, |_| false), Some(addr(1)));
         let mut now = Time::ZERO;
         for wait in [5, 10, 20] {
@@ -209,8 +356,8 @@ mod tests {
 
     #[test]
     fn who_answers_is_not_called_more_than_twice_a_minute() {
-        let (mut hosts, mut rng) = (Hosts::default(), ChaCha8Rng::seed_from_u64(1));
-        hosts.learn(addr(1), None);
+        let (mut hosts, mut rng) = (lan(), ChaCha8Rng::seed_from_u64(1));
+        hosts.learn(addr(1), Source::Ours, None);
         let mut calls = Vec::new();
         for second in 0..600 {
             let now = Time::ZERO.plus(Duration::from_secs(second));
@@ -229,23 +376,27 @@ mod tests {
 
     #[test]
     fn the_book_is_bounded_and_knows_itself() {
-        let mut hosts = Hosts::default();
+        let mut hosts = lan();
         hosts.is_self(addr(7));
-        for n in 1..=5_000 {
-            hosts.learn(addr(n), None);
+        for n in 1..=60_000 {
+            hosts.learn(addr(n), Source::Peer(addr(n / 3)), None);
         }
-        assert_eq!(hosts.all().len(), limits::HOSTS_MAX.get());
-        hosts.learn(addr(7), None);
+        assert!(
+            hosts.all().len() <= PLACES && hosts.all().len() > 1_000,
+            "{}",
+            hosts.all().len()
+        );
+        hosts.learn(addr(7), Source::Ours, None);
         assert!(!hosts.all().contains(&addr(7)));
     }
 
     #[test]
     fn draws_are_random_over_the_whole_book() {
-        let (mut hosts, mut rng) = (Hosts::default(), ChaCha8Rng::seed_from_u64(1));
+        let (mut hosts, mut rng) = (lan(), ChaCha8Rng::seed_from_u64(1));
         for n in 1..=10 {
-            hosts.learn(addr(n), None);
+            hosts.learn(addr(n), Source::Ours, None);
         }
-        let mut drawn = std::collections::BTreeMap::new();
+        let mut drawn = BTreeMap::new();
         for _ in 0..1_000 {
             *drawn
                 .entry(hosts.draw(Time::ZERO, &mut rng, |_| false))
@@ -257,15 +408,68 @@ mod tests {
 
     #[test]
     fn no_address_is_learned_that_nothing_can_listen_at() {
-        let mut hosts = Hosts::default();
+        let mut hosts = lan();
         for text in [
             "0.0.0.0:6346",
             "1.2.3.4:0",
             "224.0.0.1:6346",
             "255.255.255.255:1",
         ] {
-            hosts.learn(text.parse().unwrap(), None);
+            hosts.learn(text.parse().unwrap(), Source::Ours, None);
         }
         assert!(hosts.all().is_empty());
+    }
+
+    #[test]
+    fn one_source_cannot_fill_the_book_or_drive_out_who_worked() {
+        let mut hosts = Hosts::new(Net::Gnutella, 7);
+        let friend = public(0x0055_0001);
+        hosts.connected(friend, Time::ZERO);
+        let liar = public(1);
+        for n in 0..1_000_000 {
+            hosts.learn(public(n * 13), Source::Peer(liar), Some(Time::ZERO));
+        }
+        let reached = usize::try_from(NEW_BUCKETS_PER_SOURCE * SLOTS).unwrap();
+        assert!(
+            hosts.all().len() <= reached + 1,
+            "{} of {PLACES}",
+            hosts.all().len()
+        );
+        assert_eq!(hosts.all()[0], friend);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let drawn = (0..1_000)
+            .filter(|_| hosts.draw(Time::ZERO, &mut rng, |_| false) == Some(friend))
+            .count();
+        assert!(
+            drawn > 400,
+            "half of the draws are of those that worked: {drawn}"
+        );
+    }
+
+    #[test]
+    fn on_the_live_network_strangers_cannot_send_us_into_a_private_one() {
+        let mut hosts = Hosts::new(Net::Gnutella, 7);
+        let told = "192.168.1.1:6346".parse().unwrap();
+        hosts.learn(told, Source::Peer(public(1)), None);
+        assert!(hosts.all().is_empty());
+        hosts.learn(told, Source::Ours, None);
+        assert_eq!(hosts.all(), [told], "the user may");
+    }
+
+    #[test]
+    fn an_address_that_worked_makes_room_only_for_one_that_works() {
+        let mut hosts = Hosts::new(Net::Gnutella, 7);
+        for n in 0..5_000 {
+            hosts.connected(public(n << 16 | 1), Time::ZERO);
+        }
+        assert!(hosts.all().len() <= PLACES);
+        assert!(
+            hosts
+                .places
+                .iter()
+                .all(|(place, addr)| hosts.hosts[addr].place == *place),
+            "tables agree"
+        );
+        assert_eq!(hosts.places.len(), hosts.hosts.len());
     }
 }

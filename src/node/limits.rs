@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::address::Net;
+
 const fn nonzero(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
 }
@@ -25,8 +27,8 @@ pub const SEEN_CACHE: NonZeroUsize = nonzero(65_536);
 pub const ROUTE_LIFE: Duration = Duration::from_mins(10);
 /// Servent ids remembered as way for pushes.
 pub const PUSH_ROUTES_MAX: NonZeroUsize = nonzero(8_192);
-/// Addresses in the book.
-pub const HOSTS_MAX: NonZeroUsize = nonzero(2_048);
+/// Addresses in the book: the places of both its tables.
+pub const HOSTS_MAX: NonZeroUsize = nonzero(2_560);
 /// Addresses taken from one `X-Try` list.
 pub const TRY_PEERS_MAX: usize = 20;
 /// Addresses given in `X-Try-Ultrapeers` (gtk-gnutella gives up to 10).
@@ -77,6 +79,8 @@ pub const HIT_RATE_FACTOR: u64 = 16;
 /// The settings of one node.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What it is part of.
+    pub net: Net,
     /// Where we say that we listen. With an unspecified address each link is told its own socket's address.
     /// `None`: we accept nothing (a short-lived client).
     pub listen: Option<SocketAddr>,
@@ -105,6 +109,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            net: Net::Lan,
             listen: None,
             name: String::new(),
             keep: Vec::new(),

@@ -8,6 +8,7 @@
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
+pub mod address;
 pub(crate) mod answer;
 pub mod downloads;
 pub mod dynamic;
@@ -44,6 +45,7 @@ pub use stats::{Drop, Stats};
 pub use time::Time;
 
 use event::{Bye, SearchSpec};
+use hosts::Source;
 use library::{FileId, Library};
 use routes::{Novelty, Origin, PushRoutes, RouteTable};
 
@@ -102,7 +104,8 @@ const TOO_MANY_ERRORS: Bye = Bye {
 
 impl Node {
     /// A node without links or shares.
-    pub fn new(config: Arc<Config>, id: ServentId, rng: ChaCha8Rng) -> Self {
+    pub fn new(config: Arc<Config>, id: ServentId, mut rng: ChaCha8Rng) -> Self {
+        let hosts = hosts::Hosts::new(config.net, rng.next_u64());
         Self {
             routes: RouteTable::new(config.seen_cache),
             peering: peering::Peering::new(&config),
@@ -111,7 +114,7 @@ impl Node {
             rng,
             links: links::Links::default(),
             push_routes: PushRoutes::default(),
-            hosts: hosts::Hosts::default(),
+            hosts,
             pongs: pongs::PongCache::default(),
             searches: searches::Searches::default(),
             library: Arc::default(),
@@ -136,7 +139,7 @@ impl Node {
             Event::Wake => self.tick(now, out),
             Event::Heard(addrs) => addrs
                 .into_iter()
-                .for_each(|addr| self.hosts.learn(addr, None)),
+                .for_each(|addr| self.hosts.learn(addr, Source::Ours, None)),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
         self.seek(now, out);

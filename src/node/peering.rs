@@ -13,7 +13,7 @@ use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
-use super::hosts::Failure;
+use super::hosts::{Failure, Source};
 use super::links::{Link, Links};
 use super::{Config, Node, Time, limits};
 
@@ -196,14 +196,14 @@ impl Node {
             }
         }
         for addr in &peer.try_peers {
-            self.hosts.learn(*addr, None);
+            self.hosts.learn(*addr, Source::Peer(peer.remote), None);
         }
         if let Some(bye) = unwanted {
             out.push(Action::Close(id, Some(bye)));
             return;
         }
         if let (None, Some(addr)) = (dialled, peer.listen) {
-            self.hosts.learn(addr, Some(now));
+            self.hosts.learn(addr, Source::Peer(peer.remote), Some(now));
         }
         self.links.insert(id, Link::new(peer, now));
         if self.config.keepalive {
@@ -245,7 +245,7 @@ impl Node {
             self.pongs.link_gone(id);
             if let Some(addr) = link.peer.listen {
                 // It may have gone for good: others first, but try again soon.
-                self.hosts.learn(addr, None);
+                self.hosts.learn(addr, Source::Peer(link.peer.remote), None);
             }
         }
     }
@@ -285,7 +285,7 @@ impl Node {
         }
         if let DialError::Refused { try_peers, .. } = error {
             for other in try_peers.iter().take(limits::TRY_PEERS_MAX) {
-                self.hosts.learn(*other, None);
+                self.hosts.learn(*other, Source::Peer(addr), None);
             }
         }
         self.peering.tell(addr, &result, out);
@@ -294,7 +294,7 @@ impl Node {
     /// Dials now, whatever the link counts.
     pub(super) fn add_peer(&mut self, ticket: Ticket, addr: SocketAddr, out: &mut Outbox) {
         let done = |result| Action::Tell(ticket, Notice::Done(result));
-        if !super::hosts::plausible(addr) {
+        if !super::address::plausible(addr) {
             return out.push(done(Err(format!(
                 "{addr} is no address a node can listen at"
             ))));
@@ -307,7 +307,7 @@ impl Node {
                 "too many dials are waiting; try again in a minute".to_owned(),
             )));
         }
-        self.hosts.learn(addr, None);
+        self.hosts.learn(addr, Source::Ours, None);
         self.peering.waiting.push((ticket, addr));
         if !self.peering.is_dialling(addr) {
             self.dial(addr, out);
@@ -371,7 +371,7 @@ impl Node {
         for addr in self.peering.keep.clone() {
             let room = self.peering.dialling.len() < limits::DIALS_MAX;
             if room && !linked(self, addr) && self.hosts.may_dial(addr, now) {
-                self.hosts.learn(addr, None);
+                self.hosts.learn(addr, Source::Ours, None);
                 self.dial(addr, out);
             }
         }

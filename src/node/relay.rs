@@ -8,7 +8,9 @@ use crate::wire::push::Push;
 use crate::wire::query::Query;
 use crate::wire::{Frame, Header, ServentId, WireError};
 
+use super::address::Net;
 use super::event::{Action, LinkId, Notice, Outbox};
+use super::hosts::Source;
 use super::routes::{Novelty, Origin};
 use super::{Drop, Node, Time, limits};
 
@@ -134,7 +136,11 @@ impl Node {
         self.push_routes.learn(servent, from);
         if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
             let hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-            self.hosts.learn(hit.addr, Some(now));
+            // A responder is a node, and on a flat overlay one that can be linked with.
+            if self.config.net == Net::Lan {
+                self.hosts
+                    .learn(hit.addr, Source::Peer(hit.addr), Some(now));
+            }
             out.push(Action::Tell(
                 ticket,
                 Notice::Hit {

@@ -531,6 +531,7 @@ fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
         ext_probes: network.defaults.ext_probes.unwrap_or(false),
         limit_search: None,
         keepalive: false,
+        ..Config::default()
     }
 }
 

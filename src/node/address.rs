@@ -1,0 +1,178 @@
+//! Which addresses may be believed, dialled and told on, by the net one is on.
+//!
+//! On the live network strangers hand out addresses; none of them may lead into a private network or to a
+//! service that is no node. On a LAN, private and loopback addresses are the normal case.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a node is part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Net {
+    /// This network's machines only; a flat overlay of equal nodes.
+    #[default]
+    Lan,
+    /// The live Gnutella network.
+    Gnutella,
+}
+
+/// Ports of other services: a peer that names one wants us to knock there (overlay address hygiene).
+const SERVICE_PORTS: [u16; 10] = [25, 53, 80, 110, 143, 443, 465, 587, 993, 6667];
+
+/// Can any socket listen there?
+pub fn plausible(addr: SocketAddr) -> bool {
+    let ip = addr.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
+impl Net {
+    /// May an address that a stranger named be stored, dialled and told on?
+    pub fn believes(self, addr: SocketAddr) -> bool {
+        plausible(addr)
+            && match self {
+                Self::Lan => true,
+                Self::Gnutella => !is_bogon(addr.ip()) && !SERVICE_PORTS.contains(&addr.port()),
+            }
+    }
+
+    /// The group of an address: who can have one address of a group can have many. IPv4: /16, IPv6: /32; on a
+    /// LAN each address is its own group.
+    pub fn group(self, addr: SocketAddr) -> u64 {
+        match (self, embedded_v4(addr.ip())) {
+            (Self::Lan, Ok(v4)) => u64::from(v4.to_bits()) << 16 | u64::from(addr.port()),
+            (Self::Lan, Err(v6)) => {
+                (v6.to_bits() >> 64) as u64 ^ (v6.to_bits() as u64) ^ u64::from(addr.port())
+            }
+            (Self::Gnutella, Ok(v4)) => u64::from(v4.to_bits() >> 16),
+            (Self::Gnutella, Err(v6)) => 1 << 32 | (v6.to_bits() >> 96) as u64,
+        }
+    }
+}
+
+/// The IPv4 address that an address is, or carries (mapped, 6to4, Teredo).
+fn embedded_v4(ip: IpAddr) -> Result<Ipv4Addr, Ipv6Addr> {
+    let v6 = match ip {
+        IpAddr::V4(v4) => return Ok(v4),
+        IpAddr::V6(v6) => v6,
+    };
+    let [a, b, c, .., g, h] = v6.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match (a, b) {
+        (0, 0) if v6.to_ipv4_mapped().is_some() => Ok(join(g, h)),
+        (0x2002, _) => Ok(join(b, c)),
+        (0x2001, 0) => Ok(join(!g, !h)),
+        _ => Err(v6),
+    }
+}
+
+/// No public node can be there.
+fn is_bogon(ip: IpAddr) -> bool {
+    match embedded_v4(ip) {
+        Ok(v4) => is_bogon_v4(v4),
+        Err(v6) => {
+            let [a, b, ..] = v6.segments();
+            v6.is_unspecified()
+                || v6.is_loopback()
+                || a & 0xFFC0 == 0xFE80
+                || a & 0xFFC0 == 0xFEC0
+                || a & 0xFE00 == 0xFC00
+                || a & 0xFF00 == 0xFF00
+                || (a == 0x2001 && b == 0x0DB8)
+        }
+    }
+}
+
+fn is_bogon_v4(v4: Ipv4Addr) -> bool {
+    matches!(
+        v4.octets(),
+        [0 | 10 | 127 | 224.., ..]
+            | [100, 64..=127, ..]
+            | [169, 254, ..]
+            | [172, 16..=31, ..]
+            | [192, 0, 0 | 2, _]
+            | [192, 88, 99, _]
+            | [192, 168, ..]
+            | [198, 18 | 19, ..]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_addresses_that_lead_nowhere_public_are_refused_on_the_live_network() {
+        for text in [
+            "0.1.2.3:6346",
+            "10.0.0.1:6346",
+            "127.0.0.1:6346",
+            "100.64.0.1:6346",
+            "169.254.1.1:6346",
+            "172.16.0.1:6346",
+            "172.31.255.255:6346",
+            "192.0.0.1:6346",
+            "192.0.2.1:6346",
+            "192.88.99.1:6346",
+            "192.168.1.1:6346",
+            "198.18.0.1:6346",
+            "198.51.100.1:6346",
+            "203.0.113.1:6346",
+            "224.0.0.1:6346",
+            "240.0.0.1:6346",
+            "255.255.255.255:6346",
+            "8.8.8.8:0",
+            "8.8.8.8:25",
+            "8.8.8.8:443",
+            "[::]:6346",
+            "[::1]:6346",
+            "[fe80::1]:6346",
+            "[fc00::1]:6346",
+            "[ff02::1]:6346",
+            "[2001:db8::1]:6346",
+            "[::ffff:10.0.0.1]:6346",
+            "[2002:c0a8:101::1]:6346",
+        ] {
+            assert!(!Net::Gnutella.believes(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "8.8.8.8:6346",
+            "172.32.0.1:1024",
+            "179.1.1.1:6346",
+            "[2a00::1]:6346",
+            "[2002:808:808::1]:6346",
+        ] {
+            assert!(Net::Gnutella.believes(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "192.168.1.1:6346",
+            "127.0.0.1:6346",
+            "[::1]:6346",
+            "10.1.2.3:80",
+        ] {
+            assert!(Net::Lan.believes(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_a_network_on_the_live_net_and_one_address_on_a_lan() {
+        let group = |net: Net, text: &str| net.group(text.parse().unwrap());
+        assert_eq!(
+            group(Net::Gnutella, "8.8.8.8:1"),
+            group(Net::Gnutella, "8.8.4.4:2")
+        );
+        assert_ne!(
+            group(Net::Gnutella, "8.8.8.8:1"),
+            group(Net::Gnutella, "8.9.8.8:1")
+        );
+        assert_eq!(
+            group(Net::Gnutella, "[2002:808:808::1]:1"),
+            group(Net::Gnutella, "8.8.4.4:2")
+        );
+        assert_ne!(
+            group(Net::Lan, "127.0.0.1:1"),
+            group(Net::Lan, "127.0.0.1:2")
+        );
+    }
+}
