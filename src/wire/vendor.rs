@@ -3,6 +3,8 @@
 //! Those that concern us are values; all others stay bytes. Longer data than we know is legal: the known
 //! beginning is read.
 
+use std::net::SocketAddrV4;
+
 use super::WireError;
 
 /// Entries read of one list of messages or features.
@@ -17,6 +19,20 @@ pub enum Vendor<'a> {
     FeaturesSupported(Vec<Feature>),
     /// BEAR/4 v1: from now on only queries that travelled fewer hops; 0 none, 255 all.
     HopsFlow(u8),
+    /// BEAR/7 v1: connect to my address and this port, send two line feeds and close.
+    TcpConnectBack(u16),
+    /// GTKG/7 v2: send a UDP ping with this message's id to my address and this port.
+    UdpConnectBack(u16),
+    /// BEAR/11 v1: how many results of the query with this message id have you kept?
+    QueryStatusRequest,
+    /// BEAR/12 v1: so many; [`QUERY_STOP`] for "enough, stop".
+    QueryStatusResponse(u16),
+    /// LIME/21: be my push proxy. The message id is the sender's servent id.
+    PushProxyRequest,
+    /// LIME/22 v2: I am; this is where others reach me. The message id is the asker's servent id.
+    PushProxyAck(SocketAddrV4),
+    /// GTKG/21 v1: be my push proxy no longer.
+    PushProxyCancel,
     /// Any other.
     Other(VendorId, &'a [u8]),
 }
@@ -56,6 +72,26 @@ impl<'a> Vendor<'a> {
             MESSAGES_SUPPORTED => Self::MessagesSupported(read_list(data, VendorId::from_bytes)?),
             FEATURES_SUPPORTED => Self::FeaturesSupported(read_list(data, Feature::from_bytes)?),
             HOPS_FLOW => Self::HopsFlow(*data.first().ok_or(WireError::Truncated("hops flow"))?),
+            TCP_CONNECT_BACK => Self::TcpConnectBack(u16_le(data)?),
+            UDP_CONNECT_BACK => Self::UdpConnectBack(u16_le(data)?),
+            QUERY_STATUS_REQUEST => Self::QueryStatusRequest,
+            QUERY_STATUS_RESPONSE => Self::QueryStatusResponse(u16_le(data)?),
+            // Both versions ask for the same.
+            VendorId {
+                vendor, selector, ..
+            } if (vendor, selector) == (PUSH_PROXY_REQUEST.vendor, PUSH_PROXY_REQUEST.selector) => {
+                Self::PushProxyRequest
+            }
+            PUSH_PROXY_ACK => {
+                let [a, b, c, d, p0, p1] = *data
+                    .first_chunk()
+                    .ok_or(WireError::Truncated("push proxy acknowledgement"))?;
+                Self::PushProxyAck(SocketAddrV4::new(
+                    [a, b, c, d].into(),
+                    u16::from_le_bytes([p0, p1]),
+                ))
+            }
+            PUSH_PROXY_CANCEL => Self::PushProxyCancel,
             _ => Self::Other(id, data),
         })
     }
@@ -67,6 +103,15 @@ impl<'a> Vendor<'a> {
             Self::MessagesSupported(all) => write_list(all, VendorId::to_bytes, &mut out),
             Self::FeaturesSupported(all) => write_list(all, Feature::to_bytes, &mut out),
             Self::HopsFlow(hops) => out.push(*hops),
+            Self::TcpConnectBack(port) | Self::UdpConnectBack(port) => {
+                out.extend_from_slice(&port.to_le_bytes())
+            }
+            Self::QueryStatusResponse(kept) => out.extend_from_slice(&kept.to_le_bytes()),
+            Self::PushProxyAck(addr) => {
+                out.extend_from_slice(&addr.ip().octets());
+                out.extend_from_slice(&addr.port().to_le_bytes());
+            }
+            Self::QueryStatusRequest | Self::PushProxyRequest | Self::PushProxyCancel => {}
             Self::Other(_, data) => out.extend_from_slice(data),
         }
         out
@@ -78,29 +123,50 @@ impl<'a> Vendor<'a> {
             Self::MessagesSupported(_) => MESSAGES_SUPPORTED,
             Self::FeaturesSupported(_) => FEATURES_SUPPORTED,
             Self::HopsFlow(_) => HOPS_FLOW,
+            Self::TcpConnectBack(_) => TCP_CONNECT_BACK,
+            Self::UdpConnectBack(_) => UDP_CONNECT_BACK,
+            Self::QueryStatusRequest => QUERY_STATUS_REQUEST,
+            Self::QueryStatusResponse(_) => QUERY_STATUS_RESPONSE,
+            Self::PushProxyRequest => PUSH_PROXY_REQUEST,
+            Self::PushProxyAck(_) => PUSH_PROXY_ACK,
+            Self::PushProxyCancel => PUSH_PROXY_CANCEL,
             Self::Other(id, _) => *id,
         }
     }
 }
 
-/// null/0 v0.
-pub const MESSAGES_SUPPORTED: VendorId = VendorId {
-    vendor: [0; 4],
-    selector: 0,
-    version: 0,
-};
-/// null/10 v0.
-pub const FEATURES_SUPPORTED: VendorId = VendorId {
-    vendor: [0; 4],
-    selector: 10,
-    version: 0,
-};
-/// BEAR/4 v1.
-pub const HOPS_FLOW: VendorId = VendorId {
-    vendor: *b"BEAR",
-    selector: 4,
-    version: 1,
-};
+/// Results kept, as a leaf says "enough".
+pub const QUERY_STOP: u16 = 0xFFFF;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $vendor:literal / $selector:literal v $version:literal;)*) => {
+        $($(#[$doc])* pub const $name: VendorId =
+            VendorId { vendor: *$vendor, selector: $selector, version: $version };)*
+    };
+}
+
+ids! {
+    /// null/0 v0.
+    MESSAGES_SUPPORTED = b"\0\0\0\0" / 0 v 0;
+    /// null/10 v0.
+    FEATURES_SUPPORTED = b"\0\0\0\0" / 10 v 0;
+    /// BEAR/4 v1.
+    HOPS_FLOW = b"BEAR" / 4 v 1;
+    /// BEAR/7 v1.
+    TCP_CONNECT_BACK = b"BEAR" / 7 v 1;
+    /// GTKG/7 v2.
+    UDP_CONNECT_BACK = b"GTKG" / 7 v 2;
+    /// BEAR/11 v1.
+    QUERY_STATUS_REQUEST = b"BEAR" / 11 v 1;
+    /// BEAR/12 v1.
+    QUERY_STATUS_RESPONSE = b"BEAR" / 12 v 1;
+    /// LIME/21 v2; v1 is read too.
+    PUSH_PROXY_REQUEST = b"LIME" / 21 v 2;
+    /// LIME/22 v2.
+    PUSH_PROXY_ACK = b"LIME" / 22 v 2;
+    /// GTKG/21 v1.
+    PUSH_PROXY_CANCEL = b"GTKG" / 21 v 1;
+}
 
 /// Bytes before the data.
 const ID_BYTES: usize = 8;
@@ -136,6 +202,13 @@ impl Feature {
         let ([a, b, c, d], [v0, v1]) = (self.name, self.version.to_le_bytes());
         [a, b, c, d, v0, v1]
     }
+}
+
+fn u16_le(data: &[u8]) -> Result<u16, WireError> {
+    data.first_chunk()
+        .copied()
+        .map(u16::from_le_bytes)
+        .ok_or(WireError::Truncated("vendor message"))
 }
 
 fn read_list<T, const N: usize>(
@@ -195,7 +268,29 @@ mod tests {
                     version: 1,
                 }]),
             ),
-            ("4c494d45 1500 0100", Vendor::Other(push_proxy, &[])),
+            ("4c494d45 1500 0200", Vendor::PushProxyRequest),
+            (
+                "4c494d45 1600 0200 c000020a ca18",
+                Vendor::PushProxyAck("192.0.2.10:6346".parse().unwrap()),
+            ),
+            ("42454152 0700 0100 ca18", Vendor::TcpConnectBack(6346)),
+            ("47544b47 0700 0200 ca18", Vendor::UdpConnectBack(6346)),
+            ("42454152 0b00 0100", Vendor::QueryStatusRequest),
+            (
+                "42454152 0c00 0100 ffff",
+                Vendor::QueryStatusResponse(QUERY_STOP),
+            ),
+            ("47544b47 1500 0100", Vendor::PushProxyCancel),
+            (
+                "4c494d45 1700 0100",
+                Vendor::Other(
+                    VendorId {
+                        selector: 23,
+                        ..push_proxy
+                    },
+                    &[],
+                ),
+            ),
         ] {
             let payload = hex(payload);
             assert_eq!(Vendor::parse(&payload), Ok(told.clone()));
@@ -208,6 +303,11 @@ mod tests {
         assert_eq!(
             Vendor::parse(&hex("42454152 0400 0100 03 ffff")),
             Ok(Vendor::HopsFlow(3))
+        );
+        assert_eq!(
+            Vendor::parse(&hex("4c494d45 1500 0100")),
+            Ok(Vendor::PushProxyRequest),
+            "version 1 too"
         );
         for bad in [
             "42454152 0400 01",
