@@ -40,19 +40,11 @@ fn node(links: u32) -> Node {
             10_000 + u16::try_from(link).expect("few links"),
         );
         let peer = Peer {
-            direction: Direction::Accepted,
-            remote: addr,
-            local_ip: addr.ip(),
             listen: Some(addr),
             servent: Some(ServentId([u8::try_from(link).expect("few links") + 10; 16])),
             agent: "bench".into(),
-            role: Role::Ultrapeer,
-            max_ttl: 7,
-            ext_probes: false,
             bye: true,
-            vendor_messages: false,
-            sees_us_at: None,
-            try_peers: Vec::new(),
+            ..Peer::bare(Direction::Accepted, addr, addr.ip())
         };
         node.handle(
             Time::ZERO,

@@ -24,19 +24,11 @@ fn node(n: u8) -> (Node, Box<Peer>) {
     };
     let id = ServentId([n + 1; 16]);
     let as_seen = Peer {
-        direction: Direction::Accepted,
-        remote: addr,
-        local_ip: addr.ip(),
         listen: Some(addr),
         servent: Some(id),
         agent: "two-nodes".into(),
-        role: Role::Ultrapeer,
-        max_ttl: 7,
-        ext_probes: false,
         bye: true,
-        vendor_messages: false,
-        sees_us_at: None,
-        try_peers: Vec::new(),
+        ..Peer::bare(Direction::Accepted, addr, addr.ip())
     };
     (
         Node::new(

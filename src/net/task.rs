@@ -322,6 +322,7 @@ impl NodeTask {
                     }
                 }
                 Action::Tell(ticket, notice) => self.tell(*ticket, notice),
+                Action::CallBack(..) | Action::Knock(_) => todo!("called back by net"),
             }
         }
         out.clear();
@@ -511,7 +512,7 @@ fn why(gone: &Gone) -> String {
 mod tests {
     use super::*;
     use crate::net::rt::{ReadExt, TcpListener, TcpStream, WriteExt};
-    use crate::node::event::{Direction, Role};
+    use crate::node::event::{Direction};
     use crate::node::limits::Config;
     use crate::wire::query::{Query, QueryFlags};
     use crate::wire::{FrameReader, ServentId};
@@ -536,19 +537,10 @@ mod tests {
                 .unwrap();
             let (stream, remote) = listener.accept().await.unwrap();
             let greeted = Box::new(Peer {
-                direction: Direction::Accepted,
-                remote,
-                local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                listen: None,
                 servent: Some(ServentId([100 + number; 16])),
                 agent: "test".into(),
-                role: Role::Ultrapeer,
-                max_ttl: 7,
-                ext_probes: false,
                 bye: true,
-                vendor_messages: false,
-                sees_us_at: None,
-                try_peers: Vec::new(),
+                ..Peer::bare(Direction::Accepted, remote, IpAddr::V4(Ipv4Addr::LOCALHOST))
             });
             let connected = Connected {
                 stream,

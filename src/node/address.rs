@@ -35,6 +35,13 @@ impl Net {
             }
     }
 
+    /// May an address that a peer gives for itself be connected to? Its own address, at any port that is no other
+    /// service's; private ones only when the peer is there itself.
+    pub fn believes_of(self, addr: SocketAddr, peer: SocketAddr) -> bool {
+        let own = addr.ip().to_canonical() == peer.ip().to_canonical();
+        own && plausible(addr) && !SERVICE_PORTS.contains(&addr.port())
+    }
+
     /// The group of an address: who can have one address of a group can have many. IPv4: /16, IPv6: /32; on a
     /// LAN each address is its own group.
     pub fn group(self, addr: SocketAddr) -> u64 {

@@ -27,7 +27,7 @@ const HIT_EXTRA_BYTES: usize = 96;
 
 impl Node {
     /// The address a link's peer can reach us at; port 0 when we accept nothing.
-    fn own_addr(&self, link: LinkId) -> SocketAddr {
+    pub(super) fn own_addr(&self, link: LinkId) -> SocketAddr {
         let local = self.links.position(link).and_then(|_| {
             self.links
                 .iter()
@@ -220,7 +220,7 @@ impl Node {
             speed_kbps: SPEED_KBPS,
             records,
             vendor: VENDOR,
-            push: Some(false),
+            push: Some(self.firewalled()),
             busy: Some(self.busy),
             browse: true,
             nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),

@@ -61,6 +61,14 @@ pub struct Peer {
     pub role: Role,
     /// `X-Max-TTL`, 7 when not said.
     pub max_ttl: u8,
+    /// `X-Degree`: ultrapeer links it aims at, 8 when not said.
+    pub degree: u16,
+    /// `X-Query-Routing`: takes query routing tables of leaves.
+    pub query_routing: bool,
+    /// `X-Ultrapeer-Query-Routing`: exchanges tables with ultrapeers.
+    pub ultrapeer_query_routing: bool,
+    /// `X-Dynamic-Querying`: asks link by link for its leaves.
+    pub dynamic_querying: bool,
     /// `X-Ext-Probes`: accepts the same id again with a higher TTL.
     pub ext_probes: bool,
     /// `Bye-Packet`: understands Bye.
@@ -74,6 +82,29 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A peer of which no more is known than its addresses: an ultrapeer that said nothing else.
+    pub fn bare(direction: Direction, remote: SocketAddr, local_ip: IpAddr) -> Self {
+        Self {
+            direction,
+            remote,
+            local_ip,
+            listen: None,
+            servent: None,
+            agent: Box::default(),
+            role: Role::Ultrapeer,
+            max_ttl: 7,
+            degree: 8,
+            query_routing: false,
+            ultrapeer_query_routing: false,
+            dynamic_querying: false,
+            ext_probes: false,
+            bye: false,
+            vendor_messages: false,
+            sees_us_at: None,
+            try_peers: Vec::new(),
+        }
+    }
+
     /// Is this an address of the peer: the one it says it listens at, or the other end of the socket (which, when
     /// we dialled, it listens at too)?
     pub fn is_at(&self, addr: SocketAddr) -> bool {
@@ -133,6 +164,10 @@ pub enum Event {
     Heard(Vec<SocketAddr>),
     /// Whether all upload slots are taken.
     Busy(bool),
+    /// The send queue of a link is above its high mark (`true`), or below its low mark again.
+    Pressed(LinkId, bool),
+    /// Somebody connected to us who was not asked to: we can be reached.
+    Reached,
     /// Somebody on this machine wants something.
     Command(Ticket, Command),
 }
@@ -149,6 +184,9 @@ pub enum Command {
     AddPeer(SocketAddr),
     /// Close the link to this address (its listening or remote one). Answer: [`Notice::Done`].
     DropPeer(SocketAddr),
+    /// Ask a servent that cannot be connected to to connect to us and offer its file with this index. Answer:
+    /// [`Notice::Done`] once the push is on its way, or why it cannot be.
+    Push(ServentId, u32),
     /// Say Bye to everyone; [`Action::Close`] follows for each link and nothing is dialled any more.
     Leave,
 }
@@ -219,6 +257,11 @@ pub enum Action {
     Close(LinkId, Option<Bye>),
     /// Tell whoever holds the ticket.
     Tell(Ticket, Notice),
+    /// Somebody wants our file with this index but cannot be reached by waiting for it: connect there, say GIV and
+    /// serve what is asked.
+    CallBack(SocketAddr, u32),
+    /// A neighbour asks whether it can be reached: connect there, send two line feeds and close.
+    Knock(SocketAddr),
 }
 
 /// A last word: code and reason (`overlay` Bye codes).

@@ -113,6 +113,12 @@ impl Library {
         }
     }
 
+    /// Are names and files those of `other`? Only hashes may differ. Told without reading them: `false` may be said
+    /// of two libraries built alike.
+    pub fn same_names(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.columns, &other.columns)
+    }
+
     /// Number of files.
     pub fn len(&self) -> usize {
         self.columns.sizes.len()

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::address::Net;
+use super::event::Role;
 
 const fn nonzero(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
@@ -14,6 +15,18 @@ const fn nonzero(n: usize) -> NonZeroUsize {
 pub const MIN_LINKS: usize = 4;
 /// Links a node accepts.
 pub const MAX_LINKS: usize = 16;
+/// Leaves an ultrapeer accepts (LimeWire: 30).
+pub const LEAVES_MAX: usize = 30;
+/// Ultrapeers a leaf looks for (gtk-gnutella 4, LimeWire 3).
+pub const LEAF_MIN_LINKS: usize = 3;
+/// Ultrapeers a leaf accepts.
+pub const LEAF_MAX_LINKS: usize = 4;
+/// Ultrapeers that an ultrapeer looks for.
+pub const ULTRAPEER_MIN_LINKS: usize = 10;
+/// Ultrapeers that an ultrapeer accepts: what it says in `X-Degree`.
+pub const ULTRAPEER_MAX_LINKS: usize = 32;
+/// Highest hops + TTL on the live network, and the TTL of our queries there.
+pub const LIVE_TTL_MAX: u8 = 4;
 /// TTL of our own queries. gtk-gnutella sends 4; with 4 links it covers some 160 nodes.
 pub const TTL: u8 = 4;
 /// Highest hops + TTL a relayed query may keep; more is trimmed. The old documents' 7.
@@ -81,6 +94,10 @@ pub const HIT_RATE_FACTOR: u64 = 16;
 pub struct Config {
     /// What it is part of.
     pub net: Net,
+    /// Its place on the live network; on a LAN all are equal.
+    pub role: Role,
+    /// Leaves an ultrapeer accepts.
+    pub max_leaves: usize,
     /// Where we say that we listen. With an unspecified address each link is told its own socket's address.
     /// `None`: we accept nothing (a short-lived client).
     pub listen: Option<SocketAddr>,
@@ -106,10 +123,32 @@ pub struct Config {
     pub keepalive: bool,
 }
 
+impl Config {
+    /// The settings for a place on the live network.
+    pub fn live(role: Role) -> Self {
+        let (min_links, max_links) = match role {
+            Role::Leaf => (LEAF_MIN_LINKS, LEAF_MAX_LINKS),
+            Role::Ultrapeer => (ULTRAPEER_MIN_LINKS, ULTRAPEER_MAX_LINKS),
+        };
+        Self {
+            net: Net::Gnutella,
+            role,
+            min_links,
+            max_links,
+            ttl: LIVE_TTL_MAX,
+            ttl_max: LIVE_TTL_MAX,
+            ext_probes: true,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             net: Net::Lan,
+            role: Role::Ultrapeer,
+            max_leaves: LEAVES_MAX,
             listen: None,
             name: String::new(),
             keep: Vec::new(),

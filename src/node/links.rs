@@ -1,9 +1,13 @@
 //! Who is connected: the links that are up, with what each may do and has done.
 
+use std::sync::Arc;
+
 use crate::wire::{Guid, ServentId};
 
 use super::Time;
-use super::event::{LinkId, Peer};
+use super::event::{LinkId, Peer, Role};
+use super::qrp::QueryTable;
+use super::qrp::receive::TableReceiver;
 use super::rate::Bucket;
 
 /// One link that is up.
@@ -28,6 +32,16 @@ pub(super) struct Link {
     pub(super) pings: [Guid; 2],
     /// Pongs still taken for those.
     pub(super) pongs_left: u8,
+    /// Only queries that travelled fewer hops are wanted there (BEAR/4).
+    pub(super) hops_flow: u8,
+    /// Its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
+    pub(super) pressed: bool,
+    /// Its query routing table as far as it has come.
+    pub(super) tables: Option<Box<TableReceiver>>,
+    /// Our own table as it has it.
+    pub(super) has_of_us: Option<Arc<QueryTable>>,
+    /// When it may ask to be called back again.
+    pub(super) knock_again: Time,
 }
 
 impl Link {
@@ -45,7 +59,17 @@ impl Link {
             ping_again: now,
             pings: [Guid([0; 16]); 2],
             pongs_left: 0,
+            hops_flow: u8::MAX,
+            pressed: false,
+            tables: None,
+            has_of_us: None,
+            knock_again: now,
         }
+    }
+
+    /// Its query routing table, once complete.
+    pub(super) fn table(&self) -> Option<&QueryTable> {
+        self.tables.as_ref()?.table()
     }
 }
 
@@ -74,6 +98,18 @@ impl Links {
     pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         let at = self.position(id)?;
         Some(&mut self.links[at])
+    }
+
+    pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
+        Some(&self.links[self.position(id)?])
+    }
+
+    /// Links to nodes of a role.
+    pub(super) fn count(&self, role: Role) -> usize {
+        self.links
+            .iter()
+            .filter(|link| link.peer.role == role)
+            .count()
     }
 
     pub(super) fn contains(&self, id: LinkId) -> bool {

@@ -9,7 +9,9 @@
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
 pub mod address;
+mod agreements;
 pub(crate) mod answer;
+mod asking;
 pub mod downloads;
 pub mod dynamic;
 pub mod event;
@@ -20,6 +22,7 @@ pub mod limits;
 mod links;
 mod peering;
 mod pongs;
+mod pushes;
 pub mod qrp;
 mod rate;
 mod relay;
@@ -27,6 +30,8 @@ pub mod routes;
 mod searches;
 pub mod sendq;
 pub mod stats;
+mod tables;
+mod tiers;
 pub mod time;
 pub mod uploads;
 pub mod words;
@@ -37,6 +42,8 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
+use crate::wire::query::{Query, QueryFlags};
+use crate::wire::vendor::{QUERY_STOP, Vendor};
 use crate::wire::{Frame, Guid, Kind, ServentId, frame::drop_above};
 
 pub use event::{Action, Command, Event, LinkId, Notice, Outbox, Ticket};
@@ -44,10 +51,13 @@ pub use limits::Config;
 pub use stats::{Drop, Stats};
 pub use time::Time;
 
+use asking::Asker;
 use event::{Bye, SearchSpec};
 use hosts::Source;
 use library::{FileId, Library};
+use qrp::QueryWords;
 use routes::{Novelty, Origin, PushRoutes, RouteTable};
+use tiers::Tier;
 
 /// A node of the overlay: the one that decides.
 #[derive(Debug)]
@@ -62,6 +72,10 @@ pub struct Node {
     hosts: hosts::Hosts,
     pongs: pongs::PongCache,
     searches: searches::Searches,
+    asking: asking::AllAsking,
+    table: tables::OwnTable,
+    reach: agreements::Reach,
+    push_targets: pushes::PushTargets,
     library: Arc<Library>,
     busy: bool,
     stats: Stats,
@@ -117,6 +131,10 @@ impl Node {
             hosts,
             pongs: pongs::PongCache::default(),
             searches: searches::Searches::default(),
+            asking: asking::AllAsking::default(),
+            table: tables::OwnTable::default(),
+            reach: agreements::Reach::default(),
+            push_targets: pushes::PushTargets::default(),
             library: Arc::default(),
             busy: false,
             stats: Stats::default(),
@@ -130,8 +148,10 @@ impl Node {
             // The road of nearly every event: it cannot change who our neighbours should be, unless it costs
             // the link.
             Event::Received(link, frame) => return self.received(now, link, frame, out),
-            Event::Library(library) => return self.library = library,
+            Event::Library(library) => return self.library_changed(now, library),
             Event::Busy(busy) => return self.busy = busy,
+            Event::Pressed(link, pressed) => return self.pressed(link, pressed, out),
+            Event::Reached => return self.reached(),
             Event::Offer(link, peer) => self.offer(link, &peer, out),
             Event::LinkUp(link, peer) => self.link_up(now, link, peer, out),
             Event::LinkDown(link, _) => self.link_down(link),
@@ -147,10 +167,15 @@ impl Node {
 
     /// When to hand in [`Event::Wake`] at the latest; `None`: nothing to wait for. A needless wake does nothing.
     pub fn next_wakeup(&self) -> Option<Time> {
-        [self.peering.keepalive, self.peering.again]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.peering.keepalive,
+            self.peering.again,
+            self.asking.due(),
+            self.table.due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn received(&mut self, now: Time, from: LinkId, frame: Frame, out: &mut Outbox) {
@@ -194,7 +219,8 @@ impl Node {
                 self.seek(now, out);
                 Ok(())
             }
-            Kind::Qrp | Kind::Vendor | Kind::StandardVendor => Err(Drop::Unused),
+            Kind::Qrp => self.qrp_in(now, from, &frame, out),
+            Kind::Vendor | Kind::StandardVendor => self.vendor_in(now, from, &frame, out),
             Kind::Unknown(_) => Err(Drop::UnknownKind),
         }
     }
@@ -225,7 +251,8 @@ impl Node {
     fn command(&mut self, now: Time, ticket: Ticket, command: Command, out: &mut Outbox) {
         match command {
             Command::Search(spec) => self.search(now, ticket, &spec, out),
-            Command::Cancel => self.searches.cancel(ticket),
+            Command::Cancel => self.end_search(ticket, out),
+            Command::Push(servent, index) => self.push_to(now, ticket, servent, index, out),
             Command::AddPeer(addr) => self.add_peer(ticket, addr, out),
             Command::DropPeer(addr) => self.drop_peer(now, ticket, addr, out),
             Command::Leave => self.leave(ticket, out),
@@ -241,25 +268,34 @@ impl Node {
             );
             return out.push(fail(text));
         }
-        let mut bytes = [0; 16];
-        self.rng.fill_bytes(&mut bytes);
-        let guid = Guid::from_random(bytes);
+        let guid = self.new_guid();
         let ttl = spec
             .ttl
             .unwrap_or(self.config.ttl)
             .clamp(1, self.config.ttl_max.max(1));
-        let query = match searches::query_frame(spec, guid, ttl) {
+        let mut flags = QueryFlags::OURS;
+        if self.tier() == Tier::Leaf {
+            flags = flags.and_guided();
+        }
+        if self.firewalled() {
+            flags = flags.and_firewalled();
+        }
+        let query = match searches::query_frame(spec, guid, ttl, flags) {
             Ok(query) => query,
             Err(text) => return out.push(fail(text)),
         };
         let novelty = self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
         debug_assert_eq!(novelty, Novelty::Fresh, "128 random bits");
         let neighbours = self.links.len();
-        for id in self.links.ids().to_vec() {
-            self.send_query(id, query.clone(), out);
+        self.searches.start(ticket, query.clone());
+        if self.tier() == Tier::Ultrapeer {
+            self.search_as_ultrapeer(now, query, out);
+        } else {
+            for id in self.links.ids().to_vec() {
+                self.send_query(id, query.clone(), out);
+            }
+            self.routes.forwarded(&guid, neighbours);
         }
-        self.routes.forwarded(&guid, neighbours);
-        self.searches.start(ticket, query);
         out.push(Action::Tell(
             ticket,
             Notice::Searching {
@@ -268,6 +304,55 @@ impl Node {
                 ttl,
             },
         ));
+    }
+
+    /// Our own leaves by table first, then link by link.
+    fn search_as_ultrapeer(&mut self, now: Time, query: Frame, out: &mut Outbox) {
+        let Ok(parsed) = Query::parse(&query.payload) else {
+            return;
+        };
+        let words = QueryWords::of(&parsed.text);
+        self.give_to_leaves(now, None, &words, query.header, &query.payload, out);
+        self.ask(now, Asker::Us, query.clone(), &parsed, out);
+    }
+
+    /// A search ends; ultrapeers that ask on our behalf are told to stop.
+    fn end_search(&mut self, ticket: Ticket, out: &mut Outbox) {
+        let Some(guid) = self.searches.cancel(ticket) else {
+            return;
+        };
+        self.asking.end(&guid);
+        if self.tier() == Tier::Leaf {
+            for id in self.links.ids().to_vec() {
+                self.send_vendor(id, guid, &Vendor::QueryStatusResponse(QUERY_STOP), out);
+            }
+        }
+    }
+
+    /// A random message id.
+    fn new_guid(&mut self) -> Guid {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        Guid::from_random(bytes)
+    }
+
+    /// The send queue of a link is too full, or has room again: its queries are not taken in meanwhile, and it is
+    /// told so.
+    fn pressed(&mut self, id: LinkId, pressed: bool, out: &mut Outbox) {
+        let two_tier = self.tier() != Tier::Flat;
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        // On a flat overlay the send queue sheds and TCP slows the peer; a flood must not depend on more.
+        if !two_tier || link.pressed == pressed {
+            return;
+        }
+        link.pressed = pressed;
+        if link.peer.vendor_messages {
+            let hops = if pressed { 0 } else { u8::MAX };
+            let guid = self.new_guid();
+            self.send_vendor(id, guid, &Vendor::HopsFlow(hops), out);
+        }
     }
 
     /// Sends a query of ours, no further than the neighbour wants fresh queries to go (`X-Max-TTL`).

@@ -15,6 +15,7 @@ use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
 use super::hosts::{Failure, Source};
 use super::links::{Link, Links};
+use super::tiers::Tier;
 use super::{Config, Node, Time, limits};
 
 /// Offers accepted whose link is not up yet, dials under way, and who waits for them.
@@ -22,7 +23,7 @@ use super::{Config, Node, Time, limits};
 pub(super) struct Peering {
     /// Addresses that a link is kept to; dropping one by hand takes it off.
     keep: Vec<SocketAddr>,
-    admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>)>,
+    admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>, Role)>,
     dialling: Vec<SocketAddr>,
     waiting: Vec<(Ticket, SocketAddr)>,
     /// When to look for more neighbours again.
@@ -94,7 +95,7 @@ fn is_taken(
     links: &Links,
     addr: SocketAddr,
 ) -> bool {
-    let is_admitted = |(.., listen): &(LinkId, _, Option<SocketAddr>)| *listen == Some(addr);
+    let is_admitted = |admitted: &(LinkId, _, Option<SocketAddr>, _)| admitted.2 == Some(addr);
     listen == Some(addr)
         || peering.is_dialling(addr)
         || peering.admitted.iter().any(is_admitted)
@@ -108,7 +109,7 @@ impl Node {
         if verdict == Verdict::Accept {
             self.peering
                 .admitted
-                .push((link, peer.servent, peer.listen));
+                .push((link, peer.servent, peer.listen, peer.role));
         }
         out.push(Action::Admit(link, verdict));
     }
@@ -128,9 +129,9 @@ impl Node {
         if self.peering.leaving {
             return refuse(503, "Shutting down", Vec::new());
         }
-        if peer.role == Role::Leaf {
+        if let Some((code, text)) = self.role_refused(peer) {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
-            return refuse(503, "No leaf slots on a flat overlay", try_peers);
+            return refuse(code, text, try_peers);
         }
         if self.is_linked(peer) {
             return refuse(409, "Already connected", Vec::new());
@@ -142,11 +143,30 @@ impl Node {
         if crossing && peer.servent.is_some_and(|id| id > self.id) {
             return refuse(409, "Already connecting to you", Vec::new());
         }
-        if self.links.len() + self.peering.admitted.len() >= self.config.max_links {
+        let most = match peer.role {
+            Role::Ultrapeer => self.config.max_links,
+            Role::Leaf => self.config.max_leaves,
+        };
+        let admitted = self
+            .peering
+            .admitted
+            .iter()
+            .filter(|(.., role)| *role == peer.role)
+            .count();
+        if self.links.count(peer.role) + admitted >= most {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
             return refuse(503, "Too many links", try_peers);
         }
         Verdict::Accept
+    }
+
+    /// Why a node of this role cannot be our neighbour, whoever it is.
+    fn role_refused(&self, peer: &Peer) -> Option<(u16, &'static str)> {
+        match (self.tier(), peer.role) {
+            (Tier::Flat, Role::Leaf) => Some((503, "No leaf slots on a flat overlay")),
+            (Tier::Leaf, Role::Leaf) => Some((204, "Shielded leaf node")),
+            (Tier::Flat | Tier::Leaf, Role::Ultrapeer) | (Tier::Ultrapeer, _) => None,
+        }
     }
 
     /// Is there, or will there be, a link to this node?
@@ -165,7 +185,7 @@ impl Node {
                 .peering
                 .admitted
                 .iter()
-                .any(|(_, servent, listen)| same(*servent, *listen))
+                .any(|(_, servent, listen, _)| same(*servent, *listen))
     }
 
     /// A greeting is done.
@@ -205,14 +225,22 @@ impl Node {
         if let (None, Some(addr)) = (dialled, peer.listen) {
             self.hosts.learn(addr, Source::Peer(peer.remote), Some(now));
         }
+        if dialled.is_none() && self.config.net.believes(peer.remote) {
+            self.reached();
+        }
         self.links.insert(id, Link::new(peer, now));
+        self.introduce_table(id, out);
+        self.introduce(id, out);
         if self.config.keepalive {
             self.peering
                 .keepalive
                 .get_or_insert(now.plus(limits::KEEPALIVE));
             self.ping(id, SEEK_TTL, out);
         }
-        self.extend_searches(id, out);
+        // On the live network dynamic queries choose their links; a leaf's neighbours each ask for it.
+        if self.tier() != Tier::Ultrapeer {
+            self.extend_searches(id, out);
+        }
     }
 
     fn unwanted(&self, peer: &Peer) -> Option<Bye> {
@@ -243,6 +271,8 @@ impl Node {
             .retain(|(admitted, ..)| *admitted != id);
         if let Some(link) = self.links.remove(id) {
             self.pongs.link_gone(id);
+            self.asking.link_gone(id);
+            self.reach.proxies.retain(|(proxy, _)| *proxy != id);
             if let Some(addr) = link.peer.listen {
                 // It may have gone for good: others first, but try again soon.
                 self.hosts.learn(addr, Source::Peer(link.peer.remote), None);
@@ -375,7 +405,9 @@ impl Node {
                 self.dial(addr, out);
             }
         }
-        let have = self.links.len() + self.peering.admitted.len() + self.peering.dialling.len();
+        let to_ultrapeers = |admitted: &&(LinkId, _, _, Role)| admitted.3 == Role::Ultrapeer;
+        let admitted = self.peering.admitted.iter().filter(to_ultrapeers).count();
+        let have = self.links.count(Role::Ultrapeer) + admitted + self.peering.dialling.len();
         let missing = self.config.min_links.saturating_sub(have);
         let room = limits::DIALS_MAX.saturating_sub(self.peering.dialling.len());
         for _ in 0..missing.min(room) {
@@ -386,7 +418,7 @@ impl Node {
             };
             self.dial(addr, out);
         }
-        let short = self.links.len() < self.config.min_links
+        let short = self.links.count(Role::Ultrapeer) < self.config.min_links
             || self.peering.keep.iter().any(|addr| !linked(self, *addr));
         self.peering.again = short.then(|| {
             self.peering
@@ -401,6 +433,8 @@ impl Node {
         if self.peering.keepalive.is_some_and(|at| at <= now) {
             self.keepalive(now, out);
         }
+        self.asking_tick(now, out);
+        self.tables_tick(now, out);
     }
 
     fn keepalive(&mut self, now: Time, out: &mut Outbox) {
@@ -415,7 +449,7 @@ impl Node {
         for id in silent {
             self.close(id, SILENT, out);
         }
-        let short = self.links.len() < self.config.min_links;
+        let short = self.links.count(Role::Ultrapeer) < self.config.min_links;
         let seek = short || self.peering.ticks.is_multiple_of(REFRESH_TICKS);
         for id in self.links.ids().to_vec() {
             self.ping(id, if seek { SEEK_TTL } else { 1 }, out);

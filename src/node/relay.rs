@@ -9,10 +9,17 @@ use crate::wire::query::Query;
 use crate::wire::{Frame, Header, ServentId, WireError};
 
 use super::address::Net;
-use super::event::{Action, LinkId, Notice, Outbox};
+use super::event::{Action, Bye, LinkId, Notice, Outbox, Role};
 use super::hosts::Source;
+use super::links::Link;
 use super::routes::{Novelty, Origin};
+use super::tiers::Tier;
 use super::{Drop, Node, Time, limits};
+
+const LEAF_RELAYED: Bye = Bye {
+    code: 414,
+    text: "Leaf relayed a message",
+};
 
 /// Why a frame went no further; `Ok` when it was taken in.
 pub(super) type Taken = Result<(), Drop>;
@@ -28,6 +35,8 @@ impl Node {
     ) -> Taken {
         let header = frame.header;
         self.check_life(header)?;
+        // Before it is remembered as seen: it may come again when its answers can be sent.
+        self.check_asker(from, header.hops, out)?;
         let novelty = self.routes.learn(
             header.guid,
             Origin::Link(from),
@@ -52,19 +61,37 @@ impl Node {
             ttl: header.ttl.min(room),
             ..header
         };
-        let Some(next) = trimmed.relayed() else {
+        match self.tier() {
+            Tier::Flat => {}
+            Tier::Leaf => return Ok(()),
+            Tier::Ultrapeer => {
+                self.relay_as_ultrapeer(now, from, trimmed, &query, &frame.payload, out);
+                return Ok(());
+            }
+        }
+        let Some(header) = trimmed.relayed() else {
             self.stats.count_drop(Drop::TtlSpent);
             return Ok(());
         };
-        self.flood(
-            now,
-            Some(from),
-            Frame {
-                header: next,
-                payload: frame.payload,
-            },
-            out,
-        );
+        let relayed = Frame {
+            header,
+            payload: frame.payload,
+        };
+        self.spread_query(now, Some(from), relayed, out, |_| true);
+        Ok(())
+    }
+
+    /// May this neighbour send us queries now?
+    fn check_asker(&mut self, from: LinkId, hops: u8, out: &mut Outbox) -> Taken {
+        let tier = self.tier();
+        let link = self.links.get(from).ok_or(Drop::LinkGone)?;
+        if link.pressed {
+            return Err(Drop::Congested);
+        }
+        if tier == Tier::Ultrapeer && link.peer.role == Role::Leaf && hops != 0 {
+            self.close(from, LEAF_RELAYED, out);
+            return Err(Drop::LeafRelayed);
+        }
         Ok(())
     }
 
@@ -82,42 +109,38 @@ impl Node {
         }
     }
 
-    /// Sends a query on every link but `except`, as far as their rates allow. Returns on how many.
-    pub(super) fn flood(
+    /// Sends a query on every link but `except` that `wanted` chooses, as far as their rates allow and none that
+    /// wants only queries from nearer by. Returns on how many.
+    pub(super) fn spread_query(
         &mut self,
         now: Time,
         except: Option<LinkId>,
         frame: Frame,
         out: &mut Outbox,
+        wanted: impl Fn(&Link) -> bool,
     ) -> usize {
-        let (guid, kind) = (frame.header.guid, frame.header.kind);
-        let sent = if let Some(rate) = self.config.limit_search {
-            let bytes = frame.wire_len();
-            let stats = &mut self.stats;
-            let allowed = self
-                .links
-                .iter_mut()
-                .filter(|(id, _)| Some(*id) != except)
-                .filter_map(|(id, link)| {
-                    if link.rate_out.take(now, bytes, rate) {
-                        return Some(id);
-                    }
-                    stats.count_drop(Drop::RateLimited);
-                    None
-                });
-            out.spread(frame, allowed)
+        let header = frame.header;
+        let sent = if self.tier() == Tier::Flat && self.config.limit_search.is_none() {
+            // The bare flood of laboratories and benchmarks reads nothing of a link but its id.
+            let others = self.links.ids().iter().copied();
+            out.spread(frame, others.filter(|id| Some(*id) != except))
         } else {
-            out.spread(
-                frame,
-                self.links
-                    .ids()
-                    .iter()
-                    .copied()
-                    .filter(|id| Some(*id) != except),
-            )
+            let (rate, bytes) = (self.config.limit_search, frame.wire_len());
+            let stats = &mut self.stats;
+            let chosen = self.links.iter_mut().filter(|(id, link)| {
+                Some(*id) != except && header.hops < link.hops_flow && wanted(link)
+            });
+            let allowed = chosen.filter_map(|(id, link)| {
+                if rate.is_none_or(|rate| link.rate_out.take(now, bytes, rate)) {
+                    return Some(id);
+                }
+                stats.count_drop(Drop::RateLimited);
+                None
+            });
+            out.spread(frame, allowed)
         };
-        self.stats.count_sent(kind, sent);
-        self.routes.forwarded(&guid, sent);
+        self.stats.count_sent(header.kind, sent);
+        self.routes.forwarded(&header.guid, sent);
         sent
     }
 
@@ -134,8 +157,13 @@ impl Node {
             return Err(Drop::FalseServent);
         }
         self.push_routes.learn(servent, from);
+        let results = frame.payload.first().copied().unwrap_or_default();
+        self.asking
+            .count_results(&frame.header.guid, u32::from(results));
         if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
             let hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+            self.searches
+                .count_results(&frame.header.guid, u16::from(results));
             // A responder is a node, and on a flat overlay one that can be linked with.
             if self.config.net == Net::Lan {
                 self.hosts
@@ -188,7 +216,10 @@ impl Node {
             return Err(Drop::Duplicate);
         }
         if push.servent == self.id {
-            return Err(Drop::Unused);
+            return self.push_for_us(now, from, &push, out);
+        }
+        if self.tier() == Tier::Leaf {
+            return Err(Drop::NoWayBack);
         }
         let to = self
             .links
@@ -201,9 +232,22 @@ impl Node {
         self.pass_on(to, frame, out)
     }
 
-    /// Sends a routed frame one hop further.
-    fn pass_on(&mut self, to: LinkId, frame: &Frame, out: &mut Outbox) -> Taken {
-        let header = frame.header.relayed().ok_or(Drop::TtlSpent)?;
+    /// Sends a routed frame one hop further. One whose life is spent still reaches a leaf of ours.
+    pub(super) fn pass_on(&mut self, to: LinkId, frame: &Frame, out: &mut Outbox) -> Taken {
+        let to_leaf = self
+            .links
+            .get(to)
+            .is_some_and(|link| link.peer.role == Role::Leaf);
+        let spent = Header {
+            ttl: 1,
+            hops: frame.header.hops.saturating_add(1),
+            ..frame.header
+        };
+        let header = frame
+            .header
+            .relayed()
+            .or(to_leaf.then_some(spent))
+            .ok_or(Drop::TtlSpent)?;
         self.send(
             to,
             Frame {

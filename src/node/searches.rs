@@ -16,6 +16,8 @@ pub(super) struct Search {
     pub(super) ticket: Ticket,
     /// The query as it goes out, with its TTL.
     pub(super) query: Frame,
+    /// Records in the hits so far.
+    results: u16,
 }
 
 /// The searches under way; at most [`limits::SEARCHES_MAX`].
@@ -30,11 +32,40 @@ impl Searches {
     }
 
     pub(super) fn start(&mut self, ticket: Ticket, query: Frame) {
-        self.running.push(Search { ticket, query });
+        self.running.push(Search {
+            ticket,
+            query,
+            results: 0,
+        });
     }
 
-    pub(super) fn cancel(&mut self, ticket: Ticket) {
-        self.running.retain(|search| search.ticket != ticket);
+    /// Ends a search; gives its message id.
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<Guid> {
+        let at = self
+            .running
+            .iter()
+            .position(|search| search.ticket == ticket)?;
+        Some(self.running.remove(at).query.header.guid)
+    }
+
+    /// Results came for a search of ours.
+    pub(super) fn count_results(&mut self, guid: &Guid, results: u16) {
+        if let Some(search) = self
+            .running
+            .iter_mut()
+            .find(|search| search.query.header.guid == *guid)
+        {
+            // One below "stop", which has a meaning of its own.
+            search.results = search.results.saturating_add(results).min(u16::MAX - 1);
+        }
+    }
+
+    /// Results a search of ours has so far.
+    pub(super) fn results(&self, guid: &Guid) -> Option<u16> {
+        self.running
+            .iter()
+            .find(|search| search.query.header.guid == *guid)
+            .map(|search| search.results)
     }
 
     pub(super) fn ticket(&self, guid: &Guid) -> Option<Ticket> {
@@ -53,7 +84,12 @@ impl Searches {
 ///
 /// # Errors
 /// Nothing to look for, or more than fits in one query.
-pub(super) fn query_frame(spec: &SearchSpec, guid: Guid, ttl: u8) -> Result<Frame, String> {
+pub(super) fn query_frame(
+    spec: &SearchSpec,
+    guid: Guid,
+    ttl: u8,
+    flags: QueryFlags,
+) -> Result<Frame, String> {
     let mut text = String::new();
     words::each_word(&spec.text, |word| {
         if !text.split(' ').any(|known| known == word) {
@@ -69,7 +105,7 @@ pub(super) fn query_frame(spec: &SearchSpec, guid: Guid, ttl: u8) -> Result<Fram
         );
     }
     let query = Query {
-        flags: QueryFlags::OURS,
+        flags,
         text: Cow::Owned(text),
         sha1s: spec.sha1.into_iter().collect(),
     };

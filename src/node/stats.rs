@@ -55,6 +55,14 @@ drops! {
     Unasked => "unasked",
     /// A query with nothing to look for.
     EmptyQuery => "empty_query",
+    /// A query of a neighbour whose answers could not be sent: its send queue is full.
+    Congested => "congested",
+    /// A query routing update that breaks its sequence.
+    BadTable => "bad_table",
+    /// A leaf passed on what it did not ask itself.
+    LeafRelayed => "leaf_relayed",
+    /// Pushes to one address faster than anybody needs.
+    PushFlood => "push_flood",
     /// The link it came from is gone.
     LinkGone => "link_gone",
     /// The send queue was full of better frames.

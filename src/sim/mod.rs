@@ -27,7 +27,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
-use crate::node::event::{DialError, Direction, Gone, Peer, Role, SearchSpec};
+use crate::node::event::{DialError, Direction, Gone, Peer, SearchSpec};
 use crate::node::library::Library;
 use crate::node::{
     Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time, limits,
@@ -186,19 +186,13 @@ impl World {
                 let link = LinkId(next[node as usize]);
                 next[node as usize] += 1;
                 let peer = Box::new(Peer {
-                    direction,
-                    remote: addr(other),
-                    local_ip: addr(node).ip(),
                     listen: Some(addr(other)),
                     servent: Some(self.nodes[other as usize].id()),
                     agent: Box::default(),
-                    role: Role::Ultrapeer,
                     max_ttl: u8::MAX,
                     ext_probes,
                     bye: true,
-                    vendor_messages: false,
-                    sees_us_at: None,
-                    try_peers: Vec::new(),
+                    ..Peer::bare(direction, addr(other), addr(node).ip())
                 });
                 self.hand(node, Event::LinkUp(link, peer));
             }
@@ -369,6 +363,8 @@ impl World {
                     self.close(node, link.0);
                 }
                 Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
+                // Everybody can be connected to in here, and files are not moved.
+                Action::CallBack(..) | Action::Knock(_) => {}
             }
         }
         out.clear();

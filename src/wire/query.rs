@@ -34,6 +34,23 @@ impl QueryFlags {
     pub fn firewalled(self) -> bool {
         self.marked() && self.0 & 0x4000 != 0
     }
+    /// The querier counts its results for the ultrapeer that asks on its behalf (leaf guidance).
+    pub fn guided(self) -> bool {
+        self.marked() && self.0 & 0x1000 != 0
+    }
+
+    /// These flags, and that we count our results when asked.
+    #[must_use]
+    pub fn and_guided(self) -> Self {
+        Self(self.0 | 0x1000)
+    }
+
+    /// These flags, and that nobody can connect to us.
+    #[must_use]
+    pub fn and_firewalled(self) -> Self {
+        Self(self.0 | 0x4000)
+    }
+
     /// The querier reads GGEP `H` in hits.
     pub fn reads_ggep_h(self) -> bool {
         self.marked() && self.0 & 0x0800 != 0

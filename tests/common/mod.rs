@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Role, Verdict};
+use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Verdict};
 use filbert::node::library::{Entry, Library};
 use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use filbert::wire::{Frame, ServentId};
@@ -35,19 +35,12 @@ pub fn servent(n: usize) -> ServentId {
 /// What node `n` says of itself.
 pub fn peer(n: usize, direction: Direction) -> Peer {
     Peer {
-        direction,
-        remote: addr(n),
-        local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         listen: Some(addr(n)),
         servent: Some(servent(n)),
         agent: "test/1.0".into(),
-        role: Role::Ultrapeer,
         max_ttl: 255,
-        ext_probes: false,
         bye: true,
-        vendor_messages: false,
-        sees_us_at: None,
-        try_peers: Vec::new(),
+        ..Peer::bare(direction, addr(n), IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 
@@ -189,6 +182,7 @@ impl Wired {
                 }
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
+            Action::CallBack(..) | Action::Knock(_) => {}
         }
     }
 

@@ -17,6 +17,8 @@ const PACKETS: &str = "application/x-gnutella-packets";
 const AGENT_CHARS_MAX: usize = 64;
 /// `X-Max-TTL` of who does not say.
 const MAX_TTL_UNSAID: u8 = 7;
+/// `X-Degree` of who does not say.
+const DEGREE_UNSAID: u16 = 8;
 /// Port of an address that comes without one.
 const PORT_UNSAID: u16 = 6346;
 /// Where a peer may say that it listens; the first that holds an address counts.
@@ -121,6 +123,10 @@ pub(super) fn read_peer(
         .into(),
         role: role(head).unwrap_or(Role::Ultrapeer),
         max_ttl: number(head, "X-Max-TTL").unwrap_or(MAX_TTL_UNSAID).max(1),
+        degree: number(head, "X-Degree").map_or(DEGREE_UNSAID, u16::from),
+        query_routing: says(head, "X-Query-Routing"),
+        ultrapeer_query_routing: says(head, "X-Ultrapeer-Query-Routing"),
+        dynamic_querying: says(head, "X-Dynamic-Querying"),
         ext_probes: says(head, "X-Ext-Probes"),
         bye: says(head, "Bye-Packet"),
         vendor_messages: says(head, "Vendor-Message"),
