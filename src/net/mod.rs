@@ -9,6 +9,7 @@
 //! - `requests`, `figures`, `news`: what people are told.
 
 pub mod browse;
+mod call_back;
 pub mod control;
 mod dial;
 pub mod download;

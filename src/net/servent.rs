@@ -145,7 +145,8 @@ impl Servent {
 
         let greeting = Arc::new(Greeting::new(me(&config, id)));
         let node = Node::new(config.clone(), id, rng);
-        let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom);
+        let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom)
+            .serving(serving.clone());
         let (stop, stop_asked) = rt::bounded(1);
         let (open, closed) = rt::bounded::<()>(1);
         let desk = Desk {

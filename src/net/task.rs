@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::call_back;
 use super::dial;
 use super::figures::Figures;
 use super::greeting::Greeting;
 use super::link::{Connected, Link};
 use super::news::{News, Newsroom};
 use super::rt::{self, Clock, Receiver, Sender};
+use super::upload::Serving;
 use crate::control;
 use crate::node::event::{Gone, Peer, Verdict};
 use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time, event};
@@ -179,6 +181,8 @@ pub(crate) struct NodeTask {
     news: Newsroom,
     /// Sorted by id.
     links: Vec<Link>,
+    /// What files are served with; `None` in tests.
+    serving: Option<Arc<Serving>>,
     offers: BTreeMap<LinkId, Sender<Verdict>>,
     askers: BTreeMap<Ticket, Sender<Notice>>,
     out: Outbox,
@@ -213,6 +217,7 @@ impl NodeTask {
             greeting,
             news,
             links: Vec::new(),
+            serving: None,
             offers: BTreeMap::new(),
             askers: BTreeMap::new(),
             out: Outbox::new(),
@@ -222,6 +227,14 @@ impl NodeTask {
             caught_up,
             alive: Some(alive),
             all_gone,
+        }
+    }
+
+    /// Serves files with this to those who ask to be called back.
+    pub(crate) fn serving(self, serving: Arc<Serving>) -> Self {
+        Self {
+            serving: Some(serving),
+            ..self
         }
     }
 
@@ -322,7 +335,17 @@ impl NodeTask {
                     }
                 }
                 Action::Tell(ticket, notice) => self.tell(*ticket, notice),
-                Action::CallBack(..) | Action::Knock(_) => todo!("called back by net"),
+                Action::CallBack(addr, index) => {
+                    if let Some(serving) = &self.serving {
+                        let (id, serving) = (self.node.id(), serving.clone());
+                        // Detached: it ends with the connection, and the core bounds how many there are.
+                        rt::spawn(call_back::give(*addr, *index, id, serving));
+                    }
+                }
+                // Detached: it ends by its own deadline.
+                Action::Knock(addr) => {
+                    rt::spawn(call_back::knock(*addr));
+                }
             }
         }
         out.clear();
@@ -512,7 +535,7 @@ fn why(gone: &Gone) -> String {
 mod tests {
     use super::*;
     use crate::net::rt::{ReadExt, TcpListener, TcpStream, WriteExt};
-    use crate::node::event::{Direction};
+    use crate::node::event::Direction;
     use crate::node::limits::Config;
     use crate::wire::query::{Query, QueryFlags};
     use crate::wire::{FrameReader, ServentId};

@@ -197,7 +197,10 @@ impl Hosts {
     pub(super) fn may_dial(&self, addr: SocketAddr, now: Time) -> bool {
         plausible(addr)
             && !self.selves.contains(&addr)
-            && self.hosts.get(&addr).is_none_or(|host| host.not_before <= now)
+            && self
+                .hosts
+                .get(&addr)
+                .is_none_or(|host| host.not_before <= now)
     }
 
     /// A random address that may be dialled now and is not `taken`. On the live network half of the draws come

@@ -8,6 +8,7 @@ use crate::wire::{Frame, Header, Kind, ServentId};
 
 use super::event::{Action, LinkId, Notice, Outbox, Ticket};
 use super::relay::Taken;
+use super::tiers::Tier;
 use super::{Drop, Node, Time};
 
 /// One address is connected to for pushes at most once in this time: a push names any address, and somebody might
@@ -43,6 +44,10 @@ impl Node {
         push: &Push,
         out: &mut Outbox,
     ) -> Taken {
+        // On a flat overlay everybody can be connected to: nobody needs a push.
+        if self.tier() == Tier::Flat {
+            return Err(Drop::Unused);
+        }
         let own = self.config.listen == Some(push.addr);
         // Named by a stranger: on the live network public; or the neighbour's own address, where it really is.
         let neighbour = self.links.get(from).is_some_and(|link| {

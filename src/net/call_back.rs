@@ -1,0 +1,40 @@
+//! Connections that others asked us to open: to offer a file (GIV), or to knock at a door.
+//!
+//! Where to, and how often, the core has decided.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rt::{self, TcpStream, WriteExt};
+use super::upload::{self, Serving};
+use crate::wire::ServentId;
+
+/// Time for a connection that somebody else wants.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+async fn connect(addr: SocketAddr, first: &[u8]) -> Option<TcpStream> {
+    let open = async {
+        let mut stream = TcpStream::connect(addr).await.ok()?;
+        stream.write_all(first).await.ok()?;
+        Some(stream)
+    };
+    let stream = rt::timeout(CONNECT_TIME, open).await.ok().flatten();
+    if stream.is_none() {
+        log::debug!("{addr} asked to be called back, but cannot be reached");
+    }
+    stream
+}
+
+/// Connects to somebody who sent a push, says who is there, and serves what is asked on this connection.
+pub(crate) async fn give(addr: SocketAddr, index: u32, id: ServentId, serving: Arc<Serving>) {
+    let giv = format!("GIV {index}:{id}/file\n\n");
+    if let Some(stream) = connect(addr, giv.as_bytes()).await {
+        upload::serve(stream, addr, Vec::new(), serving).await;
+    }
+}
+
+/// Lets a neighbour know that it can be reached: two line feeds, and gone.
+pub(crate) async fn knock(addr: SocketAddr) {
+    connect(addr, b"\n\n").await;
+}
