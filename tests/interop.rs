@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
 use common::{Wired, addr, peer};
+use filbert::net::browse::browse;
 use filbert::node::event::{Direction, Role};
 use filbert::node::greet::{Dialer, Me, Step};
 use filbert::node::{Action, Config, Event, LinkId, Outbox};
@@ -63,4 +65,34 @@ fn a_neighbour_is_not_called_again_whatever_address_it_names() {
         let calls = |action: &&Action| matches!(action, Action::Dial(to) if *to == addr(1));
         assert_eq!(out.actions().iter().filter(calls).count(), 0, "{named:?}");
     }
+}
+
+/// Answers one connection with `bytes`, and keeps it open until the other side closes it, as gtk-gnutella does.
+fn answering(bytes: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&bytes).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    at
+}
+
+/// The deflated list is a few hundred bytes in one piece, and inflates to less than an inflater holds back.
+#[test]
+fn its_list_of_files_reads_the_same_deflated_or_not() {
+    let names = |capture| {
+        let at = answering(captured(capture));
+        let hits = browse(&at.to_string()).unwrap().map(Result::unwrap);
+        let mut names: Vec<_> = hits
+            .flat_map(|hit| hit.records)
+            .map(|record| (record.name, record.size, record.sha1))
+            .collect();
+        names.sort();
+        names
+    };
+    let plain = names("40-browse-host-packets.recv.bin");
+    assert!(!plain.is_empty());
+    assert_eq!(names("41-browse-host-packets-deflate.recv.bin"), plain);
 }

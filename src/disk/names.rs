@@ -65,15 +65,17 @@ fn split(name: &str) -> (&str, &str) {
 
 fn keep(c: char) -> Option<char> {
     match c {
-        // Left-to-right and right-to-left marks, embeddings, overrides and isolates.
+        // Left-to-right and right-to-left marks, embeddings, overrides and isolates; invisible ones (zero
+        // width space, joiners of words, byte order mark, tags); ends of lines and paragraphs.
         '\u{061C}'
+        | '\u{200B}'
         | '\u{200E}'
         | '\u{200F}'
-        | '\u{202A}'..='\u{202E}'
-        | '\u{2066}'..='\u{206F}' => None,
-        // Invisible: zero width space, joiners of words, byte order mark, tags; line and paragraph ends.
-        '\u{200B}' | '\u{2060}'..='\u{2065}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}' => None,
-        '\u{2028}' | '\u{2029}' | '\u{FFF0}'..='\u{FFFB}' => None,
+        | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}'
+        | '\u{FEFF}'
+        | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{E0000}'..='\u{E0FFF}' => None,
         // Windows takes these for a stream, a pattern or a redirection.
         ':' | '<' | '>' | '"' | '|' | '?' | '*' if cfg!(windows) => Some('_'),
         c if c.is_control() => None,

@@ -296,8 +296,10 @@ async fn read_hits(
             _ if read == 0 => return Ok(()),
             None => buffer[..read].to_vec(),
             Some(inflater) => {
+                // Without the flush it keeps what it inflated last, and that may be all.
                 inflater
                     .write_all(&buffer[..read])
+                    .and_then(|()| inflater.flush())
                     .map_err(|_| wrong("it cannot be inflated"))?;
                 std::mem::take(&mut inflater.get_mut().0)
             }

@@ -195,7 +195,7 @@ fn browse(query: &str) -> Target {
         let value = value.replace('+', " ");
         let value = percent_decode_str(&value).decode_utf8_lossy();
         match key {
-            "q" => words = value.trim().to_owned(),
+            "q" => value.trim().clone_into(&mut words),
             "page" => page = value.parse().unwrap_or(0),
             _ => {}
         }
@@ -246,7 +246,9 @@ fn civil(days: u64) -> (u64, usize, u64) {
         1970 + days / DAYS_IN_400_YEARS * 400,
         days % DAYS_IN_400_YEARS,
     );
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while left >= 365 + u64::from(leap(year)) {
         left -= 365 + u64::from(leap(year));
         year += 1;

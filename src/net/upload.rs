@@ -336,14 +336,12 @@ impl Session<'_> {
     async fn next_head(&mut self) -> Result<Result<Head, Reply>, End> {
         let mut reader = HeadReader::new();
         if self.unread.is_empty() {
-            match rt::timeout(SLOT_IDLE_MAX, self.read_more()).await {
-                Ok(read) => read?,
-                Err(_) => {
-                    self.visit.give_slot_back();
-                    rt::timeout(IDLE_MAX, self.read_more())
-                        .await
-                        .map_err(|_| End::Closed)??;
-                }
+            if let Ok(read) = rt::timeout(SLOT_IDLE_MAX, self.read_more()).await {
+                read?;
+            } else {
+                self.visit.give_slot_back();
+                let idle = rt::timeout(IDLE_MAX, self.read_more()).await;
+                idle.map_err(|_| End::Closed)??;
             }
         }
         let complete = async {

@@ -257,16 +257,16 @@ impl Pace {
         }
     }
 
-    /// Waits for a turn and returns its bytes, at most `want`. Turns are granted in the order of asking,
+    /// Waits for a turn and returns its bytes, at most `most`. Turns are granted in the order of asking,
     /// so that uploads share evenly.
-    async fn turn(&self, want: u64) -> u64 {
-        let Some(per_s) = self.per_s else { return want };
+    async fn turn(&self, most: u64) -> u64 {
+        let Some(per_s) = self.per_s else { return most };
         let (bytes, wait) = {
             let mut until = self
                 .spent_until
                 .lock()
                 .expect("no code panics while it holds this lock");
-            grant(&mut until, self.clock.now(), per_s, want)
+            grant(&mut until, self.clock.now(), per_s, most)
         };
         if !wait.is_zero() {
             rt::sleep(wait).await;

@@ -18,6 +18,10 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-a
 
 /// A request that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one header or word of the request"
+)]
 pub(super) struct Request {
     target: Target,
     /// HEAD: the answer has no body.
@@ -37,6 +41,10 @@ impl Request {
     ///
     /// # Errors
     /// The answer to one that cannot be served whatever it asks for.
+    #[expect(
+        clippy::result_large_err,
+        reason = "an answer is made once for a request, not passed around"
+    )]
     pub(super) fn of(head: &Head) -> Result<Self, Reply> {
         let line = head
             .request_line()

@@ -193,12 +193,13 @@ impl Download {
         let state = &mut self.sources[source.0];
         match how {
             Ended::Served if fresh > 0 => {}
-            // Nothing in it: as good as broken, or we would ask for ever.
-            Ended::Served | Ended::Broken => state.fail(now, BROKEN_WAIT, Why::Failing),
             Ended::Unreachable => state.fail(now, BROKEN_WAIT, Why::Unreachable),
             Ended::Slow if others > 0 => state.fail(now, SLOW_WAIT, Why::Failing),
-            // Slow is better than nobody.
-            Ended::Slow => state.fail(now, BROKEN_WAIT, Why::Failing),
+            // An answer with nothing in it is as good as broken, or we would ask for ever; and slow is
+            // better than nobody.
+            Ended::Served | Ended::Broken | Ended::Slow => {
+                state.fail(now, BROKEN_WAIT, Why::Failing);
+            }
             Ended::Wrong => state.lost = Some(Why::Wrong),
             Ended::Status {
                 code,

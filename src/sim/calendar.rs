@@ -1,8 +1,10 @@
-//! The event queue of virtual time: first in time comes first, and of two at the same time the one added first.
+//! The event queue of virtual time. What comes first in time comes first; of events at the same time those of
+//! the lower node, and of those the one added first. So the events of one moment run through the nodes in the
+//! order in which they lie in memory, all of one node together: on a million nodes that is worth a factor, for
+//! the time goes into fetching nodes from memory.
 //!
 //! A ring of slots, each a short span of time wide, takes events in constant time; a slot is put in order only
-//! when its turn comes, and not at all when its events came in order, as they do when all links are alike.
-//! Events beyond the ring wait in an ordered map of slots. Buffers are used again.
+//! when its turn comes. Events beyond the ring wait in an ordered map of slots. Buffers are used again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,13 +13,19 @@ const RING: usize = 1024;
 /// Empty buffers kept for use again.
 const SPARE_MAX: usize = 64;
 
+/// Something that happens to one node.
+pub(super) trait Placed {
+    /// The node.
+    fn node(&self) -> u32;
+}
+
 #[derive(Debug)]
 struct Slot<T> {
     entries: VecDeque<(u64, T)>,
     in_order: bool,
 }
 
-impl<T> Slot<T> {
+impl<T: Placed> Slot<T> {
     fn empty() -> Self {
         Self {
             entries: VecDeque::new(),
@@ -26,14 +34,17 @@ impl<T> Slot<T> {
     }
 
     fn push(&mut self, at: u64, item: T) {
-        self.in_order &= self.entries.back().is_none_or(|(last, _)| *last <= at);
+        let after = |(last, before): &(u64, T)| (*last, before.node()) <= (at, item.node());
+        self.in_order &= self.entries.back().is_none_or(after);
         self.entries.push_back((at, item));
     }
 
     fn sort(&mut self) {
         if !std::mem::replace(&mut self.in_order, true) {
-            // Stable: equal times keep the order in which they were added.
-            self.entries.make_contiguous().sort_by_key(|(at, _)| *at);
+            // Stable: the rest is the order in which they were added.
+            self.entries
+                .make_contiguous()
+                .sort_by_key(|(at, item)| (*at, item.node()));
         }
     }
 }
@@ -49,8 +60,8 @@ pub(super) struct Calendar<T> {
     far: BTreeMap<u64, Slot<T>>,
     /// The slot whose turn it is, in order.
     open: VecDeque<(u64, T)>,
-    /// Events added to the open slot, by time and serial number.
-    late: BTreeMap<(u64, u64), T>,
+    /// Events added to the open slot, by time, node and serial number.
+    late: BTreeMap<(u64, u32, u64), T>,
     late_serial: u64,
     turn: u64,
     in_ring: usize,
@@ -58,7 +69,7 @@ pub(super) struct Calendar<T> {
     spare: Vec<VecDeque<(u64, T)>>,
 }
 
-impl<T> Calendar<T> {
+impl<T: Placed> Calendar<T> {
     /// An empty queue that is fastest for events up to some `span_ns` ahead.
     pub(super) fn new(span_ns: u64) -> Self {
         let width = (span_ns / (RING as u64 / 2)).max(1);
@@ -88,7 +99,7 @@ impl<T> Calendar<T> {
         let slot = at >> self.width_bits;
         if slot <= self.turn {
             self.late_serial += 1;
-            self.late.insert((at, self.late_serial), item);
+            self.late.insert((at, item.node(), self.late_serial), item);
         } else if slot - self.turn <= RING as u64 {
             let ring = &mut self.ring[index(slot)];
             if ring.entries.capacity() == 0
@@ -111,7 +122,7 @@ impl<T> Calendar<T> {
         while self.open.is_empty() && self.late.is_empty() {
             self.advance()?;
         }
-        let late = self.late.first_key_value().map(|((at, _), _)| *at);
+        let late = self.late.first_key_value().map(|((at, ..), _)| *at);
         let open = self.open.front().map(|(at, _)| *at);
         open.into_iter().chain(late).min()
     }
@@ -122,13 +133,15 @@ impl<T> Calendar<T> {
             self.advance()?;
         }
         self.len -= 1;
-        // Of equal times the open slot's came first: it was filled before its turn.
+        // Of equals the open slot's came first: it was filled before its turn.
         let late_first = match (self.open.front(), self.late.first_key_value()) {
-            (Some((open_at, _)), Some(((late_at, _), _))) => late_at < open_at,
+            (Some((open_at, open)), Some(((late_at, node, _), _))) => {
+                (*late_at, *node) < (*open_at, open.node())
+            }
             (open, _) => open.is_none(),
         };
         if late_first {
-            self.late.pop_first().map(|((at, _), item)| (at, item))
+            self.late.pop_first().map(|((at, ..), item)| (at, item))
         } else {
             self.open.pop_front()
         }
@@ -183,24 +196,34 @@ mod tests {
     use super::*;
     use crate::topology::dice;
 
+    /// A node and a serial number.
+    type Item = (u32, u64);
+
+    impl Placed for Item {
+        fn node(&self) -> u32 {
+            self.0
+        }
+    }
+
     /// Pops everything, adding events while at it, and compares with a plain ordered map.
     fn agrees_with_a_map(span_ns: u64, delay: impl Fn(&mut rand::rngs::ChaCha8Rng) -> u64) {
         let mut rng = dice::seeded(3, 1);
         let (mut calendar, mut map) = (Calendar::new(span_ns), BTreeMap::new());
         let mut serial = 0_u64;
         let mut add =
-            |calendar: &mut Calendar<u64>, map: &mut BTreeMap<(u64, u64), ()>, at: u64| {
+            |calendar: &mut Calendar<Item>, map: &mut BTreeMap<(u64, Item), ()>, at: u64| {
                 serial += 1;
-                calendar.push(at, serial);
-                map.insert((at, serial), ());
+                let item = (u32::try_from(serial * 7919 % 5).expect("below 5"), serial);
+                calendar.push(at, item);
+                map.insert((at, item), ());
             };
         for at in [0, 5, 5, 1_000_000_000, 7] {
             add(&mut calendar, &mut map, at);
         }
         let mut popped = 0_u64;
-        while let Some((at, serial)) = calendar.pop() {
-            let ((want_at, want_serial), ()) = map.pop_first().unwrap();
-            assert_eq!((at, serial), (want_at, want_serial), "event {popped}");
+        while let Some((at, item)) = calendar.pop() {
+            let (wanted, ()) = map.pop_first().unwrap();
+            assert_eq!((at, item), wanted, "event {popped}");
             popped += 1;
             if popped < 20_000 {
                 for _ in 0..dice::below(&mut rng, 3) {
@@ -216,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_by_time_then_in_the_order_added() {
+    fn events_come_by_time_then_by_node_then_in_the_order_added() {
         agrees_with_a_map(10_000_000, |_| 10_000_000);
         agrees_with_a_map(10_000_000, |rng| dice::below(rng, 10_000_000));
         agrees_with_a_map(1_000, |rng| {

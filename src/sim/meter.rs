@@ -95,12 +95,13 @@ impl Meter {
         self.spare.truncate(1);
     }
 
-    pub(super) fn sent(&mut self, frame: &Frame) {
+    /// A frame was given to so many links.
+    pub(super) fn sent(&mut self, frame: &Frame, links: u64) {
         if let Some(active) = self.active.get(&frame.header.guid) {
             let measured = &mut self.measured[active.query];
             match frame.header.kind {
-                Kind::Query => measured.messages += 1,
-                Kind::QueryHit => measured.hit_messages += 1,
+                Kind::Query => measured.messages += links,
+                Kind::QueryHit => measured.hit_messages += links,
                 _ => {}
             }
         }

@@ -11,6 +11,7 @@
 
 mod calendar;
 mod check;
+mod frames;
 mod line;
 mod meter;
 mod predict;
@@ -35,8 +36,9 @@ use crate::node::{
 use crate::topology::{Graph, Names, Network, TopologyError, dice};
 use crate::wire::{Frame, ServentId};
 
-use calendar::Calendar;
+use calendar::{Calendar, Placed};
 use check::Checks;
+use frames::{Frames, Stored};
 use line::{Fate, Lines};
 use meter::Meter;
 use trace::{Delivery, Trace};
@@ -54,11 +56,11 @@ const DIAL_NS: u64 = 1_000_000_000;
 /// Randomness of the nodes: this purpose and the number of the node.
 const NODE_PURPOSE: u64 = 3 << 32;
 
-/// What happens to a node.
+/// What happens to a node. Kept small: a flood of a million nodes has millions of them waiting.
 #[derive(Debug)]
 enum Happening {
     /// A frame arrives on a link.
-    Arrival { to: u32, link: u32, frame: Frame },
+    Arrival { to: u32, link: u32, frame: Stored },
     /// The other end of a link closed it.
     Gone { node: u32, link: u32 },
     /// An alarm of the node.
@@ -66,7 +68,19 @@ enum Happening {
     /// A link with a rate can send again.
     Ready { node: u32, link: u32 },
     /// A dial came to nothing.
-    NoAnswer { node: u32, addr: SocketAddr },
+    NoAnswer { node: u32, addr: Box<SocketAddr> },
+}
+
+impl Placed for Happening {
+    fn node(&self) -> u32 {
+        match self {
+            Self::Arrival { to: node, .. }
+            | Self::Gone { node, .. }
+            | Self::Alarm { node }
+            | Self::Ready { node, .. }
+            | Self::NoAnswer { node, .. } => *node,
+        }
+    }
 }
 
 /// Frames by what became of them.
@@ -91,6 +105,7 @@ pub struct World {
     nodes: Vec<Node>,
     lines: Lines,
     calendar: Calendar<Happening>,
+    frames: Frames,
     out: Outbox,
     /// Ends of links that are closed.
     closed: BTreeSet<(u32, u32)>,
@@ -154,6 +169,7 @@ impl World {
             now: 0,
             names: network.names.clone(),
             calendar: Calendar::new(lines.span_ns()),
+            frames: Frames::default(),
             meter: Meter::new(count),
             checks: setting
                 .check
@@ -287,7 +303,10 @@ impl World {
     fn happen(&mut self, at: u64, happening: Happening) {
         self.now = self.now.max(at);
         match happening {
-            Happening::Arrival { to, link, frame } => self.arrive(to, link, frame),
+            Happening::Arrival { to, link, frame } => {
+                let frame = self.frames.take(frame);
+                self.arrive(to, link, frame);
+            }
             Happening::Gone { node, link } => {
                 self.hand(node, Event::LinkDown(LinkId(link), Gone::Closed));
             }
@@ -300,7 +319,7 @@ impl World {
             }
             Happening::Ready { node, link } => self.ready(node, link),
             Happening::NoAnswer { node, addr } => {
-                self.hand(node, Event::DialFailed(addr, DialError::Unreachable));
+                self.hand(node, Event::DialFailed(*addr, DialError::Unreachable));
             }
         }
     }
@@ -340,17 +359,16 @@ impl World {
         }
         for action in out.actions() {
             match action {
-                Action::Send(link, frame) => self.send(node, *link, frame),
-                Action::Spread(frame, span) => {
-                    for link in out.links(*span) {
-                        self.send(node, *link, frame);
-                    }
-                }
+                Action::Send(link, frame) => self.spread(node, std::slice::from_ref(link), frame),
+                Action::Spread(frame, span) => self.spread(node, out.links(*span), frame),
                 Action::Dial(addr) => {
                     // All links there will be are up already.
                     self.calendar.push(
                         self.now + DIAL_NS,
-                        Happening::NoAnswer { node, addr: *addr },
+                        Happening::NoAnswer {
+                            node,
+                            addr: Box::new(*addr),
+                        },
                     );
                 }
                 // Nobody offers links here.
@@ -358,7 +376,7 @@ impl World {
                 Action::Close(link, bye) => {
                     if let Some(bye) = bye {
                         self.byes += 1;
-                        self.send(node, *link, &Node::bye_frame(*bye));
+                        self.spread(node, std::slice::from_ref(link), &Node::bye_frame(*bye));
                     }
                     self.close(node, link.0);
                 }
@@ -405,10 +423,18 @@ impl World {
         }
     }
 
-    /// Gives a frame to a link.
-    fn send(&mut self, node: u32, link: LinkId, frame: &Frame) {
-        self.totals.sent += 1;
-        self.meter.sent(frame);
+    /// Gives a frame to links.
+    fn spread(&mut self, node: u32, links: &[LinkId], frame: &Frame) {
+        self.totals.sent += links.len() as u64;
+        self.meter.sent(frame, links.len() as u64);
+        let mut kept = None;
+        for link in links {
+            self.send(node, *link, frame, &mut kept);
+        }
+    }
+
+    /// Gives a frame to one link; `kept` is its place once it has one.
+    fn send(&mut self, node: u32, link: LinkId, frame: &Frame, kept: &mut Option<Stored>) {
         if let Some(checks) = &mut self.checks {
             checks.sends(node, link.0, frame);
         }
@@ -421,14 +447,16 @@ impl World {
         match self.lines.send(self.now, half.edge, end, frame) {
             Fate::Arrives(at) => {
                 self.in_flight += 1;
-                self.calendar.push(
-                    at,
-                    Happening::Arrival {
-                        to: half.to,
-                        link: half.back,
-                        frame: frame.clone(),
-                    },
-                );
+                let frame = match *kept {
+                    Some(stored) => {
+                        self.frames.again(stored);
+                        stored
+                    }
+                    None => *kept.insert(self.frames.keep(frame.clone())),
+                };
+                let (to, link) = (half.to, half.back);
+                self.calendar
+                    .push(at, Happening::Arrival { to, link, frame });
             }
             Fate::Lost => {
                 self.totals.lost += 1;
@@ -465,6 +493,7 @@ impl World {
             return;
         }
         for (at, frame) in self.lines.release(self.now, half.edge, end) {
+            let frame = self.frames.keep(frame);
             self.calendar.push(
                 at,
                 Happening::Arrival {

@@ -6,6 +6,7 @@
 
 mod real;
 mod search;
+mod sim;
 pub mod source;
 mod up;
 
@@ -33,7 +34,9 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn generate(args: &GenArgs, output: &Output) -> Result<Exit, Failure> {
-    let topology = source::spec(&args.spec, Some(args.seed))?;
+    let drawn = source::shape(&args.spec, Some(args.seed))?;
+    let mut topology = drawn.network.spelled_out(&drawn.topology);
+    topology.about = format!("{}, drawn from seed {}", args.spec, args.seed);
     output.bytes(topology.to_json().as_bytes())?;
     Ok(Exit::Good)
 }
@@ -46,7 +49,7 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     };
     let plan = plan(&source.network, wish);
     let report = match args.engine {
-        Engine::Sim => return Err(Failure::new(Exit::Usage, "not yet")),
+        Engine::Sim => sim::run(&source, &plan)?,
         Engine::Real => real::run::run(args, &source, &plan)?,
     };
     show(&report, output)?;

@@ -27,14 +27,24 @@ pub struct Source {
 pub fn load(text: &str, seed: Option<u64>) -> Result<Source, Failure> {
     let path = Path::new(text);
     let is_file = text == "-" || path.exists() || path.extension().is_some_and(|end| end == "json");
-    let (topology, base) = if is_file {
-        let mut topology = read(text)?;
-        topology.seed = seed.unwrap_or(topology.seed);
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        (topology, base)
-    } else {
-        (spec(text, seed)?, PathBuf::new())
-    };
+    if !is_file {
+        return shape(text, seed);
+    }
+    let mut topology = read(text)?;
+    topology.seed = seed.unwrap_or(topology.seed);
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    draw(text, topology, base)
+}
+
+/// A shape such as `ring:12`, drawn.
+///
+/// # Errors
+/// What is wrong with it, with examples.
+pub fn shape(text: &str, seed: Option<u64>) -> Result<Source, Failure> {
+    draw(text, spec(text, seed)?, PathBuf::new())
+}
+
+fn draw(text: &str, topology: Topology, base: PathBuf) -> Result<Source, Failure> {
     let network = Network::new(&topology).map_err(|error| wrong(text, &error.to_string()))?;
     Ok(Source {
         topology,

@@ -1,0 +1,65 @@
+//! `lab run --engine sim`: lists the real folders that nodes share, and lets the simulator run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::source::Source;
+use crate::cli::exit::{Exit, Failure};
+use crate::disk::beneath::Root;
+use crate::disk::scan::{SHARED_FILES_MAX, Skip, scan};
+use crate::sim::report::Report;
+use crate::sim::{self, Folder, Options};
+use crate::topology::plan::Plan;
+
+/// Runs a plan in virtual time.
+///
+/// # Errors
+/// A folder that cannot be read; what the simulator cannot do.
+pub(super) fn run(source: &Source, plan: &Plan) -> Result<Report, Failure> {
+    let options = Options {
+        folders: folders(source)?,
+        ..Options::default()
+    };
+    sim::run(&source.network, plan, options)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// The files of all real folders, by the rules of every share.
+fn folders(source: &Source) -> Result<BTreeMap<u32, Vec<Folder>>, Failure> {
+    let mut folders: BTreeMap<u32, Vec<Folder>> = BTreeMap::new();
+    for (node, spec) in &source.network.nodes {
+        for path in &spec.share {
+            let folder = list(&source.base, path).map_err(|error| {
+                let at = source.base.join(path);
+                let text = format!(
+                    "node {:?} shares {}, which cannot be read: {error}; paths are relative to the topology file",
+                    spec.id,
+                    at.display()
+                );
+                Failure::new(Exit::Usage, text)
+            })?;
+            folders.entry(*node).or_default().push(folder);
+        }
+    }
+    Ok(folders)
+}
+
+fn list(base: &Path, path: &str) -> std::io::Result<Folder> {
+    let at = base.join(path).canonicalize()?;
+    let found = scan(
+        &Root::look(&at)?,
+        &Skip::default(),
+        SHARED_FILES_MAX,
+        &AtomicBool::new(false),
+    )?;
+    let name = at.file_name().unwrap_or_default().to_string_lossy();
+    let files = found
+        .files
+        .into_iter()
+        .map(|file| (file.path, file.stamp.size));
+    Ok(Folder {
+        name: name.into_owned(),
+        files: files.collect(),
+    })
+}

@@ -1,0 +1,95 @@
+//! Frames under way: one flood gives the same frame to many links, so it is kept once and counted.
+
+use crate::wire::Frame;
+
+/// Names a frame that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored(u32);
+
+#[derive(Debug)]
+enum Place {
+    /// A frame and how many more will take it.
+    Taken(Frame, u32),
+    /// The next free place, if there is one.
+    Free(Option<u32>),
+}
+
+/// The frames of all arrivals to come.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    places: Vec<Place>,
+    free: Option<u32>,
+}
+
+impl Frames {
+    /// Keeps a frame for one arrival.
+    pub(super) fn keep(&mut self, frame: Frame) -> Stored {
+        let place = Place::Taken(frame, 1);
+        if let Some(at) = self.free {
+            let old = std::mem::replace(&mut self.places[at as usize], place);
+            let Place::Free(next) = old else {
+                unreachable!("the list of free places holds free ones only")
+            };
+            self.free = next;
+            return Stored(at);
+        }
+        self.places.push(place);
+        Stored(u32::try_from(self.places.len() - 1).expect("fewer than 2^32 frames under way"))
+    }
+
+    /// Keeps a kept frame for one arrival more.
+    pub(super) fn again(&mut self, stored: Stored) {
+        if let Place::Taken(_, more) = &mut self.places[stored.0 as usize] {
+            *more += 1;
+        }
+    }
+
+    /// Takes a frame for one of its arrivals.
+    pub(super) fn take(&mut self, stored: Stored) -> Frame {
+        let place = &mut self.places[stored.0 as usize];
+        let Place::Taken(frame, more) = place else {
+            unreachable!("a frame is taken as often as it was kept")
+        };
+        *more -= 1;
+        if *more > 0 {
+            return frame.clone();
+        }
+        let Place::Taken(frame, _) = std::mem::replace(place, Place::Free(self.free)) else {
+            unreachable!("it was just there")
+        };
+        self.free = Some(stored.0);
+        frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Guid, Header, Kind};
+
+    fn frame(n: u8) -> Frame {
+        let header = Header {
+            guid: Guid([n; 16]),
+            kind: Kind::Query,
+            ttl: 1,
+            hops: 0,
+        };
+        Frame {
+            header,
+            payload: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_frame_stays_until_all_have_taken_it_and_its_place_is_used_again() {
+        let mut frames = Frames::default();
+        let (one, two) = (frames.keep(frame(1)), frames.keep(frame(2)));
+        frames.again(one);
+        assert_eq!(frames.take(one), frame(1));
+        assert_eq!(frames.take(two), frame(2));
+        assert_eq!(frames.keep(frame(3)), two, "the place that became free");
+        assert_eq!(frames.take(one), frame(1));
+        assert_eq!(frames.take(two), frame(3));
+        assert_eq!(frames.places.len(), 2);
+    }
+}
