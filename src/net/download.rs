@@ -52,7 +52,12 @@ impl Job {
     /// names none, or has no hash that could be read.
     pub fn of_hit(hit: &control::Hit, into: impl Into<PathBuf>) -> Option<Self> {
         let record = hit.records.first()?;
-        let urn = record.urn.as_ref().map(|urn| urn.parse()).transpose().ok()?;
+        let urn = record
+            .urn
+            .as_ref()
+            .map(|urn| urn.parse())
+            .transpose()
+            .ok()?;
         Some(Self {
             name: record.name.clone(),
             urn,

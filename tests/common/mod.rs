@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Verdict};
+use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Role, Verdict};
 use filbert::node::library::{Entry, Library};
 use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use filbert::wire::{Frame, ServentId};
@@ -67,6 +67,140 @@ pub fn quiet() -> Config {
         keepalive: false,
         limit_search: None,
         ..Config::default()
+    }
+}
+
+/// Settings for a place on the live network, as a test has it: links are made by hand.
+fn live(role: Role) -> Config {
+    Config {
+        min_links: 0,
+        keepalive: false,
+        limit_search: None,
+        ..Config::live(role)
+    }
+}
+
+/// Nodes of two tiers. Everything [`Wired`] can, and what tiers need.
+pub struct Tiers {
+    net: Wired,
+    roles: Vec<Role>,
+    serial: u8,
+}
+
+impl std::ops::Deref for Tiers {
+    type Target = Wired;
+    fn deref(&self) -> &Wired {
+        &self.net
+    }
+}
+
+impl std::ops::DerefMut for Tiers {
+    fn deref_mut(&mut self) -> &mut Wired {
+        &mut self.net
+    }
+}
+
+impl Tiers {
+    /// A node for each role, not linked.
+    pub fn new(roles: &[Role]) -> Self {
+        let mut net = Wired::new(0, &quiet());
+        for (n, role) in roles.iter().enumerate() {
+            let config = Config {
+                listen: Some(addr(n)),
+                ..live(*role)
+            };
+            net.nodes.push(Node::new(
+                Arc::new(config),
+                servent(n),
+                ChaCha8Rng::seed_from_u64(n as u64),
+            ));
+        }
+        Self {
+            net,
+            roles: roles.to_vec(),
+            serial: 0,
+        }
+    }
+
+    /// What node `n` says of itself here.
+    fn peer(&self, n: usize, direction: Direction, role: Role) -> Box<Peer> {
+        Box::new(Peer {
+            role,
+            max_ttl: 4,
+            degree: 32,
+            query_routing: true,
+            ultrapeer_query_routing: true,
+            dynamic_querying: true,
+            ext_probes: true,
+            vendor_messages: true,
+            ..peer(n, direction)
+        })
+    }
+
+    /// Links two nodes, as if `from` had dialled.
+    pub fn link(&mut self, from: usize, to: usize) {
+        let accepted = self.peer(from, Direction::Accepted, self.roles[from]);
+        let dialled = self.peer(to, Direction::Dialled(addr(to)), self.roles[to]);
+        self.net.link_as(from, to, accepted, dialled);
+    }
+
+    /// Gives a node files with these names.
+    pub fn share(&mut self, node: usize, names: &[&str]) {
+        self.net.give(node, Event::Library(library(names)));
+    }
+
+    /// The link of node `at` towards its neighbour `to`.
+    pub fn link_of(&self, at: usize, to: usize) -> LinkId {
+        let mut links = self.nodes[at].links();
+        links
+            .find(|info| info.peer.servent == Some(servent(to)))
+            .unwrap()
+            .link
+    }
+
+    /// A query of a stranger, new each time.
+    pub fn query(&mut self, text: &str, ttl: u8) -> Frame {
+        use filbert::wire::query::{Query, QueryFlags};
+        use filbert::wire::{Guid, Header, Kind};
+        self.serial += 1;
+        let query = Query {
+            flags: QueryFlags::OURS,
+            text: text.into(),
+            sha1s: Vec::new(),
+        };
+        Frame {
+            header: Header {
+                guid: Guid([0xE0 + self.serial; 16]),
+                kind: Kind::Query,
+                ttl,
+                hops: 0,
+            },
+            payload: query.build().unwrap().into(),
+        }
+    }
+
+    /// The first hit told to a ticket.
+    pub fn first_hit(&self, ticket: Ticket) -> filbert::wire::hit::QueryHit {
+        let hit = |notice: &Notice| match notice {
+            Notice::Hit { hit, .. } => Some((**hit).clone()),
+            Notice::Searching { .. } | Notice::Done(_) => None,
+        };
+        self.told
+            .iter()
+            .find_map(|(_, to, notice)| (*to == ticket).then(|| hit(notice))?)
+            .unwrap()
+    }
+
+    /// Does node `at` take in stranger `n`? Else the status it is refused with.
+    pub fn offer(&mut self, at: usize, n: usize, role: Role) -> Result<(), u16> {
+        let offer = self.peer(n, Direction::Accepted, role);
+        let (mut out, link) = (Outbox::new(), self.net.link_id());
+        self.net.nodes[at].handle(self.net.now, Event::Offer(link, offer), &mut out);
+        match &out.actions()[0] {
+            Action::Admit(_, Verdict::Accept) => Ok(()),
+            Action::Admit(_, Verdict::Refuse { code, .. }) => Err(*code),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -129,18 +263,20 @@ impl Wired {
 
     /// Links two nodes, as if `from` had dialled.
     pub fn link(&mut self, from: usize, to: usize) {
+        let accepted = Box::new(peer(from, Direction::Accepted));
+        let dialled = Box::new(peer(to, Direction::Dialled(addr(to))));
+        self.link_as(from, to, accepted, dialled);
+    }
+
+    /// As [`link`](Self::link), with what each was told of the other.
+    fn link_as(&mut self, from: usize, to: usize, accepted: Box<Peer>, dialled: Box<Peer>) {
         let (a, b) = (self.link_id(), self.link_id());
         self.wires.push(Wire {
             ends: [(from, a), (to, b)],
         });
-        self.give(
-            to,
-            Event::LinkUp(b, Box::new(peer(from, Direction::Accepted))),
-        );
-        self.give(
-            from,
-            Event::LinkUp(a, Box::new(peer(to, Direction::Dialled(addr(to))))),
-        );
+        // Both ends are up before the first frame arrives.
+        self.queue.push_back((to, Event::LinkUp(b, accepted)));
+        self.give(from, Event::LinkUp(a, dialled));
     }
 
     /// The far end of a link.
