@@ -74,14 +74,20 @@ fn dispatch(args: &Args, out: Output) -> Result<Exit, Failure> {
     match &args.command {
         Command::Completions(completions) => out.bytes(&completions.script()).map(|()| Exit::Good),
         Command::Lab(lab) => lab::run(lab, &out),
-        Command::Search(search) => search::run(&mut Context::new(global, out)?, search),
+        Command::Search(args) => {
+            search::check(&out, &args.print)?;
+            search::run(&mut Context::new(global, out)?, args)
+        }
         Command::Status => status::run(&Context::new(global, out)?),
         Command::Peers(peers) => peers::run(&Context::new(global, out)?, peers.verb.as_ref()),
         Command::Shares(shares) => shares::run(&Context::new(global, out)?, shares.verb.as_ref()),
         Command::Down => status::down(&Context::new(global, out)?),
         Command::Share(args) => share::run(&Context::new(global, out)?, args),
         Command::Get(args) => get::run(&Context::new(global, out)?, args),
-        Command::Browse(args) => browse::run(&mut Context::new(global, out)?, args),
+        Command::Browse(args) => {
+            search::check(&out, &args.print)?;
+            browse::run(&mut Context::new(global, out)?, args)
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn each_exit_code_is_reached_and_says_why() {
             world.run("me", &["browse", &free_address()])
         }),
         (4, "kept", |world| {
-            let big = world.folder("big", &[("moby.bin", &[7; 500_000])]);
+            let big = world.folder("big", &[("moby.bin", &vec![7; 500_000])]);
             let mut node = world.node("one", &[path_text(&big), "--limit-up", "20kB/s"], &[]);
             node.wait_for("library", |line| line["hashed_files"] == 1);
             let list = world.run("one", &["shares", "--json"]).expect(0);

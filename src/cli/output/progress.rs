@@ -39,7 +39,7 @@ impl Unit {
     fn template(self) -> &'static str {
         match self {
             Self::Bytes => {
-                "{msg}  {total_bytes}  {bar:20}  {percent:>3}%  {bytes_per_sec}  {eta} left"
+                "{msg}  {decimal_total_bytes}  {bar:20}  {percent:>3}%  {decimal_bytes_per_sec}  {eta} left"
             }
             Self::Files => "{msg}  {pos} of {len} files  {bar:20}  {percent:>3}%  {eta} left",
         }

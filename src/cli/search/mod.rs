@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::args::search::SearchArgs;
+use crate::cli::args::search::{PrintArgs, SearchArgs};
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
 use crate::cli::node::{Linked, NodeHandle};
-use crate::cli::output::{Format, units};
+use crate::cli::output::{Format, Output, units};
 use crate::control::{Hit, Reply, Request};
 use crate::disk::results::Copy;
 
@@ -223,6 +223,22 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let exit = intake.end(context, reason, Some(Reach { nodes, neighbours }));
     node.close(context);
     exit
+}
+
+/// Flags of printing that contradict each other.
+///
+/// # Errors
+/// Exit 2, with what to leave out.
+pub fn check(out: &Output, print: &PrintArgs) -> Result<(), Failure> {
+    let json = out.format() == Format::Json;
+    let clash = match () {
+        () if json && print.tsv => "--tsv and --json are two forms; choose one",
+        () if json && !print.fields.is_empty() => {
+            "--fields chooses columns of a table; --json always has all fields"
+        }
+        () => return Ok(()),
+    };
+    Err(Failure::new(Exit::Usage, clash))
 }
 
 /// Sends the query and takes hits until one of the ends; the end and the neighbours it was sent to.
