@@ -33,13 +33,23 @@ impl Interrupt {
     /// Watches from now on.
     pub fn watch() -> Self {
         let interrupt = Self::default();
+        let refused = |error: std::io::Error| {
+            log::warn!("cannot watch for Ctrl-C: {error}; end this program with SIGKILL");
+        };
+        // Here and not on the thread: when this returns, no signal goes unnoticed any more.
+        let mut signals = match rt::EndSignals::watch() {
+            Ok(signals) => signals,
+            Err(error) => {
+                refused(error);
+                return interrupt;
+            }
+        };
         let watched = interrupt.clone();
         // Detached: it lives as long as the process.
         std::thread::spawn(move || {
             loop {
-                if let Err(error) = rt::block_on(rt::asked_to_end()) {
-                    log::warn!("cannot watch for Ctrl-C: {error}; end this program with SIGKILL");
-                    return;
+                if let Err(error) = rt::block_on(signals.next()) {
+                    return refused(error);
                 }
                 if watched.asked.swap(true, Ordering::SeqCst) {
                     std::process::exit(Exit::Interrupted.code().into());

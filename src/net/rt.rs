@@ -63,22 +63,43 @@ pub(crate) async fn unless<T>(
     futures_lite::future::or(async { Some(work.await) }, until).await
 }
 
+/// Interrupts and requests to end (SIGINT, SIGTERM), caught from the moment this is made.
+#[derive(Debug)]
+pub(crate) struct EndSignals(async_signal::Signals);
+
+impl EndSignals {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// The system refuses to watch for signals.
+    pub(crate) fn watch() -> io::Result<Self> {
+        use async_signal::{Signal, Signals};
+
+        #[cfg(unix)]
+        let signals = Signals::new([Signal::Int, Signal::Term])?;
+        #[cfg(not(unix))]
+        let signals = Signals::new([Signal::Int])?;
+        Ok(Self(signals))
+    }
+
+    /// Waits for the next.
+    ///
+    /// # Errors
+    /// The system does not watch any more.
+    pub(crate) async fn next(&mut self) -> io::Result<()> {
+        match futures_lite::StreamExt::next(&mut self.0).await {
+            Some(Ok(_)) | None => Ok(()),
+            Some(Err(error)) => Err(error),
+        }
+    }
+}
+
 /// Waits for an interrupt or a request to end (SIGINT, SIGTERM).
 ///
 /// # Errors
 /// The system refuses to watch for signals.
 pub(crate) async fn asked_to_end() -> io::Result<()> {
-    use async_signal::{Signal, Signals};
-    use futures_lite::StreamExt;
-
-    #[cfg(unix)]
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    #[cfg(not(unix))]
-    let mut signals = Signals::new([Signal::Int])?;
-    match signals.next().await {
-        Some(Ok(_)) | None => Ok(()),
-        Some(Err(error)) => Err(error),
-    }
+    EndSignals::watch()?.next().await
 }
 
 /// Waits for what an already running future brings, on a thread that runs no tasks.

@@ -110,6 +110,7 @@ pub enum Command {
 
 /// `completions SHELL`.
 #[derive(Clone, Debug, StructOpt)]
+#[structopt(usage = "filbert completions SHELL > FILE")]
 pub struct CompletionsArgs {
     /// Which shell
     #[structopt(possible_values = &Shell::variants(), value_name = "SHELL")]

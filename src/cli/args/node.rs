@@ -18,12 +18,14 @@ pub enum PeersVerb {
     /// List them
     List,
     /// Link to a node
+    #[structopt(usage = "filbert peers add HOST[:PORT]")]
     Add {
         /// The node, port 6346 unless named
         #[structopt(value_name = "HOST:PORT")]
         host: Address,
     },
     /// Close the link to a node
+    #[structopt(usage = "filbert peers drop HOST[:PORT]")]
     Drop {
         /// The node, port 6346 unless named
         #[structopt(value_name = "HOST:PORT")]

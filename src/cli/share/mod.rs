@@ -5,7 +5,7 @@ mod screen;
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
@@ -89,6 +89,11 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
         screen::start(context, &shares, &name, listen)?;
     }
     let watcher = news.map(|news| watch(context.out.clone(), news));
+    // A signal that came before `wait` watches for it would be lost.
+    let socket = context.home.socket().to_owned();
+    context.interrupt.on_asked(move || {
+        thread::spawn(move || stop(&socket));
+    });
     if args.stop_with_stdin {
         stop_with_stdin(context.home.socket().to_owned());
     }
@@ -238,13 +243,18 @@ fn stop_with_stdin(socket: PathBuf) {
     thread::spawn(move || {
         let mut bytes = [0; 256];
         while matches!(std::io::stdin().read(&mut bytes), Ok(1..)) {}
-        let stopped = Client::connect(&socket).and_then(|client| client.request(&Request::Stop));
-        if stopped.map(|replies| replies.all(REPLY_WAIT)).is_err() {
-            // The node is leaving already, or its socket was taken away: nothing else would end it.
-            thread::sleep(REPLY_WAIT);
-            std::process::exit(Exit::Interrupted.code().into());
-        }
+        stop(&socket);
     });
+}
+
+/// Asks the node of this process to end, by its own control socket.
+fn stop(socket: &Path) {
+    let asked = Client::connect(socket).and_then(|client| client.request(&Request::Stop));
+    if asked.map(|replies| replies.all(REPLY_WAIT)).is_err() {
+        // The node is leaving already, or its socket was taken away: then nothing else would end it.
+        thread::sleep(REPLY_WAIT);
+        std::process::exit(Exit::Interrupted.code().into());
+    }
 }
 
 #[cfg(test)]
