@@ -247,14 +247,14 @@ fn crowd(seen_cache: usize, ttl: u8) -> u64 {
 fn with_too_small_a_memory_queries_circulate_until_their_ttl_ends() {
     let full = 25 * (2 * 40 - 25 + 1);
     assert_eq!(crowd(64, 12), full, "memory for all");
-    let short = crowd(2, 12);
+    let short = crowd(2, 6);
     assert!(
         short > full,
         "{short} messages with two ids remembered, {full} with all"
     );
     assert!(
-        crowd(2, 24) > short * 3 / 2,
-        "what circulates grows with the TTL"
+        crowd(2, 8) > 2 * short,
+        "what circulates multiplies with every hop it has left"
     );
 }
 
