@@ -15,8 +15,8 @@ use crate::cli::lab::source::{self, Source};
 use crate::cli::lab::up;
 use crate::sim::report::{QueryReport, Report};
 use crate::sim::{Folder, libraries, predictions};
-use crate::topology::Network;
 use crate::topology::plan::{Ask, Plan};
+use crate::topology::{Graph, Network};
 
 /// Starts the nodes, asks every question of the plan, and ends the nodes; with `--attach`, asks those that are up.
 ///
@@ -100,6 +100,7 @@ fn ask_all(
         ..plan.clone()
     };
     let predictions = predictions(network, plan, &libraries(&nothing_else, &folders));
+    let graph = network.graph();
     let mut queries = Vec::with_capacity(plan.asks.len());
     for (ask, predicted) in plan.asks.iter().zip(predictions) {
         let from = usize::try_from(ask.from).expect("a node");
@@ -115,10 +116,10 @@ fn ask_all(
             ask,
             outcome.measured,
             predicted,
-            exact(network, ask),
+            exact(network, &graph, ask),
         ));
     }
-    Ok(Report::new(network, &network.graph(), "real", queries))
+    Ok(Report::new(network, &graph, "real", queries))
 }
 
 /// A query has so long to be over. A flood of thousands of messages on two cores needs a second or two.
@@ -143,8 +144,11 @@ fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure>
     Ok(folders)
 }
 
-/// Whether a query must cost exactly what is predicted. Between real processes a longer path may be the faster
-/// one, so it must only when the TTL suffices for every path there is; and nodes must not forget the query.
-fn exact(network: &Network, ask: &Ask) -> bool {
-    usize::from(ask.ttl) >= network.names.len() && !network.defaults.ext_probes.unwrap_or(false)
+/// Whether queries must cost exactly what is predicted. Between real processes a longer path may be the faster
+/// one, so they must only where there is one path (a graph without cycles), or when the TTL suffices for every
+/// path there is; and nodes must not let a query pass twice.
+fn exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
+    let is_forest = graph.edges() + graph.components().1 as usize == graph.nodes();
+    let ttl_suffices = usize::from(ask.ttl) >= graph.nodes();
+    (is_forest || ttl_suffices) && !network.defaults.ext_probes.unwrap_or(false)
 }
