@@ -13,7 +13,8 @@ use filbert::net::browse::browse;
 use filbert::node::event::{Direction, Role};
 use filbert::node::greet::{Dialer, Me, Step};
 use filbert::node::{Action, Config, Event, LinkId, Outbox};
-use filbert::wire::ServentId;
+use filbert::wire::bye::Bye;
+use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
 
 fn captured(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/gtk-gnutella");
@@ -64,6 +65,43 @@ fn a_neighbour_is_not_called_again_whatever_address_it_names() {
         }
         let calls = |action: &&Action| matches!(action, Action::Dial(to) if *to == addr(1));
         assert_eq!(out.actions().iter().filter(calls).count(), 0, "{named:?}");
+    }
+}
+
+/// It says why it goes ("No reply to alive pings"): coming back at once would only fill its count of calls.
+#[test]
+fn a_peer_that_said_bye_is_left_alone_for_a_while_unless_it_only_restarts() {
+    for (code, wait_s) in [(406, 30), (200, 0)] {
+        let keep = Config {
+            keep: vec![addr(1)],
+            min_links: 0,
+            ..Config::default()
+        };
+        let mut net = Wired::new(1, &keep);
+        let mut out = Outbox::new();
+        let node = &mut net.nodes[0];
+        let said = Box::new(peer(1, Direction::Dialled(addr(1))));
+        node.handle(net.now, Event::LinkUp(LinkId(1), said), &mut out);
+        let pause = Duration::from_secs(3600);
+        net.now = net.now.plus(pause);
+        out.clear();
+        let bye = Frame {
+            header: Header {
+                guid: Guid([7; 16]),
+                kind: Kind::Bye,
+                ttl: 1,
+                hops: 0,
+            },
+            payload: Bye::build(code, "No reply to alive pings").into(),
+        };
+        node.handle(net.now, Event::Received(LinkId(1), bye), &mut out);
+        let mut waited = 0;
+        while !out.actions().contains(&Action::Dial(addr(1))) && waited < 1000 {
+            waited += 1;
+            net.now = net.now.plus(Duration::from_secs(1));
+            node.handle(net.now, Event::Wake, &mut out);
+        }
+        assert_eq!(waited, wait_s, "after Bye {code}");
     }
 }
 

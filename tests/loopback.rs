@@ -7,8 +7,9 @@ mod raw;
 use std::time::Duration;
 
 use filbert::control::{Reply, Request};
+use filbert::net::News;
 use filbert::node::Config;
-use filbert::wire::{Guid, Kind};
+use filbert::wire::{Frame, Guid, Header, Kind};
 use nodes::{Node, SOON};
 use raw::Raw;
 
@@ -166,6 +167,33 @@ fn a_stopping_node_says_bye() {
     node.servent.stop();
     let bye = raw.next_of(Kind::Bye);
     assert_eq!(filbert::wire::bye::Bye::parse(&bye.payload).code, 200);
+}
+
+#[test]
+fn what_a_peer_says_as_its_last_word_is_told() {
+    let node = Node::alone();
+    let mut raw = Raw::connect(node.addr());
+    raw.link("X-Ultrapeer: True\r\nBye-Packet: 0.1\r\n");
+    node.until_links(1);
+    let header = Header {
+        guid: Guid([7; 16]),
+        kind: Kind::Bye,
+        ttl: 1,
+        hops: 0,
+    };
+    let payload = filbert::wire::bye::Bye::build(406, "No reply to alive pings");
+    let bye = Frame {
+        header,
+        payload: payload.into(),
+    };
+    raw.send(&bye.to_vec());
+    raw.until_closed();
+    let why = loop {
+        if let News::LinkDown { why, .. } = node.news.recv_timeout(SOON).unwrap() {
+            break why;
+        }
+    };
+    assert_eq!(why, "the peer said Bye 406 No reply to alive pings");
 }
 
 #[test]

@@ -189,6 +189,8 @@ pub(crate) struct NodeTask {
     /// Notices dropped because their asker did not read.
     unread_notices: u64,
     garbage_links: u64,
+    /// What the last Bye received said, until its link is closed.
+    last_word: Option<(LinkId, String)>,
     /// Rung by the writers of links that were behind.
     relief: Sender<()>,
     caught_up: Receiver<()>,
@@ -223,6 +225,7 @@ impl NodeTask {
             out: Outbox::new(),
             unread_notices: 0,
             garbage_links: 0,
+            last_word: None,
             relief,
             caught_up,
             alive: Some(alive),
@@ -275,6 +278,11 @@ impl NodeTask {
             Inbox::Frames(link, frames) => {
                 let now = self.clock.now();
                 for frame in frames {
+                    if frame.header.kind == Kind::Bye {
+                        let said = bye::Bye::parse(&frame.payload);
+                        let why = format!("the peer said Bye {} {}", said.code, said.text);
+                        self.last_word = Some((link, why.trim_end().to_owned()));
+                    }
                     self.node
                         .handle(now, Event::Received(link, frame), &mut self.out);
                     self.perform();
@@ -327,9 +335,16 @@ impl NodeTask {
                 Action::Close(link, bye) => {
                     if let Some(link) = self.remove(*link) {
                         let last_word = bye.map(|bye| bye_frame(bye, link.id));
+                        let theirs = self.last_word.take().filter(|(from, _)| *from == link.id);
+                        let why = match (bye, theirs) {
+                            (Some(bye), _) => bye.text.to_owned(),
+                            (None, Some((_, why))) => why,
+                            (None, None) => "closed".to_owned(),
+                        };
+                        log::debug!("link {} down: {why}", link.id.0);
                         self.news.publish(|| News::LinkDown {
                             link: link.id.0,
-                            why: bye.map_or("closed", |bye| bye.text).to_owned(),
+                            why,
                         });
                         link.close(last_word.as_ref());
                     }

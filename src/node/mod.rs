@@ -214,9 +214,7 @@ impl Node {
             Kind::Pong => self.pong_in(now, from, &frame),
             Kind::Push => self.push_in(now, from, &frame, out),
             Kind::Bye => {
-                out.push(Action::Close(from, None));
-                self.link_down(from);
-                self.seek(now, out);
+                self.bye_in(now, from, &frame, out);
                 Ok(())
             }
             Kind::Qrp => self.qrp_in(now, from, &frame, out),

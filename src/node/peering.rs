@@ -280,6 +280,21 @@ impl Node {
         }
     }
 
+    /// A peer took leave. Unless it only shuts down, it does not want us back at once.
+    pub(super) fn bye_in(&mut self, now: Time, from: LinkId, frame: &Frame, out: &mut Outbox) {
+        let listen = self
+            .links
+            .get_mut(from)
+            .and_then(|link| link.peer.listen)
+            .filter(|_| bye::Bye::parse(&frame.payload).code != LEAVING.code);
+        out.push(Action::Close(from, None));
+        self.link_down(from);
+        if let Some(addr) = listen {
+            self.hosts.failed(addr, now, Failure::TurnedAway);
+        }
+        self.seek(now, out);
+    }
+
     /// A dial came to nothing.
     pub(super) fn dial_failed(
         &mut self,
