@@ -134,3 +134,19 @@ fn its_list_of_files_reads_the_same_deflated_or_not() {
     assert!(!plain.is_empty());
     assert_eq!(names("41-browse-host-packets-deflate.recv.bin"), plain);
 }
+
+#[test]
+fn who_browses_too_often_is_told_to_wait_an_hour() {
+    let at =
+        answering(b"HTTP/1.1 429 Cannot Browse Too Often\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let error = browse(&at.to_string())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.exit_code(), 7);
+    assert!(
+        error.to_string().ends_with("try again in an hour"),
+        "{error}"
+    );
+}

@@ -153,7 +153,7 @@ pub enum BrowseError {
         why: String,
     },
     /// It does not let us browse.
-    #[error("{host} does not let us browse: it answers {code}")]
+    #[error("{host} does not let us browse: it answers {code}{}", way_out(*code))]
     Refused {
         /// `host:port`.
         host: String,
@@ -168,6 +168,15 @@ pub enum BrowseError {
         /// How.
         why: String,
     },
+}
+
+/// gtk-gnutella shows its list to one address once an hour, and bans who asks for it a third time.
+fn way_out(code: u16) -> &'static str {
+    match code {
+        429 => " (too often); try again in an hour",
+        503 => " (busy); try again in a few minutes",
+        _ => "",
+    }
 }
 
 impl BrowseError {
