@@ -39,6 +39,7 @@ fn hit(records: u32) -> QueryHit {
         records: (0..records).map(record).collect(),
         vendor: *b"TEST",
         push: Some(false),
+        push_proxies: Vec::new(),
         busy: Some(false),
         browse: true,
         nick: None,

@@ -222,6 +222,9 @@ pub struct Hit {
     pub servent: String,
     /// It wants a push.
     pub push: bool,
+    /// Who passes pushes on to it, as it says.
+    #[serde(default)]
+    pub push_proxies: Vec<SocketAddr>,
     /// `Some(true)`: it has a free slot; `None`: not said.
     pub free_slot: Option<bool>,
     /// It can be browsed.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use filbert::wire::bye::Bye;
 use filbert::wire::frame::drop_above;
 use filbert::wire::ggep::{Block, Extensions, Zeros};
-use filbert::wire::hit::{NICK_BYTES_MAX, QueryHit, Record};
+use filbert::wire::hit::{NICK_BYTES_MAX, PUSH_PROXIES_MAX, QueryHit, Record};
 use filbert::wire::magnet::Magnet;
 use filbert::wire::ping::{Ping, Pong};
 use filbert::wire::push::Push;
@@ -80,13 +80,26 @@ fn hit() -> impl Strategy<Value = QueryHit> {
         any::<u32>(),
         any::<[u8; 16]>().prop_filter("zero id", |id| *id != [0; 16]),
     );
+    let proxies = vec(addr(), 0..=PUSH_PROXIES_MAX).prop_map(|mut proxies| {
+        // Two vectors, one for each family.
+        proxies.sort_by_key(SocketAddr::is_ipv6);
+        proxies
+    });
+    let flags = (flags, proxies);
     (vec(record(), 1..12), vendor, flags, nick, who).prop_map(
-        |(records, vendor, (push, busy, browse), nick, (addr, speed_kbps, servent))| QueryHit {
+        |(
+            records,
+            vendor,
+            ((push, busy, browse), push_proxies),
+            nick,
+            (addr, speed_kbps, servent),
+        )| QueryHit {
             addr,
             speed_kbps,
             records,
             vendor,
             push,
+            push_proxies,
             busy,
             browse,
             nick,

@@ -84,6 +84,9 @@ pub struct Copy {
     pub index: u32,
     /// It wants a push.
     pub push: bool,
+    /// Who passes pushes on to it, as it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push_proxies: Vec<SocketAddr>,
 }
 
 impl Copy {
@@ -277,6 +280,7 @@ mod tests {
             servent: "00".repeat(16),
             index: 1,
             push: false,
+            push_proxies: Vec::new(),
         }
     }
 

@@ -105,6 +105,7 @@ pub(super) fn face(serving: &Serving, local: Option<SocketAddr>) -> QueryHit {
         records: Vec::new(),
         vendor: VENDOR,
         push: Some(false),
+        push_proxies: Vec::new(),
         busy: Some(serving.busy()),
         browse: true,
         nick: Some(serving.face.name.clone()).filter(|name| !name.is_empty()),

@@ -218,6 +218,7 @@ pub(crate) fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
         vendor: hit.vendor.escape_ascii().to_string(),
         servent: hit.servent.to_string(),
         push: hit.push == Some(true),
+        push_proxies: hit.push_proxies,
         free_slot: hit.busy.map(|busy| !busy),
         browse: hit.browse,
         records: hit

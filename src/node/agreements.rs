@@ -44,6 +44,12 @@ impl Node {
         self.tier() != Tier::Flat && !self.reach.proved
     }
 
+    /// Who passes pushes on to us, while we cannot be connected to.
+    pub(super) fn push_proxies(&self) -> Vec<SocketAddr> {
+        let proxies = self.reach.proxies.iter();
+        proxies.map(|(_, addr)| SocketAddr::V4(*addr)).collect()
+    }
+
     /// Somebody connected to us unasked: we can be reached.
     pub(super) fn reached(&mut self) {
         self.reach.proved = true;

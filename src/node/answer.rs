@@ -221,6 +221,7 @@ impl Node {
             records,
             vendor: VENDOR,
             push: Some(self.firewalled()),
+            push_proxies: self.push_proxies(),
             busy: Some(self.busy),
             browse: true,
             nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),

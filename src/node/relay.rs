@@ -161,7 +161,11 @@ impl Node {
         self.asking
             .count_results(&frame.header.guid, u32::from(results));
         if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
-            let hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+            let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+            // Nobody can connect there, whatever it says (overlay, "QueryHit": such an address means "push").
+            if !self.config.net.believes(hit.addr) {
+                hit.push = Some(true);
+            }
             self.searches
                 .count_results(&frame.header.guid, u16::from(results));
             // A responder is a node, and on a flat overlay one that can be linked with.

@@ -1,6 +1,6 @@
 //! Addresses in binary fields: IPv4 in network order, ports little-endian, IPv6 in GGEP `6`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::ggep::Extension;
 
@@ -29,6 +29,47 @@ pub(super) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) -> Option<[u8; 16]> {
             Some(six.octets())
         }
     }
+}
+
+/// Entries of an address vector that are looked at; gtk-gnutella packs 30 at most.
+const VECTOR_MAX: usize = 64;
+
+/// Reads a vector of IPv4 addresses with ports. `None`: it ends within an entry, or is far too long.
+pub(super) fn vector4(extension: &Extension<'_>) -> Option<Vec<SocketAddr>> {
+    let value = extension.value_within(6 * VECTOR_MAX).ok()?;
+    let (entries, rest) = value.as_chunks::<6>();
+    let addrs = entries.iter().map(|entry| read_ip_port(*entry).into());
+    rest.is_empty().then(|| addrs.collect())
+}
+
+/// The same for IPv6 addresses.
+pub(super) fn vector6(extension: &Extension<'_>) -> Option<Vec<SocketAddr>> {
+    let value = extension.value_within(18 * VECTOR_MAX).ok()?;
+    let (entries, rest) = value.as_chunks::<18>();
+    let addrs = entries.iter().map(|entry| {
+        let [ip @ .., p0, p1] = *entry;
+        SocketAddrV6::new(ip.into(), u16::from_le_bytes([p0, p1]), 0, 0).into()
+    });
+    rest.is_empty().then(|| addrs.collect())
+}
+
+/// Vectors of the IPv4 and of the IPv6 addresses among `addrs`.
+pub(super) fn vectors(addrs: &[SocketAddr]) -> (Vec<u8>, Vec<u8>) {
+    let (mut four, mut six) = (Vec::new(), Vec::new());
+    for addr in addrs {
+        let vector = match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                four.extend_from_slice(&ip.octets());
+                &mut four
+            }
+            IpAddr::V6(ip) => {
+                six.extend_from_slice(&ip.octets());
+                &mut six
+            }
+        };
+        vector.extend_from_slice(&addr.port().to_le_bytes());
+    }
+    (four, six)
 }
 
 /// An address whose IPv4 field may stand for an IPv6 one that follows.

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::net::SocketAddr;
 
-use super::addr::{Ipv4OrSix, read_port_ip, write_ip};
+use super::addr::{Ipv4OrSix, read_port_ip, vector4, vector6, vectors, write_ip};
 use super::ggep::{Block, Extension, Extensions, MAGIC, Zeros};
 use super::huge::{Item, Items, SEPARATOR};
 use super::text::clean_bytes;
@@ -12,6 +12,8 @@ use super::{ServentId, WireError};
 
 /// Records in one hit: what its count can say.
 pub const RECORDS_MAX: usize = 255;
+/// Push proxies of one hit that are written and read (gtk-gnutella names up to 8).
+pub const PUSH_PROXIES_MAX: usize = 8;
 /// Bytes of the name a responder goes by.
 pub const NICK_BYTES_MAX: usize = 32;
 
@@ -28,6 +30,8 @@ pub struct QueryHit {
     pub vendor: [u8; 4],
     /// The responder cannot be connected to; it wants a push. `None`: not said.
     pub push: Option<bool>,
+    /// Who passes pushes on to it (GGEP `PUSH`, `PUSH6`), at most [`PUSH_PROXIES_MAX`], IPv4 first. Said by a stranger.
+    pub push_proxies: Vec<SocketAddr>,
     /// All its upload slots are taken. `None`: not said.
     pub busy: Option<bool>,
     /// It can be browsed (GGEP `BH`).
@@ -89,21 +93,27 @@ impl QueryHit {
             records,
             vendor: trailer.vendor,
             push: trailer.push,
+            push_proxies: Vec::new(),
             busy: trailer.busy,
             browse: false,
             nick: None,
             servent,
         };
         // Some vendors keep secrets in this area: no block, no harm.
+        let (mut proxies4, mut proxies6) = (None, None);
         for extension in Extensions::new(trailer.block) {
             match extension.id {
                 b"6" => addr.six(&extension),
+                b"PUSH" => proxies4 = proxies4.or_else(|| vector4(&extension)),
+                b"PUSH6" => proxies6 = proxies6.or_else(|| vector6(&extension)),
                 b"BH" => hit.browse = true,
                 b"NICK" if hit.nick.is_none() => hit.nick = nick(&extension),
                 _ => {}
             }
         }
         hit.addr = addr.get();
+        let proxies = proxies4.into_iter().chain(proxies6).flatten();
+        hit.push_proxies.extend(proxies.take(PUSH_PROXIES_MAX));
         Ok(hit)
     }
 
@@ -145,6 +155,13 @@ impl QueryHit {
         }
         if let Some(six) = six {
             block.put(b"6", &six);
+        }
+        let proxies = &self.push_proxies[..self.push_proxies.len().min(PUSH_PROXIES_MAX)];
+        let (proxies4, proxies6) = vectors(proxies);
+        for (id, vector) in [(&b"PUSH"[..], proxies4), (b"PUSH6", proxies6)] {
+            if !vector.is_empty() {
+                block.put(id, &vector);
+            }
         }
         let ggep = (!block.is_empty()).then_some(true);
         if self.vendor == [0; 4] && self.push.is_none() && self.busy.is_none() && ggep.is_none() {
@@ -367,6 +384,7 @@ mod tests {
             records: vec![record],
             vendor: *b"TEST",
             push: Some(false),
+            push_proxies: Vec::new(),
             busy: Some(false),
             browse: true,
             nick: None,
@@ -388,6 +406,9 @@ mod tests {
         let (_, mut hit) = fox();
         hit.addr = "[2001:db8::9]:6346".parse().unwrap();
         hit.push = Some(true);
+        hit.push_proxies = ["192.0.2.1:6346", "198.51.100.7:1024", "[2001:db8::7]:80"]
+            .map(|addr| addr.parse().unwrap())
+            .to_vec();
         hit.nick = Some("kitchen".into());
         hit.records[0].created = Some(1_700_000_000);
         for size in [
@@ -410,6 +431,7 @@ mod tests {
         let plain = QueryHit {
             vendor: [0; 4],
             push: None,
+            push_proxies: Vec::new(),
             busy: None,
             browse: false,
             nick: None,
@@ -451,6 +473,37 @@ mod tests {
                 "{first:02x} {second:02x}"
             );
         }
+    }
+
+    #[test]
+    fn push_proxies_are_read_as_others_write_them_and_no_more_than_a_few() {
+        let (payload, _) = fox();
+        let proxies = |block: &str| {
+            let mut payload = payload.clone();
+            // In the place of the block with `BH` alone.
+            let at = payload.len() - 16 - 5;
+            payload.splice(at..at + 5, hex(block));
+            QueryHit::parse(&payload).unwrap().push_proxies
+        };
+        let two: [SocketAddr; 2] =
+            ["192.0.2.1:6346", "198.51.100.7:1024"].map(|addr| addr.parse().unwrap());
+        // As the worked block of the reference packs hosts, with the bitmap of those that speak TLS.
+        let vector = "c0000201ca18 c63364070004";
+        assert_eq!(
+            proxies(&format!(
+                "c3 04 50555348 4c {vector} 88 505553485f544c53 41 40"
+            )),
+            two
+        );
+        let many = format!(
+            "c3 84 50555348 81 40 {}",
+            "c0000201ca18".repeat(10) + "c0000201"
+        );
+        assert_eq!(proxies(&many), [], "it ends within an address");
+        let many = format!("c3 84 50555348 81 48 {}", "c0000201ca18".repeat(12));
+        assert_eq!(proxies(&many).len(), PUSH_PROXIES_MAX);
+        let twice = format!("c3 04 50555348 46 c0000201ca18 84 50555348 46 c63364070004");
+        assert_eq!(proxies(&twice), two[..1], "the first counts");
     }
 
     #[test]

@@ -193,6 +193,7 @@ fn names_of_strangers_are_shown_and_never_obeyed() {
         }],
         vendor: *b"EVIL",
         push: Some(false),
+        push_proxies: Vec::new(),
         busy: Some(false),
         browse: true,
         nick: None,

@@ -152,6 +152,7 @@ pub(crate) fn hit_payload() -> Vec<u8> {
         }],
         vendor: *b"TEST",
         push: Some(false),
+        push_proxies: Vec::new(),
         busy: Some(false),
         browse: false,
         nick: None,

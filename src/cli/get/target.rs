@@ -283,6 +283,7 @@ mod tests {
             servent: "00".repeat(16),
             index: 3,
             push,
+            push_proxies: Vec::new(),
         }
     }
 

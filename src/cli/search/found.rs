@@ -37,6 +37,7 @@ impl Offer {
             servent: hit.servent.clone(),
             index: record.index,
             push: hit.push,
+            push_proxies: hit.push_proxies.clone(),
         };
         Self {
             copy,
@@ -288,6 +289,7 @@ mod tests {
             vendor: "TEST".into(),
             servent: format!("{port:032x}"),
             push: false,
+            push_proxies: Vec::new(),
             free_slot: Some(free),
             browse: true,
             records,

@@ -330,6 +330,7 @@ mod tests {
             servent: "00".repeat(16),
             index: 1,
             push: false,
+            push_proxies: Vec::new(),
         };
         Offer {
             copy,
