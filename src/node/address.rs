@@ -47,13 +47,21 @@ impl Net {
     pub fn group(self, addr: SocketAddr) -> u64 {
         match (self, embedded_v4(addr.ip())) {
             (Self::Lan, Ok(v4)) => u64::from(v4.to_bits()) << 16 | u64::from(addr.port()),
-            (Self::Lan, Err(v6)) => {
-                (v6.to_bits() >> 64) as u64 ^ (v6.to_bits() as u64) ^ u64::from(addr.port())
-            }
+            (Self::Lan, Err(v6)) => fold(v6) ^ u64::from(addr.port()),
+
             (Self::Gnutella, Ok(v4)) => u64::from(v4.to_bits() >> 16),
-            (Self::Gnutella, Err(v6)) => 1 << 32 | (v6.to_bits() >> 96) as u64,
+            (Self::Gnutella, Err(v6)) => {
+                1 << 32 | u64::from(v6.segments()[0]) << 16 | u64::from(v6.segments()[1])
+            }
         }
     }
+}
+
+/// Both halves of an IPv6 address in one.
+fn fold(v6: Ipv6Addr) -> u64 {
+    v6.segments()
+        .into_iter()
+        .fold(0, |sum: u64, part| sum.rotate_left(16) ^ u64::from(part))
 }
 
 /// The IPv4 address that an address is, or carries (mapped, 6to4, Teredo).
@@ -62,12 +70,12 @@ fn embedded_v4(ip: IpAddr) -> Result<Ipv4Addr, Ipv6Addr> {
         IpAddr::V4(v4) => return Ok(v4),
         IpAddr::V6(v6) => v6,
     };
-    let [a, b, c, .., g, h] = v6.segments();
+    let [a, b, c, .., last_but_one, last] = v6.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match (a, b) {
-        (0, 0) if v6.to_ipv4_mapped().is_some() => Ok(join(g, h)),
+        (0, 0) if v6.to_ipv4_mapped().is_some() => Ok(join(last_but_one, last)),
         (0x2002, _) => Ok(join(b, c)),
-        (0x2001, 0) => Ok(join(!g, !h)),
+        (0x2001, 0) => Ok(join(!last_but_one, !last)),
         _ => Err(v6),
     }
 }

@@ -198,7 +198,7 @@ impl Node {
             }
             // The horizon being wide enough, hits may still come; the way back stays.
             Step::End(End::Enough | End::NoneLeft | End::Horizon | End::Time) => {
-                self.asking.end(&guid)
+                self.asking.end(&guid);
             }
         }
     }

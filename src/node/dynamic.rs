@@ -149,7 +149,7 @@ impl DynamicQuery {
         let sends = if self.probed {
             vec![self.next_link(&fresh)]
         } else {
-            self.probe(&fresh)
+            Self::probe(&fresh)
         };
         let mut deepest = 0;
         for (candidate, ttl) in &sends {
@@ -190,7 +190,7 @@ impl DynamicQuery {
     }
 
     /// The first step: a few links at low TTL, to learn how rare the file is.
-    fn probe(&self, fresh: &[Candidate]) -> Vec<(Candidate, u8)> {
+    fn probe(fresh: &[Candidate]) -> Vec<(Candidate, u8)> {
         let matching: Vec<_> = fresh
             .iter()
             .filter(|candidate| candidate.matches && candidate.ext_probes)

@@ -42,6 +42,10 @@ pub enum Role {
 }
 
 /// What the greeting told about a peer.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one header of the greeting, on its own"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Who opened the link.

@@ -86,7 +86,7 @@ pub(super) struct Hosts {
     net: Net,
     /// Secret that decides the places: nobody can aim for one.
     key: u64,
-    hosts: BTreeMap<SocketAddr, Host>,
+    known: BTreeMap<SocketAddr, Host>,
     places: BTreeMap<Place, SocketAddr>,
     selves: Vec<SocketAddr>,
 }
@@ -96,7 +96,7 @@ impl Hosts {
         Self {
             net,
             key,
-            hosts: BTreeMap::new(),
+            known: BTreeMap::new(),
             places: BTreeMap::new(),
             selves: Vec::new(),
         }
@@ -111,7 +111,7 @@ impl Hosts {
         if !believed || self.selves.contains(&addr) {
             return;
         }
-        if let Some(host) = self.hosts.get_mut(&addr) {
+        if let Some(host) = self.known.get_mut(&addr) {
             host.heard = alive.or(host.heard);
             return;
         }
@@ -171,7 +171,7 @@ impl Hosts {
 
     /// It was no use: wait before the next try.
     pub(super) fn failed(&mut self, addr: SocketAddr, now: Time, failure: Failure) {
-        if let Some(host) = self.hosts.get_mut(&addr) {
+        if let Some(host) = self.known.get_mut(&addr) {
             let first = match failure {
                 Failure::NobodyThere => limits::BACKOFF_MIN,
                 Failure::TurnedAway => limits::CALL_GAP,
@@ -198,7 +198,7 @@ impl Hosts {
         plausible(addr)
             && !self.selves.contains(&addr)
             && self
-                .hosts
+                .known
                 .get(&addr)
                 .is_none_or(|host| host.not_before <= now)
     }
@@ -213,7 +213,7 @@ impl Hosts {
     ) -> Option<SocketAddr> {
         let ready = |table: Option<Table>, rng: &mut ChaCha8Rng| {
             let (mut chosen, mut seen) = (None, 0_u32);
-            for (addr, host) in &self.hosts {
+            for (addr, host) in &self.known {
                 let here = table.is_none_or(|table| host.place.0 == table);
                 if here && host.not_before <= now && !taken(*addr) {
                     seen += 1;
@@ -241,7 +241,7 @@ impl Hosts {
     pub(super) fn sample(&self, max: usize, rng: &mut ChaCha8Rng) -> Vec<SocketAddr> {
         let alive = |host: &Host| host.heard.is_some() && host.fails == 0;
         let mut known: Vec<_> = self
-            .hosts
+            .known
             .iter()
             .filter(|(addr, host)| alive(host) && self.net.believes(**addr))
             .map(|(addr, _)| *addr)
@@ -256,14 +256,14 @@ impl Hosts {
 
     /// All addresses: those that worked first, then those that failed least, then the youngest.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        let mut all: Vec<_> = self.hosts.iter().collect();
+        let mut all: Vec<_> = self.known.iter().collect();
         all.sort_by_key(|(_, host)| (host.place.0, host.fails, std::cmp::Reverse(host.heard)));
         all.into_iter().map(|(addr, _)| *addr).collect()
     }
 
     /// Addresses seen alive lately.
     pub(super) fn heard(&self, now: Time) -> usize {
-        self.hosts
+        self.known
             .values()
             .filter(|host| host.heard.is_some_and(|at| now.since(at) <= HEARD_LIFE))
             .count()
@@ -274,7 +274,7 @@ impl Hosts {
         let Some(old) = self.places.get(&place).copied() else {
             return true;
         };
-        let terrible = self.hosts.get(&old).is_none_or(|host| {
+        let terrible = self.known.get(&old).is_none_or(|host| {
             host.fails >= FAILS_MAX
                 || (host.place.0 == Table::New && host.fails >= FAILS_NEVER_GOOD)
         });
@@ -286,11 +286,11 @@ impl Hosts {
 
     fn put(&mut self, addr: SocketAddr, host: Host) {
         self.places.insert(host.place, addr);
-        self.hosts.insert(addr, host);
+        self.known.insert(addr, host);
     }
 
     fn remove(&mut self, addr: SocketAddr) -> Option<Host> {
-        let host = self.hosts.remove(&addr)?;
+        let host = self.known.remove(&addr)?;
         self.places.remove(&host.place);
         Some(host)
     }
@@ -470,9 +470,9 @@ mod tests {
             hosts
                 .places
                 .iter()
-                .all(|(place, addr)| hosts.hosts[addr].place == *place),
+                .all(|(place, addr)| hosts.known[addr].place == *place),
             "tables agree"
         );
-        assert_eq!(hosts.places.len(), hosts.hosts.len());
+        assert_eq!(hosts.places.len(), hosts.known.len());
     }
 }

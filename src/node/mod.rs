@@ -287,7 +287,7 @@ impl Node {
         let neighbours = self.links.len();
         self.searches.start(ticket, query.clone());
         if self.tier() == Tier::Ultrapeer {
-            self.search_as_ultrapeer(now, query, out);
+            self.search_as_ultrapeer(now, &query, out);
         } else {
             for id in self.links.ids().to_vec() {
                 self.send_query(id, query.clone(), out);
@@ -305,7 +305,7 @@ impl Node {
     }
 
     /// Our own leaves by table first, then link by link.
-    fn search_as_ultrapeer(&mut self, now: Time, query: Frame, out: &mut Outbox) {
+    fn search_as_ultrapeer(&mut self, now: Time, query: &Frame, out: &mut Outbox) {
         let Ok(parsed) = Query::parse(&query.payload) else {
             return;
         };

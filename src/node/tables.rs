@@ -162,17 +162,13 @@ impl Node {
         if !expected || !(leaf || link.peer.ultrapeer_query_routing) {
             return Err(Drop::Unused);
         }
-        match link.tables.get_or_insert_default().take(&frame.payload) {
-            Ok(complete) => {
-                if complete && leaf {
-                    self.table_changed(now);
-                }
-                Ok(())
-            }
-            Err(_) => {
-                self.close(from, BAD_TABLE, out);
-                Err(Drop::BadTable)
-            }
+        let Ok(complete) = link.tables.get_or_insert_default().take(&frame.payload) else {
+            self.close(from, BAD_TABLE, out);
+            return Err(Drop::BadTable);
+        };
+        if complete && leaf {
+            self.table_changed(now);
         }
+        Ok(())
     }
 }

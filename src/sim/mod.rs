@@ -371,8 +371,6 @@ impl World {
                         },
                     );
                 }
-                // Nobody offers links here.
-                Action::Admit(..) => {}
                 Action::Close(link, bye) => {
                     if let Some(bye) = bye {
                         self.byes += 1;
@@ -381,8 +379,8 @@ impl World {
                     self.close(node, link.0);
                 }
                 Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
-                // Everybody can be connected to in here, and files are not moved.
-                Action::CallBack(..) | Action::Knock(_) => {}
+                // Nobody offers links here, everybody can be connected to, and files are not moved.
+                Action::Admit(..) | Action::CallBack(..) | Action::Knock(_) => {}
             }
         }
         out.clear();

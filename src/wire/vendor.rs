@@ -104,7 +104,7 @@ impl<'a> Vendor<'a> {
             Self::FeaturesSupported(all) => write_list(all, Feature::to_bytes, &mut out),
             Self::HopsFlow(hops) => out.push(*hops),
             Self::TcpConnectBack(port) | Self::UdpConnectBack(port) => {
-                out.extend_from_slice(&port.to_le_bytes())
+                out.extend_from_slice(&port.to_le_bytes());
             }
             Self::QueryStatusResponse(kept) => out.extend_from_slice(&kept.to_le_bytes()),
             Self::PushProxyAck(addr) => {

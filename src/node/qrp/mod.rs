@@ -36,7 +36,7 @@ pub fn hash(word: &str) -> u32 {
         units.into_iter().take(len)
     }) {
         x ^= u32::from(unit & 0xFF) << shift;
-        shift = (shift + 8) & 24;
+        shift = (shift + 8) % 32;
     }
     x.wrapping_mul(MULTIPLIER)
 }
