@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use filbert::node::event::{Direction, Peer, Role};
+use filbert::node::event::{Direction, Peer};
 use filbert::node::sendq::SendQueue;
 use filbert::node::{Action, Config, Event, LinkId, Node, Outbox, Time};
 use filbert::wire::query::{Query, QueryFlags};

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use filbert::node::event::{Direction, Peer, Role, SearchSpec};
+use filbert::node::event::{Direction, Peer, SearchSpec};
 use filbert::node::library::{Entry, Library};
 use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use filbert::wire::{Frame, ServentId};
@@ -49,7 +49,7 @@ fn step(node: &mut Node, event: Event) -> Vec<Frame> {
         match action {
             Action::Send(_, frame) | Action::Spread(frame, _) => frames.push(frame.clone()),
             Action::Tell(_, Notice::Hit { hit, .. }) => {
-                say(&format!("found {} at {}", hit.records[0].name, hit.addr))
+                say(&format!("found {} at {}", hit.records[0].name, hit.addr));
             }
             other => say(&format!("{other:?}")),
         }

@@ -101,9 +101,9 @@ fn two_nodes_that_dial_each_other_end_with_one_link() {
     let mut net = Wired::new(2, &settings(1, 4));
     // Both dial before either offer arrives.
     let mut outs = [Outbox::new(), Outbox::new()];
-    for n in 0..2 {
-        net.nodes[n].handle(net.now, Event::Heard(vec![addr(1 - n)]), &mut outs[n]);
-        assert_eq!(outs[n].actions(), [Action::Dial(addr(1 - n))]);
+    for (n, out) in outs.iter_mut().enumerate() {
+        net.nodes[n].handle(net.now, Event::Heard(vec![addr(1 - n)]), out);
+        assert_eq!(out.actions(), [Action::Dial(addr(1 - n))]);
     }
     let mut verdicts = Vec::new();
     for n in 0..2 {
@@ -223,7 +223,7 @@ fn pings_are_answered_from_the_cache_and_never_passed_on() {
     {
         assert_eq!(frame.header.hops, 0);
     }
-    let pongs = net
+    let answers = net
         .carried
         .iter()
         .filter(|(.., frame)| frame.header.kind == Kind::Pong)
@@ -234,8 +234,8 @@ fn pings_are_answered_from_the_cache_and_never_passed_on() {
         .filter(|(.., frame)| frame.header.kind == Kind::Ping)
         .count();
     assert!(
-        pongs > pings && pongs <= pings * (limits::PONGS_PER_PING + 1),
-        "{pings} pings, {pongs} pongs"
+        answers > pings && answers <= pings * (limits::PONGS_PER_PING + 1),
+        "{pings} pings, {answers} pongs"
     );
 }
 

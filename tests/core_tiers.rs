@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Tiers, library, servent};
+use common::{Tiers, servent};
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::{Drop, Event};
 use filbert::wire::vendor::{QUERY_STOP, Vendor};

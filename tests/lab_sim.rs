@@ -1,4 +1,5 @@
 //! `lab gen` and `lab run --engine sim` as people and scripts use them.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,4 +1,5 @@
 //! The topology format: what is read, what is refused and how it is said, and that it round-trips.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use filbert::topology::{Network, Shape, Topology, parse, parse_spec};
 

@@ -241,12 +241,12 @@ fn vendor_in_its_words(message: &Vendor<'_>) -> Vec<String> {
         }
         Vendor::HopsFlow(hops) => words.push(format!("{hops}")),
         Vendor::TcpConnectBack(port) | Vendor::UdpConnectBack(port) => {
-            words.push(format!("{port}"))
+            words.push(format!("{port}"));
         }
         Vendor::QueryStatusResponse(kept) => words.push(format!("{kept}")),
         Vendor::PushProxyAck(addr) => words.push(format!("{addr}")),
         Vendor::QueryStatusRequest | Vendor::PushProxyRequest | Vendor::PushProxyCancel => {
-            words.push(String::new())
+            words.push(String::new());
         }
         Vendor::Other(_, data) => words.push(data_encoding::HEXLOWER.encode(data)),
     }

@@ -4,7 +4,7 @@
 //! the time goes into fetching nodes from memory.
 //!
 //! A ring of slots, each a short span of time wide, takes events in constant time; a slot is put in order only
-//! when its turn comes. Events beyond the ring wait in an ordered map of slots. Buffers are used again.
+//! when its turn comes. Events beyond the ring wait in an ordered set of slots. Buffers are used again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -193,6 +193,8 @@ fn index(slot: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::topology::dice;
 
@@ -205,24 +207,23 @@ mod tests {
         }
     }
 
-    /// Pops everything, adding events while at it, and compares with a plain ordered map.
+    /// Pops everything, adding events while at it, and compares with a plain ordered set.
     fn agrees_with_a_map(span_ns: u64, delay: impl Fn(&mut rand::rngs::ChaCha8Rng) -> u64) {
         let mut rng = dice::seeded(3, 1);
-        let (mut calendar, mut map) = (Calendar::new(span_ns), BTreeMap::new());
+        let (mut calendar, mut map) = (Calendar::new(span_ns), BTreeSet::new());
         let mut serial = 0_u64;
-        let mut add =
-            |calendar: &mut Calendar<Item>, map: &mut BTreeMap<(u64, Item), ()>, at: u64| {
-                serial += 1;
-                let item = (u32::try_from(serial * 7919 % 5).expect("below 5"), serial);
-                calendar.push(at, item);
-                map.insert((at, item), ());
-            };
+        let mut add = |calendar: &mut Calendar<Item>, map: &mut BTreeSet<(u64, Item)>, at: u64| {
+            serial += 1;
+            let item = (u32::try_from(serial * 7919 % 5).expect("below 5"), serial);
+            calendar.push(at, item);
+            map.insert((at, item));
+        };
         for at in [0, 5, 5, 1_000_000_000, 7] {
             add(&mut calendar, &mut map, at);
         }
         let mut popped = 0_u64;
         while let Some((at, item)) = calendar.pop() {
-            let (wanted, ()) = map.pop_first().unwrap();
+            let wanted = map.pop_first().unwrap();
             assert_eq!((at, item), wanted, "event {popped}");
             popped += 1;
             if popped < 20_000 {

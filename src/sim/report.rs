@@ -347,7 +347,7 @@ impl Report {
             self.queries.len()
         );
         for line in self.checks() {
-            let _ = write!(text, "Check    {line}\n");
+            let _ = writeln!(text, "Check    {line}");
         }
         text
     }
@@ -471,9 +471,9 @@ impl Report {
             .take(ROWS_MAX)
         {
             let expect = query.expect.as_deref().unwrap_or_default();
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "Missed   {} asked {:?}: expected {expect} hits, got {}; {} matching files within TTL {}\n",
+                "Missed   {} asked {:?}: expected {expect} hits, got {}; {} matching files within TTL {}",
                 query.from, query.query, query.hits, query.predicted.hits, query.ttl
             );
         }

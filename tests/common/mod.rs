@@ -123,7 +123,7 @@ impl Tiers {
     }
 
     /// What node `n` says of itself here.
-    fn peer(&self, n: usize, direction: Direction, role: Role) -> Box<Peer> {
+    fn peer(n: usize, direction: Direction, role: Role) -> Box<Peer> {
         Box::new(Peer {
             role,
             max_ttl: 4,
@@ -139,8 +139,8 @@ impl Tiers {
 
     /// Links two nodes, as if `from` had dialled.
     pub fn link(&mut self, from: usize, to: usize) {
-        let accepted = self.peer(from, Direction::Accepted, self.roles[from]);
-        let dialled = self.peer(to, Direction::Dialled(addr(to)), self.roles[to]);
+        let accepted = Self::peer(from, Direction::Accepted, self.roles[from]);
+        let dialled = Self::peer(to, Direction::Dialled(addr(to)), self.roles[to]);
         self.net.link_as(from, to, accepted, dialled);
     }
 
@@ -193,7 +193,7 @@ impl Tiers {
 
     /// Does node `at` take in stranger `n`? Else the status it is refused with.
     pub fn offer(&mut self, at: usize, n: usize, role: Role) -> Result<(), u16> {
-        let offer = self.peer(n, Direction::Accepted, role);
+        let offer = Self::peer(n, Direction::Accepted, role);
         let (mut out, link) = (Outbox::new(), self.net.link_id());
         self.net.nodes[at].handle(self.net.now, Event::Offer(link, offer), &mut out);
         match &out.actions()[0] {
@@ -307,7 +307,6 @@ impl Wired {
                 .iter()
                 .for_each(|link| self.carry(node, *link, frame)),
             Action::Dial(to) => self.dial(node, *to),
-            Action::Admit(..) => {}
             Action::Close(link, bye) => {
                 self.byes.push((node, *bye));
                 if let Some((far, far_link)) = self.far(node, *link) {
@@ -318,7 +317,7 @@ impl Wired {
                 }
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
-            Action::CallBack(..) | Action::Knock(_) => {}
+            Action::Admit(..) | Action::CallBack(..) | Action::Knock(_) => {}
         }
     }
 
