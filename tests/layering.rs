@@ -131,13 +131,13 @@ fn names(line: &str, word: &str) -> bool {
 
 #[test]
 fn every_room_keeps_the_law() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    sources(&root, &mut files);
+    sources(&sources_root, &mut files);
     assert!(files.len() > 20, "the sources are found");
     let mut breaches = Vec::new();
     for file in &files {
-        let place = file.strip_prefix(&root).unwrap();
+        let place = file.strip_prefix(&sources_root).unwrap();
         let room = place
             .components()
             .next()
