@@ -86,6 +86,23 @@ fn without_a_network_the_exit_code_says_so() {
 }
 
 #[test]
+fn networks_of_a_home_lie_in_it() {
+    let lab = Lab::new();
+    let home = lab.path().join("home");
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(lab::PROGRAM);
+        command
+            .args(["--home", home.to_str().unwrap(), "lab"])
+            .args(words);
+        command.output().unwrap()
+    };
+    assert!(run(&["up", "line:2", "--base-port", "0"]).status.success());
+    assert!(home.join("lab/line-2/state.json").exists());
+    assert!(run(&["down"]).status.success());
+    assert!(!home.join("lab/line-2").exists());
+}
+
+#[test]
 fn two_networks_live_side_by_side_and_none_twice() {
     let lab = Lab::new();
     lab.good(&["up", "line:2"]);

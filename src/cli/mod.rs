@@ -73,7 +73,7 @@ fn dispatch(args: &Args, out: Output) -> Result<Exit, Failure> {
     let global = &args.global;
     match &args.command {
         Command::Completions(completions) => out.bytes(&completions.script()).map(|()| Exit::Good),
-        Command::Lab(lab) => lab::run(lab, &out),
+        Command::Lab(lab) => lab::run(&lab.clone().in_home(global.home.as_deref()), &out),
         Command::Search(args) => {
             search::check(&out, &args.print)?;
             search::run(&mut Context::new(global, out)?, args)

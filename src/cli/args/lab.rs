@@ -1,6 +1,6 @@
 //! `lab`: the laboratory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use structopt::StructOpt;
@@ -9,7 +9,7 @@ use super::values::{self, BadValue, Span};
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
-#[structopt(after_help = "EXAMPLES:
+#[structopt(setting = structopt::clap::AppSettings::DisableHelpSubcommand, after_help = "EXAMPLES:
     filbert lab gen ring:12 > ring.json
     filbert lab run ring.json --queries 100            in virtual time
     filbert lab run ring.json --engine real            as real processes on loopback ports
@@ -20,6 +20,26 @@ pub struct LabArgs {
     /// What to do.
     #[structopt(subcommand)]
     pub verb: LabVerb,
+}
+
+impl LabArgs {
+    /// The same, with the networks in `home` unless another folder was named.
+    #[must_use]
+    pub fn in_home(mut self, home: Option<&Path>) -> Self {
+        let dir = match &mut self.verb {
+            LabVerb::Run(RunArgs { place, .. }) | LabVerb::Up(UpArgs { place, .. }) => {
+                &mut place.dir
+            }
+            LabVerb::Ps(PsArgs { which })
+            | LabVerb::Search(LabSearchArgs { which, .. })
+            | LabVerb::Down(DownArgs { which, .. }) => &mut which.dir,
+            LabVerb::Gen(_) | LabVerb::Keep(_) => return self,
+        };
+        if dir.is_none() {
+            *dir = home.map(|home| home.join("lab"));
+        }
+        self
+    }
 }
 
 /// The verbs of the laboratory.
@@ -120,7 +140,7 @@ pub struct UpArgs {
 /// Where real nodes live and listen.
 #[derive(Clone, Debug, Default, StructOpt)]
 pub struct PlaceArgs {
-    /// Folder for all networks [default: one for temporary files of this user]
+    /// Folder for all networks [default: lab in --home, else one for temporary files of this user]
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub dir: Option<PathBuf>,
     /// First of the ports on 127.0.0.1; 0: any that are free [default: the first free range from 41000]
@@ -134,7 +154,7 @@ pub struct WhichArgs {
     /// The network, as `lab ps` names it [default: the only one that is up]
     #[structopt(long, value_name = "NAME")]
     pub net: Option<String>,
-    /// Folder for all networks [default: one for temporary files of this user]
+    /// Folder for all networks [default: lab in --home, else one for temporary files of this user]
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub dir: Option<PathBuf>,
 }
