@@ -35,8 +35,8 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 /// More than this is queued: the link is behind, and waits for its writer gain more than they cost.
 const BEHIND_BYTES: usize = SEND_QUEUE_BYTES / 2;
 /// A link that was behind for longer is slow, and nobody waits for it: it loses frames instead. A queue is
-/// taken whole, so this means less than 2.6 MB/s, 50,000 queries a second. Our choice.
-const SLOW_AFTER: Duration = Duration::from_millis(100);
+/// taken whole, so this means less than 1 MB/s, 20,000 queries a second. Our choice.
+const SLOW_AFTER: Duration = Duration::from_millis(250);
 /// Memory a writer keeps between writes; more is given back once a burst is over.
 const BUFFER_KEPT: usize = 16 * 1024;
 
@@ -121,9 +121,10 @@ impl Link {
         }
     }
 
-    /// Stages a frame; [`flush`](Self::flush) hands it to the writer.
-    pub(crate) fn stage(&mut self, frame: &Frame) {
+    /// Stages a frame, which [`flush`](Self::flush) hands to the writer. Returns the bytes staged.
+    pub(crate) fn stage(&mut self, frame: &Frame) -> usize {
         self.shed += self.staged.push(frame);
+        self.staged.len()
     }
 
     /// Hands all staged frames to the writer.

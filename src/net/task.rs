@@ -22,6 +22,7 @@ use super::rt::{self, Clock, Receiver, Sender};
 use super::upload::Serving;
 use crate::control;
 use crate::node::event::{Gone, Peer, Verdict};
+use crate::node::limits::SEND_QUEUE_BYTES;
 use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time, event};
 use crate::wire::{Frame, Guid, Header, Kind, bye};
 
@@ -33,6 +34,10 @@ pub(crate) const NOTICES_MAX: usize = 1024;
 /// How long the task lets links catch up that are behind, before it takes in more. It is an alarm that every
 /// link can put off but none for long: at 64 KiB a read this leaves 32 MB/s whatever a neighbour does.
 const CATCH_UP: Duration = Duration::from_millis(2);
+
+/// Bytes staged for one link that are handed over before more is decided. A flood stages about as much as
+/// was read.
+const STAGED_MUCH_BYTES: usize = SEND_QUEUE_BYTES / 4;
 
 /// The last word on a link whose bytes are no frames.
 const GARBAGE: event::Bye = event::Bye {
@@ -186,6 +191,8 @@ pub(crate) struct NodeTask {
     offers: BTreeMap<LinkId, Sender<Verdict>>,
     askers: BTreeMap<Ticket, Sender<Notice>>,
     out: Outbox,
+    /// Some link has more than [`STAGED_MUCH_BYTES`] staged.
+    staged_much: bool,
     /// Notices dropped because their asker did not read.
     unread_notices: u64,
     garbage_links: u64,
@@ -223,6 +230,7 @@ impl NodeTask {
             offers: BTreeMap::new(),
             askers: BTreeMap::new(),
             out: Outbox::new(),
+            staged_much: false,
             unread_notices: 0,
             garbage_links: 0,
             last_word: None,
@@ -248,19 +256,17 @@ impl NodeTask {
                 Ok(message) => Some(message),
                 Err(_) => self.wait().await,
             };
-            if let Some(Inbox::Stop(done)) = message {
-                return self.leave(done);
-            }
-            if let Some(message) = message {
-                self.take(message);
+            match message {
+                Some(Inbox::Stop(done)) => return self.leave(done),
+                Some(Inbox::Frames(link, frames)) => self.take_frames(link, frames).await,
+                Some(message) => self.take(message),
+                None => {}
             }
             let now = self.clock.now();
             if self.node.next_wakeup().is_some_and(|due| due <= now) {
                 self.step(Event::Wake);
             }
-            if self.flush(now) {
-                let _ = rt::timeout(CATCH_UP, self.caught_up.recv()).await;
-            }
+            self.hand_over().await;
         }
     }
 
@@ -273,21 +279,34 @@ impl NodeTask {
         rt::timeout(wait, self.inbox.recv()).await.ok()?.ok()
     }
 
+    async fn take_frames(&mut self, link: LinkId, frames: Vec<Frame>) {
+        let now = self.clock.now();
+        for frame in frames {
+            if frame.header.kind == Kind::Bye {
+                let said = bye::Bye::parse(&frame.payload);
+                let why = format!("the peer said Bye {} {}", said.code, said.text);
+                self.last_word = Some((link, why.trim_end().to_owned()));
+            }
+            self.node
+                .handle(now, Event::Received(link, frame), &mut self.out);
+            self.perform();
+            // One read of queries may bring more answers than a send queue holds.
+            if self.staged_much {
+                self.hand_over().await;
+            }
+        }
+    }
+
+    /// Hands what is staged to the writers, and lets those catch up that are behind.
+    async fn hand_over(&mut self) {
+        self.staged_much = false;
+        if self.flush(self.clock.now()) {
+            let _ = rt::timeout(CATCH_UP, self.caught_up.recv()).await;
+        }
+    }
+
     fn take(&mut self, message: Inbox) {
         match message {
-            Inbox::Frames(link, frames) => {
-                let now = self.clock.now();
-                for frame in frames {
-                    if frame.header.kind == Kind::Bye {
-                        let said = bye::Bye::parse(&frame.payload);
-                        let why = format!("the peer said Bye {} {}", said.code, said.text);
-                        self.last_word = Some((link, why.trim_end().to_owned()));
-                    }
-                    self.node
-                        .handle(now, Event::Received(link, frame), &mut self.out);
-                    self.perform();
-                }
-            }
             Inbox::Event(event) => self.step(event),
             Inbox::Offer(link, peer, verdict) => {
                 self.offers.insert(link, verdict);
@@ -305,7 +324,7 @@ impl NodeTask {
                 }
             }
             Inbox::Ask(ask) => self.answer(ask),
-            Inbox::Stop(_) => unreachable!("the loop takes it out"),
+            Inbox::Frames(..) | Inbox::Stop(_) => unreachable!("the loop takes them out"),
         }
     }
 
@@ -369,7 +388,7 @@ impl NodeTask {
 
     fn stage(&mut self, link: LinkId, frame: &Frame) {
         if let Some(link) = self.find(link) {
-            self.links[link].stage(frame);
+            self.staged_much |= self.links[link].stage(frame) > STAGED_MUCH_BYTES;
         }
     }
 
