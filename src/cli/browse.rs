@@ -26,7 +26,7 @@ pub fn run(context: &mut Context, args: &BrowseArgs) -> Result<Exit, Failure> {
     let hits = browse(&args.host.to_string()).map_err(|error| failed(&error))?;
     let (sender, received) = channel();
     // Detached: it ends with its host, or when nobody listens any more.
-    thread::spawn(move || hits.into_iter().try_for_each(|hit| sender.send(hit)));
+    thread::spawn(move || hits.into_iter().all(|hit| sender.send(hit).is_ok()));
     let (clock, limit) = (Stopwatch::start(), args.timeout.limit());
     let reason = loop {
         if context.interrupt.asked() {

@@ -502,8 +502,8 @@ mod tests {
         assert_eq!(proxies(&many), [], "it ends within an address");
         let many = format!("c3 84 50555348 81 48 {}", "c0000201ca18".repeat(12));
         assert_eq!(proxies(&many).len(), PUSH_PROXIES_MAX);
-        let twice = format!("c3 04 50555348 46 c0000201ca18 84 50555348 46 c63364070004");
-        assert_eq!(proxies(&twice), two[..1], "the first counts");
+        let twice = "c3 04 50555348 46 c0000201ca18 84 50555348 46 c63364070004";
+        assert_eq!(proxies(twice), two[..1], "the first counts");
     }
 
     #[test]
