@@ -186,6 +186,7 @@ async fn search(
                 .await?;
             }
             Notice::Hit { hops, hit } => to.send(Reply::Hit(Box::new(hit_of(hops, *hit)))).await?,
+            Notice::Passed(_) => {}
             Notice::Done(result) => return Ok(result?),
         }
     }

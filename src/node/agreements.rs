@@ -33,7 +33,8 @@ const CALL_BACKS_MAX: u8 = 3;
 pub(super) struct Reach {
     /// Somebody connected to us unasked, or called back.
     pub(super) proved: bool,
-    asked: u8,
+    /// Neighbours asked to call us back.
+    pub(super) asked: u8,
     /// Neighbours that pass pushes on to us, with their addresses.
     pub(super) proxies: Vec<(LinkId, SocketAddrV4)>,
 }
@@ -122,8 +123,15 @@ impl Node {
                 let SocketAddr::V4(addr) = own else {
                     return Err(Drop::Unused);
                 };
-                // Believed only of the one who asks: its hits and its greeting carry the same id.
-                if addr.port() == 0
+                // Believed only of the one who asks: its hits and its greeting carry the same id, and nobody else here.
+                let taken = ServentId(header.guid.0) == self.id
+                    || self
+                        .links
+                        .by_servent(ServentId(header.guid.0))
+                        .is_some_and(|other| other != from);
+                let link = self.links.get_mut(from).ok_or(Drop::LinkGone)?;
+                if taken
+                    || addr.port() == 0
                     || link
                         .peer
                         .servent

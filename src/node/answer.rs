@@ -14,6 +14,7 @@ use super::hosts::Source;
 use super::library::{FileId, FileView};
 use super::pongs::CachedPong;
 use super::relay::Taken;
+use super::tiers::Tier;
 use super::{Drop, Node, Time, limits};
 
 /// Vendor code of filbert in hits and pongs.
@@ -22,24 +23,44 @@ pub(crate) const VENDOR: [u8; 4] = *b"FILB";
 pub(crate) const SPEED_KBPS: u32 = 1_000;
 /// Bytes of a record besides its name: numbers, hash, GGEP; generous.
 const RECORD_EXTRA_BYTES: usize = 96;
+/// Port in the hits of a node that listens nowhere and waits for pushes: readers take 0 for a fault. The customary one,
+/// which nobody will try who reads the push flag.
+const UNHEARD_PORT: u16 = 6346;
 /// Bytes of a hit besides its records: head, trailer, name of the node.
 const HIT_EXTRA_BYTES: usize = 96;
 
 impl Node {
     /// The address a link's peer can reach us at; port 0 when we accept nothing.
+    ///
+    /// Where our own address is one that nobody believes (behind a router), it is the one that the peer says it sees
+    /// us at: it could write any address in what we send over it anyway.
     pub(super) fn own_addr(&self, link: LinkId) -> SocketAddr {
-        let local = self.links.position(link).and_then(|_| {
-            self.links
-                .iter()
-                .find(|(id, _)| *id == link)
-                .map(|(_, link)| link.peer.local_ip)
-        });
-        let local = local.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        match self.config.listen {
-            Some(listen) if listen.ip().is_unspecified() => SocketAddr::new(local, listen.port()),
-            Some(listen) => listen,
-            None => SocketAddr::new(local, 0),
-        }
+        let peer = self.links.get(link).map(|link| &link.peer);
+        let local = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.local_ip);
+        let listen = self.config.listen;
+        let own = match listen.map(|listen| listen.ip()) {
+            Some(ip) if !ip.is_unspecified() => ip,
+            _ => local,
+        };
+        let seen = peer.and_then(|peer| peer.sees_us_at);
+        let ip = seen.filter(|seen| self.is_public(*seen) && !self.is_public(own));
+        SocketAddr::new(ip.unwrap_or(own), listen.map_or(0, |listen| listen.port()))
+    }
+
+    /// The address that most neighbours see us at, if it is one that others believe.
+    pub fn seen_ip(&self) -> Option<IpAddr> {
+        let seen: Vec<IpAddr> = self
+            .links
+            .iter()
+            .filter_map(|(_, link)| link.peer.sees_us_at)
+            .filter(|ip| self.is_public(*ip))
+            .collect();
+        let votes = |ip: &&IpAddr| seen.iter().filter(|other| other == ip).count();
+        seen.iter().max_by_key(votes).copied()
+    }
+
+    fn is_public(&self, ip: IpAddr) -> bool {
+        self.config.net.believes(SocketAddr::new(ip, UNHEARD_PORT))
     }
 
     /// A ping came in.
@@ -150,7 +171,9 @@ impl Node {
         query: &Query<'_>,
         out: &mut Outbox,
     ) {
-        if self.library.is_empty() || self.config.listen.is_none() {
+        // On a flat overlay everybody who shares listens; elsewhere a push brings who does not.
+        let silent = self.config.listen.is_none() && self.tier() == Tier::Flat;
+        if self.library.is_empty() || silent {
             return;
         }
         let mut found = std::mem::take(&mut self.found);
@@ -177,7 +200,10 @@ impl Node {
         out: &mut Outbox,
     ) {
         let library = std::sync::Arc::clone(&self.library);
-        let addr = self.own_addr(to);
+        let mut addr = self.own_addr(to);
+        if addr.port() == 0 {
+            addr.set_port(UNHEARD_PORT);
+        }
         // As far as the query came and some more, for ways that have changed (gtk-gnutella: hops + 5).
         let ttl = query.hops.saturating_add(5);
         let header = Header {

@@ -7,6 +7,7 @@
 //! [`Node::next_wakeup`](super::Node::next_wakeup), and hand in [`Event::Wake`] if that passes first.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::wire::hit::QueryHit;
@@ -188,9 +189,11 @@ pub enum Command {
     AddPeer(SocketAddr),
     /// Close the link to this address (its listening or remote one). Answer: [`Notice::Done`].
     DropPeer(SocketAddr),
-    /// Ask a servent that cannot be connected to to connect to us and offer its file with this index. Answer:
-    /// [`Notice::Done`] once the push is on its way, or why it cannot be.
-    Push(ServentId, u32),
+    /// Ask a servent that cannot be connected to to connect to us. Answer: [`Notice::Done`] once the push is on its
+    /// way, or why it cannot be.
+    Push(PushSpec),
+    /// Somebody asks us, as the push proxy of a neighbour, to pass a push on to it. Answer: [`Notice::Passed`].
+    PassPush(PassedPush),
     /// Say Bye to everyone; [`Action::Close`] follows for each link and nothing is dialled any more.
     Leave,
 }
@@ -204,6 +207,48 @@ pub struct SearchSpec {
     pub sha1: Option<Sha1>,
     /// TTL of the query; `None`: the configured one.
     pub ttl: Option<u8>,
+}
+
+/// One push of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushSpec {
+    /// Who is to connect to us.
+    pub servent: ServentId,
+    /// The file it is to offer; of no meaning today.
+    pub index: u32,
+    /// The port where the connection is awaited; `None`: where we listen.
+    pub port: Option<NonZeroU16>,
+}
+
+/// One push that a stranger gives us for a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedPush {
+    /// Who is to connect.
+    pub servent: ServentId,
+    /// The file it is to offer; of no meaning today.
+    pub index: u32,
+    /// Where to: what the stranger says is its own address.
+    pub to: SocketAddr,
+    /// That address speaks TLS.
+    pub tls: bool,
+    /// The stranger's end of its connection to us.
+    pub asker: SocketAddr,
+}
+
+/// What became of a [`PassedPush`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// It was sent to the neighbour.
+    Sent,
+    /// No neighbour has this servent id.
+    Unknown,
+    /// The address is not the asker's, or nobody may be sent there.
+    NotYours,
+    /// The asker, or others for the same neighbour, ask too often.
+    TooOften {
+        /// Seconds after which room is certain.
+        again_s: u32,
+    },
 }
 
 /// What the core tells whoever holds a ticket.
@@ -225,6 +270,8 @@ pub enum Notice {
         /// The decoded hit.
         hit: Box<QueryHit>,
     },
+    /// What became of a push to be passed on.
+    Passed(Passed),
     /// The command is done, or failed for a reason fit for people.
     Done(Result<(), String>),
 }

@@ -1,23 +1,41 @@
-//! Pushes that concern us: those that ask us to connect, and those we send to ask others.
+//! Pushes that concern us: those that ask us to connect, those we send to ask others, and those that strangers ask us
+//! to hand to a neighbour whose push proxy we are.
+//!
+//! A push makes somebody connect to an address that somebody else named. So each kind has its bound, by address and by
+//! who asks; all of them together are no way to make many nodes knock at one door.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::wire::push::Push;
 use crate::wire::{Frame, Header, Kind, ServentId};
 
-use super::event::{Action, LinkId, Notice, Outbox, Ticket};
+use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec, Ticket};
 use super::relay::Taken;
+use super::routes::Origin;
 use super::tiers::Tier;
 use super::{Drop, Node, Time};
 
 /// One address is connected to for pushes at most once in this time: a push names any address, and somebody might
 /// name one that is nobody's servent (overlay, "Push": 2 a minute).
 const TARGET_INTERVAL: Duration = Duration::from_secs(30);
+/// Ports of one host connected to within that time. Several people behind one address may want our files; our
+/// estimate.
+const TARGETS_PER_HOST_MAX: usize = 8;
 /// Addresses connected to lately that are remembered; when all are taken by younger ones, pushes wait.
 const TARGETS_MAX: usize = 64;
 /// TTL of a push of ours, when its way is not known to be one hop.
 const PUSH_TTL: u8 = 4;
+/// The span over which pushes passed on for strangers are counted.
+const PASS_WINDOW: Duration = Duration::from_secs(60);
+/// Pushes passed on in that time for one host. A download asks each proxy once; our estimate.
+const PASSED_PER_ASKER_MAX: usize = 12;
+/// Pushes passed on in that time to one neighbour; it would refuse more (see [`TARGETS_MAX`]).
+const PASSED_PER_SERVENT_MAX: usize = 30;
+/// Pushes passed on in that time in all.
+const PASSED_MAX: usize = 512;
+/// A neighbour that was asked to call us back does it within this, or not at all.
+const CALL_BACK_TIME: Duration = Duration::from_secs(60);
 
 /// Addresses connected to lately.
 #[derive(Debug, Default)]
@@ -27,7 +45,10 @@ impl PushTargets {
     /// May this address be connected to now? Then it is noted.
     fn take(&mut self, addr: SocketAddr, now: Time) -> bool {
         self.0.retain(|(_, at)| now.since(*at) < TARGET_INTERVAL);
-        let free = self.0.len() < TARGETS_MAX && !self.0.iter().any(|(known, _)| *known == addr);
+        let same_host = |known: &&(SocketAddr, Time)| host(known.0.ip()) == host(addr.ip());
+        let free = self.0.len() < TARGETS_MAX
+            && !self.0.iter().any(|(known, _)| *known == addr)
+            && self.0.iter().filter(same_host).count() < TARGETS_PER_HOST_MAX;
         if free {
             self.0.push((addr, now));
         }
@@ -35,8 +56,39 @@ impl PushTargets {
     }
 }
 
+/// Pushes passed on lately: for whom, to whom, when; oldest first.
+#[derive(Debug, Default)]
+pub(super) struct PassedPushes(Vec<(IpAddr, ServentId, Time)>);
+
+impl PassedPushes {
+    /// May one more be passed on? Then it is noted; else the wait after which there is room.
+    fn take(&mut self, asker: IpAddr, servent: ServentId, now: Time) -> Result<(), Duration> {
+        self.0.retain(|(.., at)| now.since(*at) < PASS_WINDOW);
+        let asker = host(asker);
+        let of_asker = self.0.iter().filter(|(by, ..)| *by == asker).count();
+        let of_servent = self.0.iter().filter(|(_, to, _)| *to == servent).count();
+        if of_asker >= PASSED_PER_ASKER_MAX
+            || of_servent >= PASSED_PER_SERVENT_MAX
+            || self.0.len() >= PASSED_MAX
+        {
+            return Err(PASS_WINDOW);
+        }
+        self.0.push((asker, servent, now));
+        Ok(())
+    }
+}
+
+/// What one customer has: an IPv4 address, or a /64 of IPv6.
+fn host(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
 impl Node {
-    /// Somebody wants a file of ours and asks us to connect.
+    /// Somebody wants a file of ours and asks us to connect. On a flat overlay too: the firewall of one machine is
+    /// enough to need it.
     pub(super) fn push_for_us(
         &mut self,
         now: Time,
@@ -44,10 +96,6 @@ impl Node {
         push: &Push,
         out: &mut Outbox,
     ) -> Taken {
-        // On a flat overlay everybody can be connected to: nobody needs a push.
-        if self.tier() == Tier::Flat {
-            return Err(Drop::Unused);
-        }
         let own = self.config.listen == Some(push.addr);
         // Named by a stranger: on the live network public; or the neighbour's own address, where it really is.
         let neighbour = self.links.get(from).is_some_and(|link| {
@@ -64,62 +112,146 @@ impl Node {
     }
 
     /// Asks a servent to connect to us, along the way its hits came.
-    pub(super) fn push_to(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        servent: ServentId,
-        index: u32,
-        out: &mut Outbox,
-    ) {
-        let result = self.send_push(now, servent, index, out);
+    pub(super) fn push_to(&mut self, now: Time, ticket: Ticket, spec: PushSpec, out: &mut Outbox) {
+        let result = self.send_push(now, spec, out);
         out.push(Action::Tell(ticket, Notice::Done(result)));
     }
 
-    fn send_push(
-        &mut self,
-        now: Time,
-        servent: ServentId,
-        index: u32,
-        out: &mut Outbox,
-    ) -> Result<(), String> {
-        let direct = self.links.by_servent(servent);
+    fn send_push(&mut self, now: Time, spec: PushSpec, out: &mut Outbox) -> Result<(), String> {
+        let direct = self.links.by_servent(spec.servent);
         let way = direct
-            .or_else(|| self.push_routes.way(&servent))
+            .or_else(|| self.push_routes.way(&spec.servent))
             .filter(|link| self.links.contains(*link));
         let to = way.ok_or("no way to that node is known any more; search for the file again")?;
-        let addr = self.own_addr(to);
-        if addr.port() == 0 || self.firewalled() {
+        let mut addr = self.own_addr(to);
+        if let Some(port) = spec.port {
+            addr.set_port(port.get());
+        }
+        if addr.port() == 0 || self.unreachable(now) {
             return Err(
                 "it cannot be connected to, and neither can we: nobody can open the connection. \
-                        Make a port reachable (see `filbert status`), or find another source"
+                 Make a port of this machine reachable, or find another source"
                     .to_owned(),
             );
         }
-        let guid = self.new_guid();
         let push = Push {
-            servent,
-            index,
+            servent: spec.servent,
+            index: spec.index,
             addr,
             tls: false,
         };
         let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
+        self.start_push(now, to, &push, ttl, out);
+        Ok(())
+    }
+
+    /// Is it certain enough that nobody can connect to us? Neighbours were asked to, and had their time.
+    pub(super) fn unreachable(&self, now: Time) -> bool {
+        let waited = |since: Time| now.since(since) >= CALL_BACK_TIME;
+        self.firewalled()
+            && self.reach.asked > 0
+            && self.links.iter().any(|(_, link)| waited(link.since))
+    }
+
+    /// A stranger asks us to hand a push to a neighbour.
+    pub(super) fn pass_push(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        push: &PassedPush,
+        out: &mut Outbox,
+    ) {
+        let passed = self.passed(now, push, out);
+        out.push(Action::Tell(ticket, Notice::Passed(passed)));
+    }
+
+    fn passed(&mut self, now: Time, push: &PassedPush, out: &mut Outbox) -> Passed {
+        // To where the asker is and nowhere else: else everybody could send our neighbours to anybody.
+        if !self.config.net.believes_of(push.to, push.asker) {
+            return Passed::NotYours;
+        }
+        // A leaf has no leaves.
+        let to = self.links.by_servent(push.servent);
+        let Some(to) = to.filter(|_| self.tier() != Tier::Leaf) else {
+            return Passed::Unknown;
+        };
+        let taken = self.passed_pushes.take(push.asker.ip(), push.servent, now);
+        if let Err(wait) = taken {
+            let again_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+            return Passed::TooOften { again_s };
+        }
+        let push = Push {
+            servent: push.servent,
+            index: push.index,
+            addr: push.to,
+            tls: push.tls,
+        };
+        self.start_push(now, to, &push, 1, out);
+        Passed::Sent
+    }
+
+    /// Sends a push that begins its way here.
+    fn start_push(&mut self, now: Time, to: LinkId, push: &Push, ttl: u8, out: &mut Outbox) {
+        let guid = self.new_guid();
+        self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
         let header = Header {
             guid,
             kind: Kind::Push,
             ttl,
             hops: 0,
         };
-        self.routes
-            .learn(guid, super::routes::Origin::Ours, u8::MAX, 0, now);
-        self.send(
-            to,
-            Frame {
-                header,
-                payload: push.build().into(),
-            },
-            out,
-        );
-        Ok(())
+        let payload = push.build().into();
+        self.send(to, Frame { header, payload }, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO.plus(Duration::from_secs(seconds))
+    }
+
+    fn addr(host: u16, port: u16) -> SocketAddr {
+        let [high, low] = host.to_be_bytes();
+        SocketAddr::from(([8, 8, high, low], port))
+    }
+
+    #[test]
+    fn an_address_is_connected_to_twice_a_minute_and_a_host_at_few_ports() {
+        let mut targets = PushTargets::default();
+        assert!(targets.take(addr(1, 1000), at(0)));
+        assert!(!targets.take(addr(1, 1000), at(29)));
+        assert!(targets.take(addr(1, 1000), at(30)));
+        let ports = (2000..3000).filter(|port| targets.take(addr(1, *port), at(31)));
+        assert_eq!(ports.count(), TARGETS_PER_HOST_MAX - 1);
+        let hosts = (2..3000).filter(|host| targets.take(addr(*host, 1), at(32)));
+        assert_eq!(hosts.count(), TARGETS_MAX - TARGETS_PER_HOST_MAX);
+        assert_eq!(targets.0.len(), TARGETS_MAX);
+        assert!(targets.take(addr(9, 9), at(62)));
+    }
+
+    #[test]
+    fn pushes_passed_on_are_bounded_by_who_asks_by_who_gets_them_and_in_all() {
+        let mut passed = PassedPushes::default();
+        let servent = |n: u16| {
+            let mut id = [1; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            ServentId(id)
+        };
+        let ip = |n: u16| addr(n, 1).ip();
+        let of_one = (0..100).filter(|n| passed.take(ip(1), servent(*n), at(0)).is_ok());
+        assert_eq!(of_one.count(), PASSED_PER_ASKER_MAX);
+        let to_one = (2..100).filter(|n| passed.take(ip(*n), servent(200), at(1)).is_ok());
+        assert_eq!(to_one.count(), PASSED_PER_SERVENT_MAX);
+        for n in 0..2000 {
+            let _ = passed.take(ip(n), servent(n), at(2));
+        }
+        assert_eq!(passed.0.len(), PASSED_MAX);
+        assert_eq!(passed.take(ip(1), servent(1), at(62)), Ok(()));
+        let six = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(host(six("2a00::1")), host(six("2a00::ffff:1")));
+        assert_eq!(host(six("::ffff:8.8.8.8")), six("8.8.8.8"));
     }
 }

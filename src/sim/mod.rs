@@ -416,7 +416,7 @@ impl World {
                     checks.told(node, self.askers[query_of(ticket)]);
                 }
             }
-            Notice::Searching { .. } | Notice::Done(Ok(())) => {}
+            Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(Ok(())) => {}
             Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
         }
     }

@@ -183,7 +183,7 @@ impl Tiers {
     pub fn first_hit(&self, ticket: Ticket) -> filbert::wire::hit::QueryHit {
         let hit = |notice: &Notice| match notice {
             Notice::Hit { hit, .. } => Some((**hit).clone()),
-            Notice::Searching { .. } | Notice::Done(_) => None,
+            Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(_) => None,
         };
         self.told
             .iter()
@@ -224,6 +224,8 @@ pub struct Wired {
     next_link: u32,
     /// Addresses where nobody answers.
     pub dead: Vec<SocketAddr>,
+    /// Connections that nodes opened because of a push: who, where to, for which file.
+    pub called_back: Vec<(usize, SocketAddr, u32)>,
 }
 
 impl Wired {
@@ -239,6 +241,7 @@ impl Wired {
             queue: VecDeque::new(),
             next_link: 0,
             dead: Vec::new(),
+            called_back: Vec::new(),
         };
         (0..count).for_each(|_| wired.add(config));
         wired
@@ -317,7 +320,8 @@ impl Wired {
                 }
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
-            Action::Admit(..) | Action::CallBack(..) | Action::Knock(_) => {}
+            Action::CallBack(to, index) => self.called_back.push((node, *to, *index)),
+            Action::Admit(..) | Action::Knock(_) => {}
         }
     }
 
@@ -411,7 +415,7 @@ impl Wired {
                 Notice::Hit { hit, .. } => {
                     Some(hit.records.iter().map(|record| record.name.clone()))
                 }
-                Notice::Searching { .. } | Notice::Done(_) => None,
+                Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(_) => None,
             })
             .flatten()
             .collect();

@@ -1,0 +1,378 @@
+//! Pushes: whom they reach, on which way, and whom nobody can be made to knock at.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod common;
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Tiers, addr, servent};
+use filbert::node::address::Net;
+use filbert::node::event::Role::{Leaf, Ultrapeer};
+use filbert::node::event::{Direction, Passed, PassedPush, Peer, PushSpec};
+use filbert::node::{
+    Action, Command, Config, Drop, Event, LinkId, Node, Notice, Outbox, Ticket, Time,
+};
+use filbert::wire::push::Push;
+use filbert::wire::vendor::Vendor;
+use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+/// Leaf 0 - ultrapeer 1 - ultrapeer 2 - leaf 3, which has a fox.
+fn across() -> Tiers {
+    let mut net = Tiers::new(&[Leaf, Ultrapeer, Ultrapeer, Leaf]);
+    net.share(3, &["red fox.txt"]);
+    for (from, to) in [(0, 1), (3, 2), (1, 2)] {
+        net.link(from, to);
+    }
+    net.pass(Duration::from_secs(121));
+    net.carried.clear();
+    net
+}
+
+/// Node `from` asks for a push to `to`; what it is told.
+fn push(net: &mut Tiers, from: usize, to: ServentId, port: u16) -> Result<(), String> {
+    let ticket = Ticket(net.told.len() as u64 + 7_000);
+    let spec = PushSpec {
+        servent: to,
+        index: 5,
+        port: NonZeroU16::new(port),
+    };
+    net.give(from, Event::Command(ticket, Command::Push(spec)));
+    match net.told.last() {
+        Some((_, to, Notice::Done(result))) if *to == ticket => result.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What comes of a push that a stranger at `asker` gives node 1 for `to`.
+fn pass(net: &mut Tiers, asker: SocketAddr, push_to: SocketAddr, to: ServentId) -> Passed {
+    let ticket = Ticket(net.told.len() as u64 + 9_000);
+    let passed = PassedPush {
+        servent: to,
+        index: 5,
+        to: push_to,
+        tls: false,
+        asker,
+    };
+    net.give(1, Event::Command(ticket, Command::PassPush(passed)));
+    match net.told.last() {
+        Some((_, to, Notice::Passed(passed))) if *to == ticket => *passed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn frame(id: u8, ttl: u8, hops: u8, push: &Push) -> Frame {
+    let header = Header {
+        guid: Guid([id; 16]),
+        kind: Kind::Push,
+        ttl,
+        hops,
+    };
+    Frame {
+        header,
+        payload: push.build().into(),
+    }
+}
+
+fn public(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([8, 8, 8, host], port))
+}
+
+#[test]
+fn a_push_goes_the_way_of_the_hits_and_brings_a_connection() {
+    let mut net = across();
+    let ticket = net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    assert_eq!(net.first_hit(ticket).push, Some(true));
+    net.carried.clear();
+    net.give(0, Event::Reached);
+    assert_eq!(push(&mut net, 0, servent(3), 0), Ok(()));
+    let ways: Vec<_> = net.carried_of(Kind::Push).into_keys().collect();
+    assert_eq!(ways, [(0, 1), (1, 2), (2, 3)]);
+    assert_eq!(net.called_back, [(3, addr(0), 5)]);
+}
+
+#[test]
+fn the_connection_may_be_awaited_at_another_port() {
+    let mut net = across();
+    net.give(0, Event::Reached);
+    net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    assert_eq!(push(&mut net, 0, servent(3), 4_321), Ok(()));
+    let there = SocketAddr::new(addr(0).ip(), 4_321);
+    assert_eq!(net.called_back, [(3, there, 5)]);
+}
+
+#[test]
+fn a_neighbour_gets_its_push_directly_and_further_than_its_link_it_never_goes() {
+    let mut net = across();
+    net.give(2, Event::Reached);
+    assert_eq!(push(&mut net, 2, servent(3), 0), Ok(()));
+    let (_, _, sent) = net.carried.last().unwrap();
+    assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
+    assert_eq!(net.called_back, [(3, addr(2), 5)]);
+}
+
+#[test]
+fn without_a_way_or_an_own_port_a_push_is_refused_in_words() {
+    let mut net = across();
+    let why = push(&mut net, 0, servent(3), 0).unwrap_err();
+    assert!(why.contains("search for the file again"), "{why}");
+    net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(61));
+    // Its neighbours were asked to call it back, and none did.
+    let why = push(&mut net, 0, servent(3), 0).unwrap_err();
+    assert!(why.contains("neither can we"), "{why}");
+    assert!(net.carried_of(Kind::Push).is_empty());
+    net.give(0, Event::Reached);
+    assert_eq!(push(&mut net, 0, servent(3), 0), Ok(()));
+}
+
+#[test]
+fn a_push_for_a_stranger_ends_where_no_way_is_known_and_a_leaf_relays_none() {
+    let mut net = across();
+    let push = Push {
+        servent: ServentId([77; 16]),
+        index: 0,
+        addr: public(1, 6346),
+        tls: false,
+    };
+    let (from, at_leaf) = (net.link_of(1, 2), net.link_of(0, 1));
+    net.give(1, Event::Received(from, frame(1, 4, 0, &push)));
+    assert_eq!(net.nodes[1].stats().dropped(Drop::NoWayBack), 1);
+    net.give(0, Event::Received(at_leaf, frame(2, 4, 0, &push)));
+    assert_eq!(net.nodes[0].stats().dropped(Drop::NoWayBack), 1);
+    assert!(net.carried.is_empty());
+}
+
+#[test]
+fn a_push_whose_life_is_spent_still_reaches_a_leaf_and_no_ultrapeer() {
+    let mut net = across();
+    let towards = |to| Push {
+        servent: to,
+        index: 0,
+        addr: addr(1),
+        tls: false,
+    };
+    let from = net.link_of(2, 1);
+    let to_leaf = frame(3, 1, 3, &towards(servent(3)));
+    net.give(2, Event::Received(from, to_leaf));
+    assert_eq!(net.carried_of(Kind::Push).into_keys().next(), Some((2, 3)));
+    net.carried.clear();
+    let from = net.link_of(1, 0);
+    let to_ultrapeer = frame(4, 1, 3, &towards(servent(2)));
+    net.give(1, Event::Received(from, to_ultrapeer));
+    assert!(net.carried.is_empty());
+    assert_eq!(net.nodes[1].stats().dropped(Drop::TtlSpent), 1);
+}
+
+#[test]
+fn nobody_is_made_to_knock_at_private_doors_or_often_at_one() {
+    let mut net = across();
+    let from = net.link_of(3, 2);
+    let mut id = 0;
+    let mut send = |net: &mut Tiers, addr: SocketAddr| {
+        id += 1;
+        let push = Push {
+            servent: servent(3),
+            index: 0,
+            addr,
+            tls: false,
+        };
+        net.give(3, Event::Received(from, frame(id, 3, 1, &push)));
+    };
+    for refused in [
+        "10.0.0.1:6346",
+        "192.168.1.1:6346",
+        "8.8.8.8:25",
+        "8.8.8.8:443",
+        "8.8.8.8:0",
+        "127.0.0.1:25",
+    ] {
+        send(&mut net, refused.parse().unwrap());
+    }
+    send(&mut net, addr(3));
+    assert_eq!(net.called_back, []);
+    for _ in 0..5 {
+        send(&mut net, public(1, 6346));
+    }
+    (0..50).for_each(|port| send(&mut net, public(2, 7000 + port)));
+    assert_eq!(net.called_back.len(), 1 + 8);
+    assert_eq!(net.nodes[3].stats().dropped(Drop::PushFlood), 4 + 42);
+    net.pass(Duration::from_secs(30));
+    send(&mut net, public(1, 6346));
+    assert_eq!(net.called_back.len(), 10);
+}
+
+#[test]
+fn a_proxy_passes_pushes_to_its_neighbours_only_and_only_towards_who_asks() {
+    let mut net = across();
+    let asker = public(1, 50_000);
+    let own = public(1, 6346);
+    assert_eq!(pass(&mut net, asker, own, servent(0)), Passed::Sent);
+    let (from, to, sent) = net.carried.last().unwrap();
+    assert_eq!((*from, *to, sent.header.ttl), (1, 0, 1));
+    assert_eq!(Push::parse(&sent.payload).unwrap().addr, own);
+    assert_eq!(net.called_back, [(0, own, 5)]);
+    net.carried.clear();
+    // A neighbour of a neighbour is not ours to reach.
+    assert_eq!(pass(&mut net, asker, own, servent(3)), Passed::Unknown);
+    for victim in [public(2, 6346), public(1, 25), public(1, 0)] {
+        assert_eq!(pass(&mut net, asker, victim, servent(0)), Passed::NotYours);
+    }
+    assert!(net.carried.is_empty());
+}
+
+#[test]
+fn a_proxy_takes_few_pushes_of_one_asker_and_for_one_neighbour() {
+    let mut net = across();
+    let ask =
+        |net: &mut Tiers, host: u8| pass(net, public(host, 50_000), public(host, 6346), servent(0));
+    let sent = (0..100)
+        .filter(|_| ask(&mut net, 1) == Passed::Sent)
+        .count();
+    assert_eq!(sent, 12);
+    assert!(matches!(ask(&mut net, 1), Passed::TooOften { again_s: 60 }));
+    let sent = (2..100)
+        .filter(|n| ask(&mut net, *n) == Passed::Sent)
+        .count();
+    assert_eq!(sent, 30 - 12);
+    net.pass(Duration::from_secs(60));
+    assert_eq!(ask(&mut net, 1), Passed::Sent);
+}
+
+#[test]
+fn hits_of_a_firewalled_leaf_name_its_ultrapeer_and_those_of_a_reachable_one_nobody() {
+    let mut net = across();
+    let ticket = net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    let hit = net.first_hit(ticket);
+    assert_eq!((hit.push, hit.push_proxies), (Some(true), vec![addr(2)]));
+    net.give(3, Event::Reached);
+    net.carried.clear();
+    net.search(0, "red", 4);
+    net.pass(Duration::from_secs(20));
+    let (.., sent) = net
+        .carried
+        .iter()
+        .find(|(.., frame)| frame.header.kind == Kind::QueryHit)
+        .unwrap();
+    let hit = filbert::wire::hit::QueryHit::parse(&sent.payload).unwrap();
+    assert_eq!((hit.push, hit.push_proxies), (Some(false), vec![]));
+}
+
+#[test]
+fn an_ultrapeer_that_leaves_is_no_proxy_any_more() {
+    let mut net = across();
+    let link = net.link_of(3, 2);
+    net.give(3, Event::LinkDown(link, filbert::node::event::Gone::Closed));
+    net.link(3, 1);
+    net.pass(Duration::from_secs(121));
+    let ticket = net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    assert_eq!(net.first_hit(ticket).push_proxies, [addr(1)]);
+}
+
+#[test]
+fn an_ack_for_another_servent_or_host_makes_no_proxy() {
+    let mut net = across();
+    let link = net.link_of(3, 2);
+    net.give(3, Event::LinkDown(link, filbert::node::event::Gone::Closed));
+    net.link(3, 1);
+    let from = net.link_of(3, 1);
+    let before = net.nodes[3].stats().dropped(Drop::FalseServent);
+    for (to, guid) in [
+        ("127.0.0.1:10001", servent(0)),
+        ("8.8.8.8:6346", servent(3)),
+        ("127.0.0.1:25", servent(3)),
+        ("127.0.0.1:0", servent(3)),
+    ] {
+        let header = Header {
+            guid: Guid(guid.0),
+            kind: Kind::Vendor,
+            ttl: 1,
+            hops: 0,
+        };
+        let payload = Vendor::PushProxyAck(to.parse().unwrap()).build().into();
+        net.give(3, Event::Received(from, Frame { header, payload }));
+    }
+    assert_eq!(net.nodes[3].stats().dropped(Drop::FalseServent), before + 4);
+}
+
+#[test]
+fn nobody_takes_over_the_pushes_of_another_neighbour() {
+    let mut net = across();
+    let claim = |id: ServentId| {
+        let header = Header {
+            guid: Guid(id.0),
+            kind: Kind::Vendor,
+            ttl: 1,
+            hops: 0,
+        };
+        let payload = Vendor::PushProxyRequest.build().into();
+        Frame { header, payload }
+    };
+    // A stranger that did not say who it is.
+    let thief = LinkId(9_999);
+    let nameless = Peer {
+        vendor_messages: true,
+        ..Peer::bare(Direction::Accepted, public(3, 1), addr(1).ip())
+    };
+    net.give(1, Event::LinkUp(thief, Box::new(nameless)));
+    for id in [servent(0), servent(2), servent(1)] {
+        net.give(1, Event::Received(thief, claim(id)));
+    }
+    assert_eq!(net.nodes[1].stats().dropped(Drop::FalseServent), 3);
+    net.give(1, Event::Received(thief, claim(ServentId([66; 16]))));
+    assert_eq!(net.nodes[1].stats().dropped(Drop::FalseServent), 3);
+}
+
+#[test]
+fn behind_a_router_we_are_where_the_neighbour_sees_us() {
+    let home = "192.168.1.2".parse().unwrap();
+    let seen: IpAddr = "8.8.4.4".parse().unwrap();
+    for (net, sees_us_at, expected) in [
+        (Net::Gnutella, Some(seen), seen),
+        (Net::Gnutella, Some("10.1.1.1".parse().unwrap()), home),
+        (Net::Gnutella, None, home),
+        (Net::Lan, Some(seen), home),
+    ] {
+        let config = Config {
+            net,
+            listen: Some("0.0.0.0:6346".parse().unwrap()),
+            min_links: 0,
+            ..Config::live(Ultrapeer)
+        };
+        let rng = ChaCha8Rng::seed_from_u64(1);
+        let mut node = Node::new(Arc::new(config), servent(0), rng);
+        let peer = Peer {
+            servent: Some(servent(1)),
+            sees_us_at,
+            ..Peer::bare(Direction::Accepted, public(1, 6346), home)
+        };
+        let mut out = Outbox::new();
+        node.handle(Time(1), Event::LinkUp(LinkId(1), Box::new(peer)), &mut out);
+        let spec = PushSpec {
+            servent: servent(1),
+            index: 0,
+            port: None,
+        };
+        let push = Event::Command(Ticket(1), Command::Push(spec));
+        node.handle(Time(2), push, &mut out);
+        let sent = out.actions().iter().find_map(|action| match action {
+            Action::Send(_, frame) if frame.header.kind == Kind::Push => Some(frame),
+            _ => None,
+        });
+        let push = Push::parse(&sent.unwrap().payload).unwrap();
+        assert_eq!(push.addr, SocketAddr::new(expected, 6346));
+        assert_eq!(
+            node.seen_ip(),
+            sees_us_at.filter(|ip| *ip == seen),
+            "{net:?}"
+        );
+    }
+}
