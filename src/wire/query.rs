@@ -62,7 +62,7 @@ impl QueryFlags {
 pub struct Query<'a> {
     /// Flag word.
     pub flags: QueryFlags,
-    /// Search text; empty when only hashes are meant (`\`, which stands for that on the wire, reads as empty). GGEP `XQ`, the full text of a long query, takes
+    /// Search text; empty when only hashes are meant (what stands for that on the wire, `\` or `urn:sha1:…`, reads as empty). GGEP `XQ`, the full text of a long query, takes
     /// the place of the short one.
     pub text: Cow<'a, str>,
     /// Hashes asked for (`urn:sha1:`, bitprint, GGEP `H` and `u`); at most 8.
@@ -127,10 +127,13 @@ impl<'a> Query<'a> {
         if text.len() > LONG_TEXT_BYTES_MAX || self.sha1s.len() > HASHES_MAX {
             return Err(WireError::Limit("query"));
         }
-        let short = if text.is_empty() {
-            HASH_ALONE
-        } else {
-            first_words(text)
+        let by_hash;
+        let short = match self.sha1s.first() {
+            Some(sha1) if text.is_empty() => {
+                by_hash = sha1.to_string();
+                &by_hash[..TEXT_CHARS_MAX]
+            }
+            _ => first_words(text),
         };
         let mut out = self.flags.0.to_be_bytes().to_vec();
         out.extend_from_slice(short.as_bytes());
@@ -164,7 +167,7 @@ impl<'a> Query<'a> {
             }
         }
         let mut text = found.long_text.unwrap_or(Cow::Borrowed(text));
-        if found.by_hash && text == HASH_ALONE {
+        if found.by_hash && stands_for_a_hash(&text) {
             text = Cow::Borrowed("");
         }
         if text.len() < TEXT_BYTES_MIN && !found.by_hash {
@@ -178,8 +181,14 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Stands in the text field when only hashes are meant.
-const HASH_ALONE: &str = "\\";
+/// Does this text only fill the field of a query by hash? LimeWire wrote a backslash there. A live
+/// gtk-gnutella answers such queries but relays none whose text has less than three characters, so we write
+/// the beginning of the hash's name, which is in no file's.
+fn stands_for_a_hash(text: &str) -> bool {
+    const NAME: &[u8] = b"urn:sha1:";
+    let name = text.as_bytes().get(..NAME.len());
+    text == "\\" || name.is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+}
 
 /// What the extension area of a query holds for us.
 #[derive(Default)]
@@ -286,7 +295,24 @@ mod tests {
         let by_hash = payload("\\", format!("urn:sha1:{FOX}").as_bytes());
         assert_eq!(by_hash.len(), 45);
         assert_eq!(Query::parse(&by_hash), Ok(query("", &[fox])));
-        assert_eq!(query("", &[fox]).build(), Ok(by_hash));
+    }
+
+    #[test]
+    fn a_query_by_hash_has_text_enough_to_be_relayed_and_reads_as_none() {
+        let fox = Sha1::from_base32(FOX).unwrap();
+        let built = query("", &[fox]).build().unwrap();
+        let text = "urn:sha1:PLSTHIPQGSSZTS5FJUPAK";
+        assert_eq!(built, payload(text, format!("urn:sha1:{FOX}").as_bytes()));
+        assert_eq!(text.len(), TEXT_CHARS_MAX);
+        assert_eq!(Query::parse(&built), Ok(query("", &[fox])));
+        // Others write the whole name there. Without a hash it is text like any other.
+        let whole = payload(
+            &format!("URN:SHA1:{FOX}"),
+            format!("urn:sha1:{FOX}").as_bytes(),
+        );
+        assert_eq!(Query::parse(&whole), Ok(query("", &[fox])));
+        let alone = Query::parse(&built[..text.len() + 3]);
+        assert_eq!(alone, Ok(query(text, &[])));
     }
 
     #[test]
