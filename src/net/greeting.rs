@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inbox::{Handle, Inbox};
 use super::link::Connected;
 use super::listen::{TurnedAway, Visit};
 use super::rt::{self, ReadExt, TcpStream, WriteExt};
-use super::task::{Handle, Inbox};
 use crate::node::LinkId;
 use crate::node::event::{DialError, Gone, Peer};
 use crate::node::greet::{Acceptor, Dialer, Me, Step};

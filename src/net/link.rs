@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::inbox::Inbox;
 use super::rt::{self, ReadExt, Receiver, Sender, TcpStream, WriteExt};
-use super::task::Inbox;
 use crate::node::event::Gone;
 use crate::node::limits::SEND_QUEUE_BYTES;
 use crate::node::sendq::SendQueue;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::greeting::{self, Greeting};
+use super::inbox::Handle;
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
-use super::task::Handle;
 use super::upload::{self, Serving};
 
 /// The customary port.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inbox::{Ask, Ended, Handle};
 use super::rt::{self, Clock, Sender};
-use super::task::{Ask, Ended, Handle};
 use super::upload::Serving;
 use crate::control::{self, Reply, Request};
 use crate::node::event::{Command, Notice, SearchSpec};

@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inbox::{Handle, Inbox};
 use super::news::{News, Newsroom};
 use super::rt;
-use super::task::{Handle, Inbox};
 use super::upload::Files;
 use crate::control;
 use crate::disk::shares::{OnLibrary, Options, ShareFolder, Shares, SharesError};
