@@ -9,10 +9,11 @@ use crate::cli::args::values::Address;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
+use crate::cli::output::units;
 use crate::control::{Reply, Request, Status};
 use crate::net::control::Client;
 use crate::net::servent::{Servent, Settings};
-use crate::net::{Listen, Replies};
+use crate::net::{Discovery, Listen, Replies};
 use crate::node::Config;
 
 /// A node has so long for one reply to a question that needs no network.
@@ -26,14 +27,16 @@ const LINK_LOOK: Duration = Duration::from_millis(20);
 const SETTLE: Duration = Duration::from_millis(250);
 /// Without a link and without a dial under way for so long, none will come.
 const HOPELESS: Duration = Duration::from_secs(1);
+/// The same while nodes of this network may still answer: it is asked twice in this time.
+const HOPELESS_LAN: Duration = Duration::from_secs(2);
 
 /// A node to ask.
 #[derive(Debug)]
 pub enum NodeHandle {
     /// The running node of this home.
     Running(Client),
-    /// A node of our own, ended with the command.
-    Hosted(Box<Servent>),
+    /// A node of our own, ended with the command, and where it looks for others.
+    Hosted(Box<Servent>, Discovery),
 }
 
 /// What came of waiting for a neighbour.
@@ -45,13 +48,36 @@ pub enum Linked {
     Interrupted,
 }
 
-/// Exit 3, with what to do next.
-pub fn no_neighbour() -> Failure {
+/// Exit 3, with what was heard and what to do next.
+fn no_neighbour(discovery: Discovery, heard: usize) -> Failure {
+    let why = match (discovery, heard) {
+        (_, 1..) => format!(
+            "{} heard, but no link came about",
+            units::counted(heard as u64, "node", "nodes")
+        ),
+        (Discovery::Lan, 0) => {
+            "nobody answers on this network, and no known node can be reached".to_owned()
+        }
+        (Discovery::Off, 0) => "no known node can be reached".to_owned(),
+    };
     Failure::new(
         Exit::NoNetwork,
-        "no neighbour to ask: no known node can be reached\n\
-         name one with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again",
+        format!(
+            "no neighbour to ask: {why}\n\
+             name one with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again"
+        ),
     )
+}
+
+/// Where a node of a command looks for others: on this network, unless it was asked not to. The variable is for
+/// machines where no command may ever ask (empty: not set).
+pub fn discovery(off: bool) -> Discovery {
+    let barred = std::env::var_os("FILBERT_NO_DISCOVERY").is_some_and(|value| !value.is_empty());
+    if off || barred {
+        Discovery::Off
+    } else {
+        Discovery::Lan
+    }
 }
 
 impl NodeHandle {
@@ -82,10 +108,14 @@ impl NodeHandle {
     ///
     /// # Errors
     /// A name of a peer is unknown; a hosted node cannot start.
-    pub fn open(context: &Context, peers: &[Address]) -> Result<Self, Failure> {
+    pub fn open(
+        context: &Context,
+        peers: &[Address],
+        discovery: Discovery,
+    ) -> Result<Self, Failure> {
         let peers = resolve(peers)?;
         let Some(node) = Self::running(context) else {
-            return Self::host(context, peers);
+            return Self::host(context, peers, discovery);
         };
         if let Ok(status) = node.status() {
             context
@@ -100,9 +130,17 @@ impl NodeHandle {
         Ok(node)
     }
 
-    fn host(context: &Context, peers: Vec<SocketAddr>) -> Result<Self, Failure> {
+    fn host(
+        context: &Context,
+        peers: Vec<SocketAddr>,
+        mut discovery: Discovery,
+    ) -> Result<Self, Failure> {
+        // Whoever names nodes of this machine only means to stay on it.
+        if !peers.is_empty() && peers.iter().all(|addr| addr.ip().is_loopback()) {
+            discovery = Discovery::Off;
+        }
         let known = context.home.load_hosts();
-        if peers.is_empty() && known.is_empty() {
+        if peers.is_empty() && known.is_empty() && discovery == Discovery::Off {
             return Err(Failure::new(
                 Exit::NoNetwork,
                 "no neighbour to ask: no node is running here and no address is known\n\
@@ -116,11 +154,12 @@ impl NodeHandle {
             },
             listen: Listen::Nowhere,
             peers: known,
+            discovery,
             ..Settings::default()
         };
         let servent = Servent::start(settings)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-        Ok(Self::Hosted(Box::new(servent)))
+        Ok(Self::Hosted(Box::new(servent), discovery))
     }
 
     /// Asks.
@@ -135,7 +174,7 @@ impl NodeHandle {
                     format!("the running node does not answer: {error}; try again"),
                 )
             }),
-            Self::Hosted(servent) => Ok(servent.request(request.clone())),
+            Self::Hosted(servent, _) => Ok(servent.request(request.clone())),
         }
     }
 
@@ -171,12 +210,30 @@ impl NodeHandle {
             })
     }
 
+    /// Where this node looks for others, as far as it is our business.
+    fn discovery(&self) -> Discovery {
+        match self {
+            Self::Running(_) => Discovery::Off,
+            Self::Hosted(_, discovery) => *discovery,
+        }
+    }
+
+    /// Exit 3: there is nobody to ask, with how many were heard.
+    pub fn no_neighbour(&self) -> Failure {
+        let heard = self.status().map_or(0, |status| status.nodes_heard);
+        no_neighbour(self.discovery(), heard)
+    }
+
     /// Waits until a query would reach somebody.
     ///
     /// # Errors
     /// Exit 3: nobody within `wait`, or nobody left to try.
     pub fn wait_for_neighbour(&self, context: &Context, wait: Duration) -> Result<Linked, Failure> {
         let clock = Stopwatch::start();
+        let hopeless = match self.discovery() {
+            Discovery::Lan => HOPELESS_LAN,
+            Discovery::Off => HOPELESS,
+        };
         let mut linked: Option<Stopwatch> = None;
         let mut idle: Option<Stopwatch> = None;
         loop {
@@ -186,7 +243,7 @@ impl NodeHandle {
             let status = self.status()?;
             let settled = match self {
                 Self::Running(_) => true,
-                Self::Hosted(_) => {
+                Self::Hosted(..) => {
                     status.dialling == 0
                         || linked.get_or_insert_with(Stopwatch::start).elapsed() >= SETTLE
                 }
@@ -196,11 +253,11 @@ impl NodeHandle {
             }
             if status.links > 0 || status.dialling > 0 {
                 idle = None;
-            } else if idle.get_or_insert_with(Stopwatch::start).elapsed() >= HOPELESS {
-                return Err(no_neighbour());
+            } else if idle.get_or_insert_with(Stopwatch::start).elapsed() >= hopeless {
+                return Err(self.no_neighbour());
             }
             if clock.elapsed() >= wait && status.links == 0 {
-                return Err(no_neighbour());
+                return Err(self.no_neighbour());
             }
             std::thread::sleep(LINK_LOOK.min(LOOK));
         }
@@ -210,7 +267,7 @@ impl NodeHandle {
     pub fn close(self, context: &Context) {
         match self {
             Self::Running(_) => {}
-            Self::Hosted(servent) => {
+            Self::Hosted(servent, _) => {
                 let hosts = servent.known_hosts();
                 if !hosts.is_empty()
                     && let Err(error) = context.home.save_hosts(&hosts)

@@ -7,12 +7,14 @@
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched;
+//! - [`discovery`]: nodes found without being told;
 //! - `requests`, `figures`, `news`: what people are told.
 
 pub mod browse;
 mod call_back;
 pub mod control;
 mod dial;
+pub mod discovery;
 pub mod download;
 mod download_source;
 mod download_wire;
@@ -37,6 +39,7 @@ pub(crate) mod upload;
 mod upload_body;
 mod upload_reply;
 
+pub use discovery::Discovery;
 pub use listen::Listen;
 pub use news::News;
 pub use own::own_address;

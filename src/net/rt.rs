@@ -17,7 +17,7 @@ pub(crate) use async_std::channel::{
 };
 pub(crate) use async_std::future::{TimeoutError, timeout};
 pub(crate) use async_std::io::{Read, ReadExt, Write, WriteExt};
-pub(crate) use async_std::net::{TcpListener, TcpStream};
+pub(crate) use async_std::net::{TcpListener, TcpStream, UdpSocket};
 #[cfg(unix)]
 pub(crate) use async_std::os::unix::net::{UnixListener, UnixStream};
 pub(crate) use async_std::task::{JoinHandle, block_on, sleep, spawn, spawn_blocking, yield_now};

@@ -12,6 +12,7 @@ use rand::rngs::{ChaCha8Rng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 use super::control::{self, ControlError};
+use super::discovery::{self, Discovery};
 use super::greeting::Greeting;
 use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Addresses of nodes to begin with.
     pub peers: Vec<SocketAddr>,
+    /// Where it looks for others by itself.
+    pub discovery: Discovery,
     /// How many uploads run at a time.
     pub uploads: UploadLimits,
     /// Bytes a second for all uploads together; `None`: no limit.
@@ -144,6 +147,13 @@ impl Servent {
             .map(|(home, _)| control::bind(home.socket()))
             .transpose()?;
 
+        let looking = looks_on_lan(settings.discovery, addr).then(|| discovery::lan::Search {
+            handle: handle.clone(),
+            listen: addr,
+            max_links: config.max_links,
+            rng: ChaCha8Rng::from_rng(&mut rng),
+            clock,
+        });
         let greeting = Arc::new(Greeting::new(me(&config, id)));
         let node = Node::new(config.clone(), id, rng);
         let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom)
@@ -182,6 +192,10 @@ impl Servent {
                 desk.clone(),
                 until_closed(closed.clone()),
             ));
+        }
+        if let Some(search) = looking {
+            let look = discovery::lan::run(search);
+            rt::spawn(rt::unless(until_closed(closed.clone()), look));
         }
         if let Some((home, _)) = &home {
             let keep = keep_hosts(home.clone(), handle);
@@ -398,6 +412,12 @@ async fn keep_hosts(home: Home, handle: Handle) {
 async fn until_closed(closed: Receiver<()>) {
     // Nothing is ever sent: this is ready when the sender is dropped.
     let _ = closed.recv().await;
+}
+
+/// Who listens on loopback only cannot be reached from elsewhere: looking would find no neighbours, and tell others
+/// of one that they cannot have.
+fn looks_on_lan(discovery: Discovery, listen: Option<SocketAddr>) -> bool {
+    discovery == Discovery::Lan && !listen.is_some_and(|addr| addr.ip().is_loopback())
 }
 
 fn bind_error(listen: Listen, source: io::Error) -> StartError {

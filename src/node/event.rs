@@ -167,6 +167,8 @@ pub enum Event {
     Library(Arc<Library>),
     /// Addresses learned outside the overlay: the command line, the remembered ones.
     Heard(Vec<SocketAddr>),
+    /// A node on this network answered from there just now, outside the overlay.
+    Answered(SocketAddr),
     /// Whether all upload slots are taken.
     Busy(bool),
     /// The send queue of a link is above its high mark (`true`), or below its low mark again.

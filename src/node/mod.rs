@@ -4,7 +4,7 @@
 //! `net` drives it with sockets, `sim` in virtual time; the contract of both stands in [`event`].
 //!
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
-//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are;
+//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `lan`: who else is on this network;
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
@@ -17,6 +17,7 @@ pub mod dynamic;
 pub mod event;
 pub mod greet;
 mod hosts;
+pub mod lan;
 pub mod library;
 pub mod limits;
 mod links;
@@ -162,6 +163,7 @@ impl Node {
             Event::Heard(addrs) => addrs
                 .into_iter()
                 .for_each(|addr| self.hosts.learn(addr, Source::Ours, None)),
+            Event::Answered(addr) => self.hosts.learn(addr, Source::Peer(addr), Some(now)),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
         self.seek(now, out);

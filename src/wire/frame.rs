@@ -25,6 +25,22 @@ impl Frame {
         HEADER_BYTES + self.payload.len()
     }
 
+    /// The one descriptor that a datagram is (overlay.md section 12).
+    ///
+    /// # Errors
+    /// The announced length is not that of the datagram: not one byte of it is believed.
+    pub fn from_datagram(datagram: &[u8]) -> Result<Self, WireError> {
+        let (header, payload) = datagram
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(WireError::Truncated("datagram"))?;
+        let (header, len) = Header::from_bytes(header);
+        if usize::try_from(len) != Ok(payload.len()) {
+            return Err(WireError::Malformed("length of a datagram"));
+        }
+        let payload = Bytes::copy_from_slice(payload);
+        Ok(Self { header, payload })
+    }
+
     /// Appends header and payload to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let len =
@@ -167,4 +183,27 @@ fn head(bytes: &[u8]) -> Result<Option<(Header, usize)>, WireError> {
         });
     }
     Ok(Some((header, len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Guid;
+
+    #[test]
+    fn a_datagram_is_one_descriptor_and_nothing_else() {
+        let header = Header {
+            guid: Guid([7; 16]),
+            kind: Kind::Ping,
+            ttl: 1,
+            hops: 0,
+        };
+        let payload = Bytes::from_static(b"\xc3\x83SCP\x41\x01");
+        let frame = Frame { header, payload };
+        let datagram = frame.to_vec();
+        assert_eq!(Frame::from_datagram(&datagram), Ok(frame));
+        assert!(Frame::from_datagram(&datagram[..22]).is_err());
+        assert!(Frame::from_datagram(&datagram[..29]).is_err());
+        assert!(Frame::from_datagram(&[&datagram[..], &[0]].concat()).is_err());
+    }
 }

@@ -87,6 +87,8 @@ pub fn filbert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
             command.env_remove(&name);
         }
     }
+    // Tests speak to this machine only.
+    command.env("FILBERT_NO_DISCOVERY", "1");
     command
 }
 

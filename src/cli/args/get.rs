@@ -37,4 +37,7 @@ pub struct GetArgs {
     /// A node to link to first when sources must be looked for; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,
+    /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
+    #[structopt(long)]
+    pub no_discovery: bool,
 }

@@ -47,6 +47,9 @@ pub struct SearchArgs {
     /// A node to link to first, port 6346 unless named; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,
+    /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
+    #[structopt(long)]
+    pub no_discovery: bool,
 }
 
 /// List what one node shares.

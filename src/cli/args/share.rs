@@ -29,6 +29,9 @@ pub struct ShareArgs {
     /// A node to link to, port 6346 unless named; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,
+    /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
+    #[structopt(long)]
+    pub no_discovery: bool,
     /// Name shown to others [default: the name of this machine]
     #[structopt(long, env = "FILBERT_NAME", hide_env_values = true)]
     pub name: Option<String>,

@@ -81,7 +81,7 @@ pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
         context,
         args,
         folder,
-        finder: Finder::default(),
+        finder: Finder::new(crate::cli::node::discovery(args.no_discovery)),
         clock: Stopwatch::start(),
         seen: BTreeSet::new(),
         codes: BTreeMap::new(),

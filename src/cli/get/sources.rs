@@ -11,6 +11,7 @@ use crate::cli::interrupt::LOOK;
 use crate::cli::node::{Linked, NodeHandle};
 use crate::control::{Reply, Request};
 use crate::disk::results::Copy;
+use crate::net::Discovery;
 use crate::wire::Sha1;
 
 use crate::cli::search::filter::Filter;
@@ -26,12 +27,21 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 const ENOUGH: u64 = 8;
 
 /// The node that is asked for sources, opened when first needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Finder {
     node: Option<NodeHandle>,
+    discovery: Discovery,
 }
 
 impl Finder {
+    /// Nothing is opened yet; a node of our own will look for others there.
+    pub fn new(discovery: Discovery) -> Self {
+        Self {
+            node: None,
+            discovery,
+        }
+    }
+
     /// Looks for copies of this content. None, when nobody answered.
     ///
     /// # Errors
@@ -42,9 +52,11 @@ impl Finder {
         peers: &[Address],
         sha1: Sha1,
     ) -> Result<Vec<Copy>, Failure> {
-        let node = match &self.node {
-            Some(node) => node,
-            None => self.node.insert(NodeHandle::open(context, peers)?),
+        let node = if let Some(node) = &self.node {
+            node
+        } else {
+            let node = NodeHandle::open(context, peers, self.discovery)?;
+            self.node.insert(node)
         };
         let interrupted = || Failure::new(Exit::Interrupted, "");
         if node.wait_for_neighbour(context, NEIGHBOUR_WAIT)? == Linked::Interrupted {

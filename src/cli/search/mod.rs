@@ -13,7 +13,7 @@ use crate::cli::args::search::{PrintArgs, SearchArgs};
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
-use crate::cli::node::{Linked, NodeHandle};
+use crate::cli::node::{Linked, NodeHandle, discovery};
 use crate::cli::output::{Format, Output, units};
 use crate::control::{Hit, Reply, Request};
 use crate::disk::results::Copy;
@@ -201,7 +201,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
 
     let clock = Stopwatch::start();
     let timeout = args.timeout.limit();
-    let node = NodeHandle::open(context, &args.peers)?;
+    let node = NodeHandle::open(context, &args.peers, discovery(args.no_discovery))?;
     let wait = timeout.map_or(NEIGHBOUR_WAIT, |timeout| timeout.min(NEIGHBOUR_WAIT));
     let mut intake = Intake::new(found, printer);
     if node.wait_for_neighbour(context, wait)? == Linked::Interrupted {
@@ -270,7 +270,7 @@ fn listen(
         ];
         match replies.next(left.into_iter().flatten().min().unwrap_or(LOOK)) {
             Some(Reply::Searching { neighbours: 0, .. }) => {
-                return Err(crate::cli::node::no_neighbour());
+                return Err(node.no_neighbour());
             }
             Some(Reply::Searching {
                 neighbours: sent, ..

@@ -19,7 +19,7 @@ use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
-use crate::cli::node::resolve;
+use crate::cli::node::{discovery, resolve};
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, Output};
 use crate::control::{Reply, Request, Share};
@@ -156,6 +156,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
+        discovery: discovery(args.no_discovery),
         home: Some(context.home.clone()),
         shares: dry_run::folders(args),
         share_options: Options {

@@ -299,7 +299,8 @@ fn command(
     command.env("ASYNC_STD_THREAD_COUNT", "1");
     command
         .env_remove("FILBERT_HOME")
-        .env_remove("FILBERT_NAME");
+        .env_remove("FILBERT_NAME")
+        .env("FILBERT_NO_DISCOVERY", "1");
     // Ctrl-C is for the holder, which ends its nodes in good order.
     command.process_group(0);
     Ok(command)

@@ -1,0 +1,15 @@
+//! Finding nodes without being told. Each way in a file of its own, its decisions in [`crate::node`]:
+//!
+//! - `lan`: the multicast group of this network.
+
+pub(super) mod lan;
+
+/// Where a node looks for others by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// Nowhere: it knows those it is told of, and whom these tell of.
+    #[default]
+    Off,
+    /// On the networks of this machine; never when it listens on loopback only.
+    Lan,
+}
