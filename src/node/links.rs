@@ -112,6 +112,14 @@ impl Links {
             .count()
     }
 
+    /// Reads what a frame on this link will need; see [`Node::look`](super::Node::look).
+    pub(super) fn look(&self, id: LinkId) -> usize {
+        let link = self
+            .get(id)
+            .map(|link| link.heard.0 ^ u64::from(link.pressed));
+        usize::try_from(link.unwrap_or(0) & 0xFFFF).unwrap_or(0)
+    }
+
     pub(super) fn contains(&self, id: LinkId) -> bool {
         self.position(id).is_some()
     }

@@ -98,6 +98,13 @@ impl Stats {
         self.dropped[reason as usize] += frames;
     }
 
+    /// Reads the counters that nearly every query moves; see [`Node::look`](super::Node::look).
+    pub(super) fn look(&self) -> usize {
+        let query = Kind::Query.index();
+        let read = self.received[query] ^ self.sent[query] ^ self.dropped[Drop::Duplicate as usize];
+        usize::try_from(read & 0xFFFF).unwrap_or(0)
+    }
+
     /// Frames of a kind received.
     pub fn received(&self, kind: Kind) -> u64 {
         self.received[kind.index()]

@@ -127,6 +127,11 @@ impl<T: Placed> Calendar<T> {
         open.into_iter().chain(late).min()
     }
 
+    /// The next events, as far as they are known to be: at most `count`, and none that comes late.
+    pub(super) fn upcoming(&self, count: usize) -> impl Iterator<Item = &T> + Clone {
+        self.open.iter().take(count).map(|(_, item)| item)
+    }
+
     /// Takes the first event and its time.
     pub(super) fn pop(&mut self) -> Option<(u64, T)> {
         while self.open.is_empty() && self.late.is_empty() {

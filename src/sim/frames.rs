@@ -1,6 +1,6 @@
 //! Frames under way: one flood gives the same frame to many links, so it is kept once and counted.
 
-use crate::wire::Frame;
+use crate::wire::{Frame, Header};
 
 /// Names a frame that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,14 @@ impl Frames {
         }
     }
 
+    /// The header of a kept frame.
+    pub(super) fn header(&self, stored: Stored) -> Option<&Header> {
+        match &self.places[stored.0 as usize] {
+            Place::Taken(frame, _) => Some(&frame.header),
+            Place::Free(_) => None,
+        }
+    }
+
     /// Takes a frame for one of its arrivals.
     pub(super) fn take(&mut self, stored: Stored) -> Frame {
         let place = &mut self.places[stored.0 as usize];
@@ -65,7 +73,7 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Guid, Header, Kind};
+    use crate::wire::{Guid, Kind};
 
     fn frame(n: u8) -> Frame {
         let header = Header {

@@ -53,6 +53,10 @@ pub use trace::Sink;
 const PORT: u16 = 6346;
 /// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
 const DIAL_NS: u64 = 1_000_000_000;
+/// Events looked at ahead: a core waits for some ten to twenty answers of memory at once.
+const AHEAD: usize = 16;
+/// Nodes below which all of them are in the cache anyway.
+const WARM_NODES_MIN: usize = 500;
 /// Randomness of the nodes: this purpose and the number of the node.
 const NODE_PURPOSE: u64 = 3 << 32;
 
@@ -118,6 +122,8 @@ pub struct World {
     checks: Option<Box<Checks>>,
     totals: Totals,
     in_flight: u64,
+    /// Events to come before the next look ahead.
+    warmed: usize,
     /// Last words sent for nodes.
     byes: u64,
 }
@@ -184,6 +190,7 @@ impl World {
             askers: Vec::new(),
             totals: Totals::default(),
             in_flight: 0,
+            warmed: 0,
             byes: 0,
         };
         world.link_up(network);
@@ -280,24 +287,60 @@ impl World {
 
     /// Lets happen all that happens up to `end`, then it is `end`.
     pub fn run_until(&mut self, end: Time) {
-        while self.calendar.next_at().is_some_and(|at| at <= end.0)
-            && let Some((at, happening)) = self.calendar.pop()
-        {
-            self.happen(at, happening);
-        }
+        while self.calendar.next_at().is_some_and(|at| at <= end.0) && self.step() {}
         self.now = self.now.max(end.0);
     }
 
     /// Lets happen all that is under way, at most `events_max` events. Returns how many happened.
     pub fn run_until_quiet(&mut self, events_max: u64) -> u64 {
         let mut happened = 0;
-        while happened < events_max
-            && let Some((at, happening)) = self.calendar.pop()
-        {
-            self.happen(at, happening);
+        while happened < events_max && self.step() {
             happened += 1;
         }
         happened
+    }
+
+    /// Lets the next event happen; false when there is none.
+    fn step(&mut self) -> bool {
+        if self.warmed == 0 {
+            self.warm_up();
+        }
+        self.warmed -= 1;
+        let Some((at, happening)) = self.calendar.pop() else {
+            return false;
+        };
+        self.happen(at, happening);
+        true
+    }
+
+    /// Looks at what the next events will need, many at a time. In a large network nearly every event finds its
+    /// node outside the processor's cache; memory answers sixteen questions at once about as fast as one.
+    fn warm_up(&mut self) {
+        self.warmed = AHEAD;
+        if self.nodes.len() < WARM_NODES_MIN {
+            return;
+        }
+        let arrivals = self
+            .calendar
+            .upcoming(AHEAD)
+            .filter_map(|happening| match happening {
+                Happening::Arrival { to, link, frame } => Some((*to, *link, *frame)),
+                _ => None,
+            });
+        let mut looked = 0;
+        for (to, _, frame) in arrivals.clone() {
+            let header = self.frames.header(frame).map_or(0, |header| header.ttl);
+            looked ^=
+                self.nodes[to as usize].look() ^ usize::from(header) ^ self.graph.first_end(to);
+        }
+        for (to, link, frame) in arrivals {
+            if let Some(header) = self.frames.header(frame) {
+                looked ^= self.nodes[to as usize].look_up(LinkId(link), &header.guid);
+                looked ^= self.graph.links(to)[link as usize].to as usize;
+            }
+        }
+        // The looking is all that is wanted; without this the compiler would leave it out.
+        std::hint::black_box(looked);
     }
 
     fn happen(&mut self, at: u64, happening: Happening) {
