@@ -9,7 +9,7 @@ use crate::wire::ping::Pong;
 use crate::wire::query::Query;
 use crate::wire::{Frame, Header, Kind};
 
-use super::event::{LinkId, Outbox};
+use super::event::{LinkId, Outbox, Role};
 use super::hosts::Source;
 use super::library::{FileId, FileView};
 use super::pongs::CachedPong;
@@ -90,13 +90,27 @@ impl Node {
             let pong = self.own_pong(from);
             self.send_pong(from, header, 0, Bytes::from(pong.build()), out);
         }
-        if header.ttl == 2 {
+        let mut told = 0;
+        if header.ttl > 2 {
+            let cached: Vec<_> = self
+                .pongs
+                .for_link(from, now)
+                .map(|pong| (pong.hops, pong.payload.clone()))
+                .collect();
+            told = cached.len();
+            for (hops, payload) in cached {
+                self.send_pong(from, header, hops.saturating_add(1), payload, out);
+            }
+        }
+        // In a young network no pongs have come yet, but our neighbours are known all the same.
+        if header.ttl == 2 || told < limits::PONGS_PER_PING / 2 {
             let neighbours: Vec<_> = self
                 .links
                 .iter()
-                .filter(|(id, _)| *id != from)
+                .filter(|(id, link)| *id != from && link.peer.role == Role::Ultrapeer)
                 .filter_map(|(_, link)| link.peer.listen)
-                .take(limits::PONGS_PER_PING)
+                .filter(|addr| header.ttl > 1 && self.config.net.believes(*addr))
+                .take(limits::PONGS_PER_PING - told)
                 .collect();
             for addr in neighbours {
                 let pong = Pong {
@@ -106,15 +120,6 @@ impl Node {
                     ultrapeer: Some((0, 0)),
                 };
                 self.send_pong(from, header, 1, Bytes::from(pong.build()), out);
-            }
-        } else if header.ttl > 2 {
-            let cached: Vec<_> = self
-                .pongs
-                .for_link(from, now)
-                .map(|pong| (pong.hops, pong.payload.clone()))
-                .collect();
-            for (hops, payload) in cached {
-                self.send_pong(from, header, hops.saturating_add(1), payload, out);
             }
         }
         Ok(())
