@@ -4,11 +4,12 @@
 //! performed in order. Nothing here is left to chance or to the machine: the same network and seed give the
 //! same trace, byte for byte. Knows no clock, no sockets, no `HashMap`.
 //!
-//! - `calendar`: the event queue; `line`: what links do to frames;
+//! - `build`: nodes and links of a network; `calendar`: the event queue; `line`: what links do to frames;
 //! - `meter`: what each query cost; `predict`: what it should have cost;
 //! - `trace`: what was delivered, in order; `check`: the invariants of the overlay;
 //! - `report`: tables for people, JSON for scripts, the same for every engine; `run`: a whole topology.
 
+mod build;
 mod calendar;
 mod check;
 mod frames;
@@ -20,21 +21,13 @@ mod run;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::ChaCha8Rng;
-
-use crate::node::event::{DialError, Direction, Gone, Peer, SearchSpec};
-use crate::node::library::Library;
-use crate::node::{
-    Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time, limits,
-};
-use crate::topology::{Graph, Names, Network, TopologyError, dice};
-use crate::wire::{Frame, ServentId};
+use crate::node::event::{DialError, Gone, SearchSpec};
+use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
+use crate::topology::{Graph, Names};
+use crate::wire::Frame;
 
 use calendar::{Calendar, Placed};
 use check::Checks;
@@ -43,22 +36,19 @@ use line::{Fate, Lines};
 use meter::Meter;
 use trace::{Delivery, Trace};
 
+pub use build::Setting;
 pub use check::Breach;
 pub use meter::Measured;
 pub use predict::{Predicted, predict};
 pub use run::{Folder, Options, libraries, predictions, run};
 pub use trace::Sink;
 
-/// Port every simulated node says it listens at.
-const PORT: u16 = 6346;
 /// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
 const DIAL_NS: u64 = 1_000_000_000;
 /// Events looked at ahead: a core waits for some ten to twenty answers of memory at once.
 const AHEAD: usize = 16;
 /// Nodes below which all of them are in the cache anyway.
 const WARM_NODES_MIN: usize = 500;
-/// Randomness of the nodes: this purpose and the number of the node.
-const NODE_PURPOSE: u64 = 3 << 32;
 
 /// What happens to a node. Kept small: a flood of a million nodes has millions of them waiting.
 #[derive(Debug)]
@@ -128,100 +118,7 @@ pub struct World {
     byes: u64,
 }
 
-/// What a world is made with besides its network.
-#[derive(Default)]
-pub struct Setting {
-    /// Files of nodes that share any.
-    pub libraries: BTreeMap<u32, Arc<Library>>,
-    /// Where the lines of the trace go.
-    pub trace: Option<Sink>,
-    /// Check the invariants after every event. Slow; keeps notes on every id.
-    pub check: bool,
-}
-
 impl World {
-    /// Builds all nodes and links. Links are up at once: greetings are not simulated.
-    ///
-    /// # Errors
-    /// What the file asks for and the simulator cannot do.
-    pub fn new(network: &Network, setting: Setting) -> Result<Self, TopologyError> {
-        run::check_supported(network)?;
-        let graph = network.graph();
-        let count = graph.nodes();
-        let lines = Lines::new(network);
-        let mut configs = BTreeMap::new();
-        let mut nodes = Vec::with_capacity(count);
-        // Most nodes share nothing: one empty library does for all of them.
-        let empty = Arc::new(Library::default());
-        let mut out = Outbox::new();
-        for at in 0..u32::try_from(count).expect("nodes are counted in 32 bits") {
-            let seen = network
-                .seen_cache(at)
-                .and_then(NonZeroUsize::new)
-                .unwrap_or(limits::SEEN_CACHE);
-            let config = Arc::clone(
-                configs
-                    .entry(seen)
-                    .or_insert_with(|| Arc::new(config(network, seen))),
-            );
-            let mut rng = node_rng(network.seed, at);
-            let servent = servent(&mut rng);
-            let mut node = Node::new(config, servent, rng);
-            let library = setting.libraries.get(&at).unwrap_or(&empty);
-            node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
-            nodes.push(node);
-        }
-        let mut world = Self {
-            now: 0,
-            names: network.names.clone(),
-            calendar: Calendar::new(lines.span_ns()),
-            frames: Frames::default(),
-            meter: Meter::new(count),
-            checks: setting
-                .check
-                .then(|| Box::new(Checks::new(network.defaults.ext_probes.unwrap_or(false)))),
-            trace: Trace::new(setting.trace),
-            graph,
-            nodes,
-            lines,
-            out,
-            closed: BTreeSet::new(),
-            alarms: BTreeMap::new(),
-            askers: Vec::new(),
-            totals: Totals::default(),
-            in_flight: 0,
-            warmed: 0,
-            byes: 0,
-        };
-        world.link_up(network);
-        Ok(world)
-    }
-
-    /// Brings all links up, in the order of the file.
-    fn link_up(&mut self, network: &Network) {
-        let mut next = vec![0_u32; self.nodes.len()];
-        let ext_probes = network.defaults.ext_probes.unwrap_or(false);
-        for edge in &network.edges {
-            for (node, other, direction) in [
-                (edge.a, edge.b, Direction::Dialled(addr(edge.b))),
-                (edge.b, edge.a, Direction::Accepted),
-            ] {
-                let link = LinkId(next[node as usize]);
-                next[node as usize] += 1;
-                let peer = Box::new(Peer {
-                    listen: Some(addr(other)),
-                    servent: Some(self.nodes[other as usize].id()),
-                    agent: Box::default(),
-                    max_ttl: u8::MAX,
-                    ext_probes,
-                    bye: true,
-                    ..Peer::bare(direction, addr(other), addr(node).ip())
-                });
-                self.hand(node, Event::LinkUp(link, peer));
-            }
-        }
-    }
-
     /// Virtual time so far.
     pub fn now(&self) -> Time {
         Time(self.now)
@@ -581,40 +478,6 @@ impl World {
 
 fn query_of(ticket: Ticket) -> usize {
     usize::try_from(ticket.0).expect("tickets are numbers of queries")
-}
-
-/// Settings of a node in the lab: pure routing, no limits but those of the file.
-fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
-    Config {
-        listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
-        name: String::new(),
-        keep: Vec::new(),
-        min_links: 0,
-        max_links: usize::MAX,
-        ttl: network.defaults.ttl.unwrap_or(limits::TTL),
-        ttl_max: u8::MAX,
-        seen_cache,
-        ext_probes: network.defaults.ext_probes.unwrap_or(false),
-        limit_search: None,
-        keepalive: false,
-        ..Config::default()
-    }
-}
-
-fn node_rng(seed: u64, node: u32) -> ChaCha8Rng {
-    dice::seeded(seed, NODE_PURPOSE + u64::from(node))
-}
-
-fn servent(rng: &mut ChaCha8Rng) -> ServentId {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    ServentId::from_random(bytes)
-}
-
-/// The address of a simulated node: its number in 10.0.0.0/8.
-fn addr(node: u32) -> SocketAddr {
-    let [_, b, c, d] = node.to_be_bytes();
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), PORT)
 }
 
 /// Nanoseconds as milliseconds, for reports.
