@@ -125,7 +125,7 @@ fn a_search_on_one_machine_finds_the_files_of_another_without_being_told_of_it()
     let machines = match Machines::new() {
         Ok(machines) => machines,
         Err(why) => {
-            println!("no two machines here ({why}); two state machines instead");
+            eprintln!("no two machines here ({why}); two state machines instead");
             return two_state_machines_find_each_other();
         }
     };
