@@ -308,3 +308,35 @@ fn a_link_is_kept_to_the_peers_asked_for_and_to_no_others_when_none_are_wanted()
     net.pass(Duration::from_secs(300));
     assert_eq!(link(&net, 4), None, "dropped by hand, it stays dropped");
 }
+
+#[test]
+fn on_the_public_network_private_addresses_are_neither_called_nor_let_in() {
+    use filbert::node::address::Net;
+    use filbert::node::event::Role;
+    for (net, called) in [(Net::Gnutella, false), (Net::Rehearsal, true)] {
+        let config = Config {
+            net,
+            keep: vec![addr(1)],
+            ..Config::live(Role::Ultrapeer)
+        };
+        let mut wired = Wired::new(1, &config);
+        let mut out = Outbox::new();
+        let now = wired.now;
+        let node = &mut wired.nodes[0];
+        node.handle(now, Event::Heard(vec![addr(1), addr(2)]), &mut out);
+        let add = Event::Command(Ticket(1), Command::AddPeer(addr(3)));
+        node.handle(now, add, &mut out);
+        let offer = Box::new(peer(4, Direction::Accepted));
+        node.handle(now, Event::Offer(LinkId(1), offer), &mut out);
+        let dials = |action: &Action| matches!(action, Action::Dial(_));
+        assert_eq!(out.actions().iter().any(dials), called, "{net:?}");
+        let refused = out
+            .actions()
+            .iter()
+            .any(|action| matches!(action, Action::Admit(_, Verdict::Refuse { code: 403, .. })));
+        let told = out.actions().iter().any(|action| {
+            matches!(action, Action::Tell(_, Notice::Done(Err(text))) if text.contains("--net lan"))
+        });
+        assert_eq!((refused, told), (!called, !called), "{net:?}");
+    }
+}

@@ -13,6 +13,9 @@ pub enum Net {
     Lan,
     /// The live Gnutella network.
     Gnutella,
+    /// The rules of the live network among nodes of this machine: private and loopback addresses are the normal
+    /// case, and each is a group of its own. For tests and for other programs on loopback.
+    Rehearsal,
 }
 
 /// Ports of other services: a peer that names one wants us to knock there (overlay address hygiene).
@@ -26,13 +29,34 @@ pub fn plausible(addr: SocketAddr) -> bool {
 }
 
 impl Net {
+    /// Is this net one of two tiers, with leaves and ultrapeers?
+    pub fn is_two_tier(self) -> bool {
+        match self {
+            Self::Lan => false,
+            Self::Gnutella | Self::Rehearsal => true,
+        }
+    }
+
+    /// May a node be linked to at this address at all, whoever named it?
+    pub fn admits(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Lan | Self::Rehearsal => true,
+            Self::Gnutella => !is_bogon(ip),
+        }
+    }
+
+    /// Does a connection from `remote` to our address `local` prove that others can reach us? Not one of our own
+    /// making, nor on the live network one from within our own network.
+    pub fn proves_reach(self, remote: IpAddr, local: IpAddr) -> bool {
+        let own = remote.to_canonical() == local.to_canonical();
+        self.admits(remote) && (!own || self == Self::Rehearsal)
+    }
+
     /// May an address that a stranger named be stored, dialled and told on?
     pub fn believes(self, addr: SocketAddr) -> bool {
         plausible(addr)
-            && match self {
-                Self::Lan => true,
-                Self::Gnutella => !is_bogon(addr.ip()) && !SERVICE_PORTS.contains(&addr.port()),
-            }
+            && self.admits(addr.ip())
+            && (self != Self::Gnutella || !SERVICE_PORTS.contains(&addr.port()))
     }
 
     /// May an address that a peer gives for itself be connected to? Its own address, at any port that is no other
@@ -46,9 +70,10 @@ impl Net {
     /// LAN each address is its own group.
     pub fn group(self, addr: SocketAddr) -> u64 {
         match (self, embedded_v4(addr.ip())) {
-            (Self::Lan, Ok(v4)) => u64::from(v4.to_bits()) << 16 | u64::from(addr.port()),
-            (Self::Lan, Err(v6)) => fold(v6) ^ u64::from(addr.port()),
-
+            (Self::Lan | Self::Rehearsal, Ok(v4)) => {
+                u64::from(v4.to_bits()) << 16 | u64::from(addr.port())
+            }
+            (Self::Lan | Self::Rehearsal, Err(v6)) => fold(v6) ^ u64::from(addr.port()),
             (Self::Gnutella, Ok(v4)) => u64::from(v4.to_bits() >> 16),
             (Self::Gnutella, Err(v6)) => {
                 1 << 32 | u64::from(v6.segments()[0]) << 16 | u64::from(v6.segments()[1])
@@ -168,6 +193,19 @@ mod tests {
         ] {
             assert!(Net::Lan.believes(text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn reach_is_proved_by_others_from_outside_only() {
+        let proves = |net: Net, remote: &str, local: &str| {
+            net.proves_reach(remote.parse().unwrap(), local.parse().unwrap())
+        };
+        assert!(proves(Net::Gnutella, "8.8.8.8", "10.0.0.2"));
+        assert!(!proves(Net::Gnutella, "10.0.0.9", "10.0.0.2"));
+        assert!(!proves(Net::Gnutella, "127.0.0.1", "127.0.0.1"));
+        assert!(!proves(Net::Gnutella, "::ffff:8.8.8.8", "8.8.8.8"));
+        assert!(!proves(Net::Lan, "127.0.0.1", "127.0.0.1"));
+        assert!(proves(Net::Rehearsal, "127.0.0.1", "127.0.0.1"));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Hosts {
     /// An address somebody told of. `alive`: as of one that was just seen alive.
     pub(super) fn learn(&mut self, addr: SocketAddr, source: Source, alive: Option<Time>) {
         let believed = match source {
-            Source::Ours => plausible(addr),
+            Source::Ours => plausible(addr) && self.net.admits(addr.ip()),
             Source::Peer(_) => self.net.believes(addr),
         };
         if !believed || self.selves.contains(&addr) {
@@ -196,6 +196,7 @@ impl Hosts {
     /// May this address be dialled now?
     pub(super) fn may_dial(&self, addr: SocketAddr, now: Time) -> bool {
         plausible(addr)
+            && self.net.admits(addr.ip())
             && !self.selves.contains(&addr)
             && self
                 .known
@@ -226,7 +227,7 @@ impl Hosts {
         };
         match self.net {
             Net::Lan => ready(None, rng),
-            Net::Gnutella => {
+            Net::Gnutella | Net::Rehearsal => {
                 let (first, second) = if rng.random_range(0..2) == 0 {
                     (Table::Tried, Table::New)
                 } else {
@@ -457,7 +458,11 @@ mod tests {
         hosts.learn(told, Source::Peer(public(1)), None);
         assert!(hosts.all().is_empty());
         hosts.learn(told, Source::Ours, None);
-        assert_eq!(hosts.all(), [told], "the user may");
+        assert!(
+            hosts.all().is_empty(),
+            "nor can the user: that is what the other net is for"
+        );
+        assert!(!hosts.may_dial(told, Time::ZERO));
     }
 
     #[test]

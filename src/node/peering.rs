@@ -12,6 +12,7 @@ use rand::Rng;
 use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
+use super::address::Net;
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
 use super::hosts::{Failure, Source};
 use super::links::{Link, Links};
@@ -54,6 +55,10 @@ const SILENT: Bye = Bye {
 const LEAVING: Bye = Bye {
     code: 200,
     text: "Shutting down",
+};
+const NO_LEAF_SLOT: Bye = Bye {
+    code: 503,
+    text: "Too many leaves",
 };
 const REMOVED: Bye = Bye {
     code: 201,
@@ -128,6 +133,9 @@ impl Node {
         }
         if self.peering.leaving {
             return refuse(503, "Shutting down", Vec::new());
+        }
+        if !self.config.net.admits(peer.remote.ip()) {
+            return refuse(403, "Public addresses only", Vec::new());
         }
         if let Some((code, text)) = self.role_refused(peer) {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
@@ -225,7 +233,8 @@ impl Node {
         if let (None, Some(addr)) = (dialled, peer.listen) {
             self.hosts.learn(addr, Source::Peer(peer.remote), Some(now));
         }
-        if dialled.is_none() && self.config.net.believes(peer.remote) {
+        let proved = |net: Net| net.proves_reach(peer.remote.ip(), peer.local_ip);
+        if dialled.is_none() && proved(self.config.net) {
             self.reached();
         }
         self.links.insert(id, Link::new(peer, now));
@@ -246,6 +255,10 @@ impl Node {
     fn unwanted(&self, peer: &Peer) -> Option<Bye> {
         if peer.servent == Some(self.id) || self.is_linked(peer) {
             return Some(DUPLICATE);
+        }
+        // A leaf that answered a call of ours was not judged before.
+        if peer.role == Role::Leaf && self.links.count(Role::Leaf) >= self.config.max_leaves {
+            return Some(NO_LEAF_SLOT);
         }
         self.peering.leaving.then_some(LEAVING)
     }
@@ -342,6 +355,12 @@ impl Node {
         if !super::address::plausible(addr) {
             return out.push(done(Err(format!(
                 "{addr} is no address a node can listen at"
+            ))));
+        }
+        if !self.config.net.admits(addr.ip()) {
+            return out.push(done(Err(format!(
+                "{addr} is no public address, and this node is on the public network; nodes of your own network \
+                 meet on --net lan"
             ))));
         }
         if self.links.iter().any(|(_, link)| link.peer.is_at(addr)) {

@@ -30,8 +30,8 @@ impl Node {
     pub(super) fn tier(&self) -> Tier {
         match (self.config.net, self.config.role) {
             (Net::Lan, _) => Tier::Flat,
-            (Net::Gnutella, Role::Leaf) => Tier::Leaf,
-            (Net::Gnutella, Role::Ultrapeer) => Tier::Ultrapeer,
+            (Net::Gnutella | Net::Rehearsal, Role::Leaf) => Tier::Leaf,
+            (Net::Gnutella | Net::Rehearsal, Role::Ultrapeer) => Tier::Ultrapeer,
         }
     }
 

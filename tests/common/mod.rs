@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use filbert::node::address::Net;
 use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Role, Verdict};
 use filbert::node::library::{Entry, Library};
 use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
@@ -76,6 +77,7 @@ fn live(role: Role) -> Config {
         min_links: 0,
         keepalive: false,
         limit_search: None,
+        net: Net::Rehearsal,
         ..Config::live(role)
     }
 }
