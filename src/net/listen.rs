@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::greeting::{self, Greeting};
-use super::inbox::Handle;
+use super::inbox::{Handle, Inbox};
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
 use super::upload::{self, Serving};
+use crate::node::Event;
 
 /// The customary port.
 pub(crate) const PORT: u16 = 6346;
@@ -138,12 +139,22 @@ fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
 }
 
 async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: &Hall) {
+    let local = stream.local_addr().map(|addr| addr.ip());
     let away = &hall.greeting.turned_away;
     let Ok(first) = rt::timeout(FIRST_LINE_TIME, first_line(&stream)).await else {
         log::debug!("{remote}: no first line in time");
         return count(&away.slow);
     };
-    match first.as_deref().map_or(Speaks::Unknown, sniff) {
+    let speaks = first.as_deref().map_or(Speaks::Unknown, sniff);
+    let net = hall.greeting.me.net;
+    // On a flat overlay everybody counts as reachable.
+    if speaks != Speaks::Unknown
+        && net.is_two_tier()
+        && local.is_ok_and(|local| net.proves_reach(remote.ip(), local))
+    {
+        hall.handle.post(Inbox::Event(Event::Reached));
+    }
+    match speaks {
         Speaks::Gnutella => {
             let first = first.unwrap_or_default();
             greeting::receive(stream, remote, &first, &hall.greeting, &hall.handle, visit).await;
@@ -158,6 +169,8 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
             )
             .await;
         }
+        // That it came is all it has to say.
+        Speaks::Probe => {}
         Speaks::Unserved => count(&away.unserved),
         Speaks::Unknown => count(&away.unknown),
     }
@@ -191,7 +204,9 @@ enum Speaks {
     Gnutella,
     /// A file, a listing or a page.
     Http,
-    /// Something real that we have no use for yet: connect-back probes, GIV, QUEUE.
+    /// Nothing: somebody whom we asked tries whether we can be reached.
+    Probe,
+    /// Something real that we have no use for yet: GIV, QUEUE.
     Unserved,
     /// Anything else.
     Unknown,
@@ -204,8 +219,8 @@ const FIRST_WORDS: [(&[u8], Speaks); 7] = [
     (b"HEAD ", Speaks::Http),
     (b"GIV ", Speaks::Unserved),
     (b"QUEUE ", Speaks::Unserved),
-    (b"CONNECT BACK", Speaks::Unserved),
-    (b"\n", Speaks::Unserved),
+    (b"CONNECT BACK", Speaks::Probe),
+    (b"\n", Speaks::Probe),
 ];
 
 fn sniff(line: &[u8]) -> Speaks {
@@ -312,13 +327,14 @@ mod tests {
 
     #[test]
     fn the_first_line_says_what_a_connection_wants() {
-        let table: [(&[u8], Speaks); 9] = [
+        let table: [(&[u8], Speaks); 10] = [
             (b"GNUTELLA CONNECT/0.6\r\n", Speaks::Gnutella),
             (b"GET / HTTP/1.1\r\n", Speaks::Http),
             (b"HEAD /x HTTP/1.1\r\n", Speaks::Http),
             (b"GIV 1:00/x\n\n", Speaks::Unserved),
             (b"QUEUE 1\n", Speaks::Unserved),
-            (b"\n\n", Speaks::Unserved),
+            (b"\n\n", Speaks::Probe),
+            (b"CONNECT BACK\r\n", Speaks::Probe),
             (b"GETS / HTTP/1.1\r\n", Speaks::Unknown),
             (b"SSH-2.0\r\n", Speaks::Unknown),
             (b"\x16\x03\x01\n", Speaks::Unknown),
