@@ -27,6 +27,8 @@ fn captured(name: &str) -> Vec<u8> {
 fn who_answers_a_call_listens_where_we_called() {
     let at: SocketAddr = "127.0.0.1:6346".parse().unwrap();
     let me = Me {
+        net: filbert::node::address::Net::Lan,
+        role: Role::Ultrapeer,
         agent: "filbert/test".to_owned(),
         servent: ServentId([1; 16]),
         listen: None,

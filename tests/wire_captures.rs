@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use filbert::node::address::Net;
 use filbert::node::event::{Direction, Role, Verdict};
-use filbert::node::greet::{Acceptor, Dialer, GreetError, Me, Step};
+use filbert::node::greet::{Acceptor, Coding, Codings, Dialer, GreetError, Me, Step};
+use filbert::wire::deflate::{Inflated, Inflater};
 use filbert::wire::heads::HeadReader;
 use filbert::wire::hit::QueryHit;
 use filbert::wire::qrp::{Packing, Qrp};
@@ -358,7 +360,13 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
 }
 
 fn me() -> Me {
+    me_on(Net::Lan, Role::Ultrapeer)
+}
+
+fn me_on(net: Net, role: Role) -> Me {
     Me {
+        net,
+        role,
         agent: "filbert/test".into(),
         servent: ServentId::from_random([1; 16]),
         listen: Some(SocketAddr::from(([127, 0, 9, 1], 6399))),
@@ -370,17 +378,25 @@ fn me() -> Me {
 
 /// What our dialler makes of everything that gtk-gnutella answered.
 fn dial(name: &str) -> Result<Step, GreetError> {
+    dial_as(me(), name)
+}
+
+fn dial_as(me: Me, name: &str) -> Result<Step, GreetError> {
     let remote = SocketAddr::from(([127, 0, 0, 1], 6346));
-    let (mut dialer, _) = Dialer::new(me(), remote, [127, 0, 9, 1].into());
+    let (mut dialer, _) = Dialer::new(me, remote, [127, 0, 9, 1].into());
     dialer.read(&bytes(&format!("{name}.recv.bin")))
 }
 
 /// What our acceptor makes of the first head of a stream; and the rest of the stream.
 fn accept(file: &str) -> (Acceptor, Result<Step, GreetError>, Vec<u8>) {
+    accept_as(me(), file)
+}
+
+fn accept_as(me: Me, file: &str) -> (Acceptor, Result<Step, GreetError>, Vec<u8>) {
     let stream = bytes(file);
     let rest = HeadReader::new().push(&stream).unwrap().unwrap().1;
     let mut acceptor = Acceptor::new(
-        me(),
+        me,
         SocketAddr::from(([127, 0, 0, 1], 40_000)),
         [127, 0, 9, 1].into(),
     );
@@ -396,7 +412,10 @@ fn answers_of_gtk_gnutella_replay_against_our_dialler() {
         "22-pings-and-pongs",
         "50-query-hit-push",
     ] {
-        let Ok(Step::Done { peer, reply, rest }) = dial(name) else {
+        let Ok(Step::Done {
+            peer, reply, rest, ..
+        }) = dial(name)
+        else {
             panic!("{name}")
         };
         assert!(
@@ -436,7 +455,7 @@ fn answers_of_gtk_gnutella_replay_against_our_dialler() {
         assert_eq!((code, reply.len()), (status, 0), "{name}");
         assert!(said.starts_with(text), "{said}");
     }
-    // These asked for deflate, which we do not.
+    // These asked for deflate, which we do not on a LAN.
     for name in [
         "02-probe-ultra-to-ultra-deflate",
         "03-probe-leaf-to-ultra-deflate",
@@ -485,6 +504,110 @@ fn offers_of_gtk_gnutella_replay_against_our_acceptor() {
     );
     let (_, step, rest) = accept("14-probe-answers-503.recv.bin");
     assert!(matches!(step, Ok(Step::Offer(_))) && rest.is_empty());
+}
+
+fn codings(from_peer: Coding, to_peer: Coding) -> Codings {
+    Codings { from_peer, to_peer }
+}
+
+/// The frames behind a greeting, inflated if they are deflated.
+fn frames_behind(rest: &[u8], coding: Coding) -> Vec<Frame> {
+    match coding {
+        Coding::Plain => frames(rest),
+        Coding::Deflated => {
+            let mut inflated = Vec::new();
+            let outcome = Inflater::default().inflate(rest, &mut inflated, 1 << 20);
+            assert_eq!(outcome, Ok(Inflated::All));
+            frames(&inflated)
+        }
+    }
+}
+
+#[test]
+fn answers_of_gtk_gnutella_on_the_live_network_make_links_in_both_roles() {
+    // The probe did not say that it reads deflate in 01, and did in 02 and 03.
+    for (role, name, from_peer) in [
+        (Role::Ultrapeer, "01-probe-ultra-to-ultra", Coding::Plain),
+        (
+            Role::Ultrapeer,
+            "02-probe-ultra-to-ultra-deflate",
+            Coding::Deflated,
+        ),
+        (
+            Role::Leaf,
+            "03-probe-leaf-to-ultra-deflate",
+            Coding::Deflated,
+        ),
+    ] {
+        let Ok(Step::Done {
+            peer,
+            codings: found,
+            reply,
+            rest,
+        }) = dial_as(me_on(Net::Gnutella, role), name)
+        else {
+            panic!("{name}")
+        };
+        assert_eq!(found, codings(from_peer, Coding::Deflated), "{name}");
+        assert_eq!(
+            reply,
+            b"GNUTELLA/0.6 200 OK\r\nContent-Encoding: deflate\r\n\r\n"
+        );
+        assert_eq!((peer.role, peer.degree), (Role::Ultrapeer, 46));
+        assert!(peer.query_routing && peer.ultrapeer_query_routing && peer.dynamic_querying);
+        assert_eq!(peer.guides_to, Some(Role::Ultrapeer));
+        let told = frames(&Told::read(name)[1].stream());
+        assert_eq!(frames_behind(&rest, from_peer), told, "{name}");
+    }
+    let refused = dial_as(me_on(Net::Gnutella, Role::Leaf), "06-refused-leaf-by-leaf");
+    assert!(matches!(refused, Ok(Step::Refused { code: 204, .. })));
+}
+
+#[test]
+fn offers_of_gtk_gnutella_on_the_live_network_make_links_in_both_roles() {
+    for (name, theirs, from_peer) in [
+        ("11-ultra-dials-probe", Role::Ultrapeer, Coding::Plain),
+        (
+            "12-ultra-dials-probe-deflate",
+            Role::Ultrapeer,
+            Coding::Deflated,
+        ),
+        ("13-leaf-dials-probe", Role::Leaf, Coding::Plain),
+    ] {
+        for ours in [Role::Leaf, Role::Ultrapeer] {
+            let me = me_on(Net::Gnutella, ours);
+            let (mut acceptor, step, rest) = accept_as(me, &format!("{name}.recv.bin"));
+            let Ok(Step::Offer(peer)) = step else {
+                panic!("{name}: {step:?}")
+            };
+            assert_eq!(peer.role, theirs);
+            let answer = acceptor.answer(&Verdict::Accept);
+            let (answer, _) = HeadReader::new().push(&answer).unwrap().unwrap();
+            assert_eq!(answer.get("Content-Encoding"), Some("deflate"));
+            let needed = (ours, theirs) == (Role::Ultrapeer, Role::Ultrapeer);
+            assert_eq!(answer.get("X-Ultrapeer-Needed").is_some(), needed);
+            let Ok(Step::Done {
+                codings: found,
+                rest,
+                ..
+            }) = acceptor.read(&rest)
+            else {
+                panic!("{name}")
+            };
+            assert_eq!(found, codings(from_peer, Coding::Deflated), "{name}");
+            let told = frames(&Told::read(name)[1].stream());
+            assert_eq!(frames_behind(&rest, from_peer), told, "{name}");
+        }
+    }
+    let me = me_on(Net::Gnutella, Role::Ultrapeer);
+    let (mut acceptor, step, _) = accept_as(me, "14-probe-answers-503.recv.bin");
+    assert!(matches!(step, Ok(Step::Offer(_))));
+    let full = acceptor.answer(&Verdict::Refuse {
+        code: 503,
+        text: "Too many links",
+        try_peers: Vec::new(),
+    });
+    assert!(full.starts_with(b"GNUTELLA/0.6 503 Too many links\r\n"));
 }
 
 #[test]

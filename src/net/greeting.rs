@@ -10,7 +10,7 @@ use super::listen::{TurnedAway, Visit};
 use super::rt::{self, ReadExt, TcpStream, WriteExt};
 use crate::node::LinkId;
 use crate::node::event::{DialError, Gone, Peer};
-use crate::node::greet::{Acceptor, Dialer, Me, Step};
+use crate::node::greet::{Acceptor, Codings, Dialer, Me, Step};
 
 /// Bytes read at once while greeting; a whole greeting has some 500.
 const CHUNK_BYTES: usize = 4096;
@@ -61,12 +61,22 @@ pub(crate) async fn call(
         }
     };
     match rt::timeout(GREET_TIME, talk).await {
-        Ok(Some(Step::Done { peer, reply, rest })) => {
+        Ok(Some(Step::Done {
+            peer,
+            codings,
+            reply,
+            rest,
+        })) => {
             stream
                 .write_all(&reply)
                 .await
                 .map_err(|_| DialError::NotGnutella)?;
-            Ok((peer, Connected { stream, rest }))
+            let connected = Connected {
+                stream,
+                codings,
+                rest,
+            };
+            Ok((peer, connected))
         }
         Ok(Some(Step::Refused {
             code,
@@ -97,10 +107,15 @@ pub(crate) async fn receive(
     let up = rt::timeout(GREET_TIME, talk).await.ok().flatten();
     // A neighbour is no stranger, and the node task closes its socket.
     drop(visit);
-    let message = if let Some((peer, rest)) = up {
+    let message = if let Some((peer, codings, rest)) = up {
         // As for a dialled link; refused, it is only slower.
         let _ = stream.set_nodelay(true);
-        Inbox::Up(link, peer, Connected { stream, rest })
+        let connected = Connected {
+            stream,
+            codings,
+            rest,
+        };
+        Inbox::Up(link, peer, connected)
     } else {
         greeting.turned_away.count_greeting();
         Inbox::Down(link, Gone::Closed)
@@ -109,7 +124,7 @@ pub(crate) async fn receive(
     let _ = handle.send(message).await;
 }
 
-/// The peer and the bytes behind its greeting; `None` when it comes to nothing.
+/// The peer, how bytes are written on this link, and those behind its greeting; `None` when it comes to nothing.
 async fn accept(
     mut stream: &TcpStream,
     remote: SocketAddr,
@@ -117,7 +132,7 @@ async fn accept(
     greeting: &Greeting,
     handle: &Handle,
     link: LinkId,
-) -> Option<(Box<Peer>, Vec<u8>)> {
+) -> Option<(Box<Peer>, Codings, Vec<u8>)> {
     let local = stream.local_addr().ok()?;
     let mut acceptor = Acceptor::new(greeting.me.clone(), remote, local.ip());
     let mut chunk = [0; CHUNK_BYTES];
@@ -136,9 +151,14 @@ async fn accept(
                 // After a refusal of ours nothing is read: the machine is over and says so.
                 step = acceptor.read(&[]);
             }
-            Ok(Step::Done { peer, reply, rest }) => {
+            Ok(Step::Done {
+                peer,
+                codings,
+                reply,
+                rest,
+            }) => {
                 stream.write_all(&reply).await.ok()?;
-                return Some((peer, rest));
+                return Some((peer, codings, rest));
             }
             Ok(Step::Refused {
                 code, text, reply, ..
@@ -159,6 +179,8 @@ async fn accept(
 impl Greeting {
     pub(crate) fn for_tests() -> Self {
         Self::new(Me {
+            net: crate::node::address::Net::Lan,
+            role: crate::node::event::Role::Ultrapeer,
             agent: "test".into(),
             servent: crate::wire::ServentId([1; 16]),
             listen: None,

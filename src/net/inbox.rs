@@ -31,6 +31,8 @@ pub(crate) enum Inbox {
     Up(LinkId, Box<Peer>, Connected),
     /// A link, or an admitted offer, is gone.
     Down(LinkId, Gone),
+    /// The queue of a link that was pressed is at its low mark again.
+    Relieved(LinkId),
     /// Somebody wants something and listens for notices.
     Command(Ticket, Command, Sender<Notice>),
     /// Whoever held this ticket has gone.
@@ -93,13 +95,7 @@ impl Handle {
 
     /// Sends without waiting: while the inbox is full, a task waits in place of the caller.
     pub(crate) fn post(&self, message: Inbox) {
-        if let Err(rt::TrySendError::Full(message)) = self.inbox.try_send(message) {
-            let inbox = self.inbox.clone();
-            // Detached: it ends when the inbox has room or the node has ended.
-            rt::spawn(async move {
-                let _ = inbox.send(message).await;
-            });
-        }
+        post(&self.inbox, message);
     }
 
     /// Asks, and waits for the answer.
@@ -124,6 +120,17 @@ impl Handle {
     /// A link id, never used before.
     pub(crate) fn new_link(&self) -> LinkId {
         LinkId(self.ids.links.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Sends without waiting: while the inbox is full, a task waits in place of the caller.
+pub(crate) fn post(inbox: &Sender<Inbox>, message: Inbox) {
+    if let Err(rt::TrySendError::Full(message)) = inbox.try_send(message) {
+        let inbox = inbox.clone();
+        // Detached: it ends when the inbox has room or the node has ended.
+        rt::spawn(async move {
+            let _ = inbox.send(message).await;
+        });
     }
 }
 

@@ -12,25 +12,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::inbox::Inbox;
+use super::coding::{Inflow, Outflow};
+use super::inbox::{Inbox, post};
 use super::rt::{self, ReadExt, Receiver, Sender, TcpStream, WriteExt};
 use crate::node::event::Gone;
-use crate::node::limits::SEND_QUEUE_BYTES;
+use crate::node::greet::Codings;
+use crate::node::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES, SEND_QUEUE_BYTES};
 use crate::node::sendq::SendQueue;
 use crate::node::{LinkId, Time};
 use crate::wire::{Frame, FrameReader};
 
-/// Bytes asked for in one read: some 1,500 queries. Larger reads gained nothing (`benches/relay`).
-const READ_BYTES: usize = 64 * 1024;
 /// A write that moves no byte for so long ends the link. Our choice: four keep-alives of the peer's.
 const WRITE_STUCK: Duration = Duration::from_secs(60);
 /// The same once the link is closing: a peer that does not read its Bye is not waited for.
 const CLOSE_STUCK: Duration = Duration::from_secs(2);
 /// After our last word, how long we read on so that it is not lost to a reset.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// And how many bytes.
+/// How many bytes are read at a time meanwhile ...
+const DRAIN_READ_BYTES: usize = 16 * 1024;
+/// ... and in all.
 const DRAIN_BYTES: usize = 1024 * 1024;
 /// More than this is queued: the link is behind, and waits for its writer gain more than they cost.
 const BEHIND_BYTES: usize = SEND_QUEUE_BYTES / 2;
@@ -45,6 +45,8 @@ const BUFFER_KEPT: usize = 16 * 1024;
 pub(crate) struct Connected {
     /// The socket.
     pub(crate) stream: TcpStream,
+    /// How either side writes.
+    pub(crate) codings: Codings,
     /// Bytes that came behind the greeting.
     pub(crate) rest: Vec<u8>,
 }
@@ -72,6 +74,8 @@ struct Shared {
     closing: AtomicBool,
     /// The writer failed: the reader reports a broken link, not an end of stream.
     broken: AtomicBool,
+    /// Above the high mark, and not yet at the low mark again.
+    pressed: AtomicBool,
     /// Rung when a link that was behind no longer is.
     relief: Sender<()>,
     /// Closed for the last holder only: whoever stops the node waits for it.
@@ -84,7 +88,9 @@ pub(crate) struct Flushed {
     /// Frames shed since the last one.
     pub(crate) shed: u64,
     /// The link is behind but not slow: a moment for its writer saves frames.
-    pub(crate) pressed: bool,
+    pub(crate) behind: bool,
+    /// More than [`QUEUE_HIGH_BYTES`] are queued.
+    pub(crate) high: bool,
 }
 
 impl Link {
@@ -97,20 +103,32 @@ impl Link {
         relief: Sender<()>,
         alive: Sender<()>,
     ) -> Self {
-        let Connected { stream, rest } = connected;
+        let Connected {
+            stream,
+            codings,
+            rest,
+        } = connected;
         let shared = Arc::new(Shared {
             stream,
             queue: Mutex::new(SendQueue::new(SEND_QUEUE_BYTES)),
             closing: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            pressed: AtomicBool::new(false),
             relief,
             _alive: alive,
         });
         let (bell, rung) = rt::bounded(1);
         let (reading, read_to_end) = rt::bounded(1);
         // Both tasks are detached: they end with the socket, which `close` and a lost peer see to.
-        rt::spawn(write(shared.clone(), rung, read_to_end));
-        rt::spawn(read(id, shared.clone(), rest, inbox, reading));
+        let writer = Writer {
+            link: id,
+            shared: shared.clone(),
+            outflow: Outflow::new(codings.to_peer),
+            inbox: inbox.clone(),
+        };
+        rt::spawn(writer.run(rung, read_to_end));
+        let inflow = Inflow::new(codings.from_peer);
+        rt::spawn(read(id, shared.clone(), inflow, rest, inbox, reading));
         Self {
             id,
             staged: SendQueue::new(SEND_QUEUE_BYTES),
@@ -133,19 +151,33 @@ impl Link {
         if self.staged.is_empty() {
             return Flushed {
                 shed,
-                pressed: false,
+                ..Flushed::default()
             };
         }
         let mut queue = self.shared.queue();
         shed += queue.append(&mut self.staged);
-        let behind = queue.len() > BEHIND_BYTES;
+        let len = queue.len();
         drop(queue);
-        let since = behind.then(|| self.behind_since.unwrap_or(now));
+        let since = (len > BEHIND_BYTES).then(|| self.behind_since.unwrap_or(now));
         self.behind_since = since;
-        let pressed = since.is_some_and(|since| now.since(since) < SLOW_AFTER);
+        let behind = since.is_some_and(|since| now.since(since) < SLOW_AFTER);
         // Full: it was rung already. Closed: the writer failed, and the reader will say so.
         let _ = self.bell.try_send(());
-        Flushed { shed, pressed }
+        Flushed {
+            shed,
+            behind,
+            high: len > QUEUE_HIGH_BYTES,
+        }
+    }
+
+    /// The link counts as pressed until its writer says otherwise ([`Inbox::Relieved`]); `true` if it did not before.
+    pub(crate) fn press(&self) -> bool {
+        !self.shared.pressed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Is it above the high mark, or was it and is not yet at the low mark again?
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.shared.pressed.load(Ordering::Acquire)
     }
 
     /// Frames queued, and frames shed, since the start.
@@ -175,6 +207,14 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// So many bytes were taken out of the queue at once: whoever waits for a link that was behind may go on.
+    fn ring_relief(&self, taken: usize) {
+        if taken > BEHIND_BYTES {
+            // Full: it was rung already.
+            let _ = self.relief.try_send(());
+        }
+    }
+
     fn closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -189,57 +229,90 @@ impl Shared {
 async fn read(
     link: LinkId,
     shared: Arc<Shared>,
+    inflow: Inflow,
     rest: Vec<u8>,
     inbox: Sender<Inbox>,
     _reading: Sender<()>,
 ) {
-    let gone = match read_frames(link, &shared, rest, &inbox).await {
+    let gone = match read_frames(link, &shared, inflow, rest, &inbox).await {
         _ if shared.closing() => Gone::ByUs,
         _ if shared.broken.load(Ordering::Acquire) => Gone::Broken,
         gone => gone,
     };
-    if gone != Gone::Garbage {
+    let theirs = matches!(gone, Gone::Garbage | Gone::Damaged | Gone::Bomb);
+    if !theirs {
         shared.end();
     }
-    let garbage = gone == Gone::Garbage;
     // An error: the node is gone too, nobody to tell.
-    if inbox.send(Inbox::Down(link, gone)).await.is_ok() && garbage {
+    if inbox.send(Inbox::Down(link, gone)).await.is_ok() && theirs {
         // The node task says why it closes; the writer ends this.
-        drain(&shared, &mut vec![0; READ_BYTES]).await;
+        drain(&shared, &mut vec![0; DRAIN_READ_BYTES]).await;
     }
 }
 
-async fn read_frames(link: LinkId, shared: &Shared, rest: Vec<u8>, inbox: &Sender<Inbox>) -> Gone {
-    let mut reader = FrameReader::new();
-    let mut buffer = vec![0; READ_BYTES];
-    let mut bytes = Bytes::from(rest);
+async fn read_frames(
+    link: LinkId,
+    shared: &Shared,
+    inflow: Inflow,
+    rest: Vec<u8>,
+    inbox: &Sender<Inbox>,
+) -> Gone {
+    let mut buffer = inflow.read_buffer();
+    let mut taker = Taker {
+        link,
+        inflow,
+        frames: FrameReader::new(),
+        inbox,
+    };
+    let mut taken = taker.take(&rest).await;
+    drop(rest);
     loop {
-        let mut batch = Vec::new();
-        reader.push(bytes);
-        let intact = loop {
-            match reader.next_frame() {
-                Ok(Some(frame)) => batch.push(frame),
-                Ok(None) => break true,
-                Err(error) => {
-                    log::debug!("link {}: {error}", link.0);
-                    break false;
-                }
-            }
-        };
-        if !batch.is_empty() && inbox.send(Inbox::Frames(link, batch)).await.is_err() {
-            return Gone::ByUs;
+        if let Err(gone) = taken {
+            return gone;
         }
-        if !intact {
-            return Gone::Garbage;
-        }
-        match (&shared.stream).read(&mut buffer).await {
+        taken = match (&shared.stream).read(&mut buffer).await {
             Ok(0) => return Gone::Closed,
             Ok(_) if shared.closing() => return drain(shared, &mut buffer).await,
-            // One copy of 64 KiB costs less than a fresh buffer for each read, and what a frame keeps
-            // alive is then as large as what was read.
-            Ok(len) => bytes = Bytes::copy_from_slice(&buffer[..len]),
+            Ok(len) => taker.take(&buffer[..len]).await,
             Err(_) => return Gone::Broken,
+        };
+    }
+}
+
+/// Makes frames of what is read, and hands them over.
+struct Taker<'a> {
+    link: LinkId,
+    inflow: Inflow,
+    frames: FrameReader,
+    inbox: &'a Sender<Inbox>,
+}
+
+impl Taker<'_> {
+    /// Takes in the bytes of one read. Waits while the inbox is full, after each piece of what it inflates to.
+    async fn take(&mut self, mut input: &[u8]) -> Result<(), Gone> {
+        self.inflow.has_read(input.len());
+        while let Some(bytes) = self.inflow.next(&mut input)? {
+            let mut batch = Vec::new();
+            self.frames.push(bytes);
+            let intact = loop {
+                match self.frames.next_frame() {
+                    Ok(Some(frame)) => batch.push(frame),
+                    Ok(None) => break true,
+                    Err(error) => {
+                        log::debug!("link {}: {error}", self.link.0);
+                        break false;
+                    }
+                }
+            };
+            if !batch.is_empty() {
+                let frames = Inbox::Frames(self.link, batch);
+                self.inbox.send(frames).await.map_err(|_| Gone::ByUs)?;
+            }
+            if !intact {
+                return Err(Gone::Garbage);
+            }
         }
+        Ok(())
     }
 }
 
@@ -256,36 +329,66 @@ async fn drain(shared: &Shared, buffer: &mut [u8]) -> Gone {
 }
 
 /// The writer task.
-async fn write(shared: Arc<Shared>, rung: Receiver<()>, read_to_end: Receiver<()>) {
-    let mut buffer = Vec::new();
-    loop {
-        shared.queue().take(&mut buffer);
-        if buffer.len() > BEHIND_BYTES {
-            // Full: it was rung already.
-            let _ = shared.relief.try_send(());
-        }
-        if !buffer.is_empty() {
-            if !write_all(&shared, &buffer).await {
-                shared.broken.store(true, Ordering::Release);
+struct Writer {
+    link: LinkId,
+    shared: Arc<Shared>,
+    outflow: Outflow,
+    inbox: Sender<Inbox>,
+}
+
+impl Writer {
+    async fn run(mut self, rung: Receiver<()>, read_to_end: Receiver<()>) {
+        let shared = self.shared.clone();
+        let mut buffer = Vec::new();
+        loop {
+            shared.queue().take(&mut buffer);
+            if !buffer.is_empty() {
+                if !self.write(&mut buffer).await {
+                    shared.broken.store(true, Ordering::Release);
+                    break;
+                }
+                self.relieve();
+                continue;
+            }
+            buffer.shrink_to(BUFFER_KEPT);
+            self.outflow.shrink_to(BUFFER_KEPT);
+            // The last frame was queued before `closing` was set: look once more before going by it.
+            if shared.closing() {
+                if shared.queue().is_empty() {
+                    let _ = shared.stream.shutdown(Shutdown::Write);
+                    // The reader ends, or is not waited for.
+                    let _ = rt::timeout(DRAIN_TIME, read_to_end.recv()).await;
+                    break;
+                }
+            } else if rung.recv().await.is_err() && shared.queue().is_empty() && !shared.closing() {
                 break;
             }
-            buffer.clear();
-            continue;
         }
-        buffer.shrink_to(BUFFER_KEPT);
-        // The last frame was queued before `closing` was set: look once more before going by it.
-        if shared.closing() {
-            if shared.queue().is_empty() {
-                let _ = shared.stream.shutdown(Shutdown::Write);
-                // The reader ends, or is not waited for.
-                let _ = rt::timeout(DRAIN_TIME, read_to_end.recv()).await;
-                break;
-            }
-        } else if rung.recv().await.is_err() && shared.queue().is_empty() && !shared.closing() {
-            break;
+        shared.end();
+    }
+
+    /// Writes what is in `buffer`, and empties it; `false` when it cannot.
+    async fn write(&mut self, buffer: &mut Vec<u8>) -> bool {
+        let shared = self.shared.clone();
+        shared.ring_relief(buffer.len());
+        let bytes = self.outflow.encode(buffer, |buffer| {
+            shared.queue().take(buffer);
+            shared.ring_relief(buffer.len());
+        });
+        let written = write_all(&shared, bytes).await;
+        buffer.clear();
+        written
+    }
+
+    /// Says that the link is at its low mark again, if it is and was pressed. What was taken out in one piece counts
+    /// until it is written.
+    fn relieve(&self) {
+        let low = || self.shared.queue().len() <= QUEUE_LOW_BYTES;
+        if self.shared.pressed.load(Ordering::Acquire) && low() {
+            self.shared.pressed.store(false, Ordering::Release);
+            post(&self.inbox, Inbox::Relieved(self.link));
         }
     }
-    shared.end();
 }
 
 /// `false`: the socket failed or took no byte for too long.

@@ -2,8 +2,8 @@
 //!
 //! - `rt`: the runtime and the clock, in one file;
 //! - `task`: the node task, the only owner of a [`Node`](crate::node::Node);
-//! - `inbox`: the way to it; `link`: reader and writer of one link; `greeting`, `dial`, `listen`: how a
-//!   socket becomes one;
+//! - `inbox`: the way to it; `link`: reader and writer of one link; `coding`: compressed or not; `greeting`,
+//!   `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched;
@@ -12,6 +12,7 @@
 
 pub mod browse;
 mod call_back;
+mod coding;
 pub mod control;
 mod dial;
 pub mod discovery;

@@ -309,6 +309,8 @@ impl Drop for Servent {
 /// What we say about ourselves in greetings.
 fn me(config: &Config, id: ServentId) -> Me {
     Me {
+        net: config.net,
+        role: config.role,
         agent: AGENT.to_owned(),
         servent: id,
         listen: config.listen,

@@ -39,6 +39,16 @@ const GARBAGE: event::Bye = event::Bye {
     code: 400,
     text: "Not a Gnutella stream",
 };
+/// On one whose compressed stream is broken.
+const DAMAGED: event::Bye = event::Bye {
+    code: 400,
+    text: "Damaged compressed stream",
+};
+/// On one whose compressed stream would fill our memory.
+const BOMB: event::Bye = event::Bye {
+    code: 412,
+    text: "Compressed stream grows too fast",
+};
 
 /// The node and all it acts on.
 #[derive(Debug)]
@@ -61,6 +71,8 @@ pub(crate) struct NodeTask {
     /// Notices dropped because their asker did not read.
     unread_notices: u64,
     garbage_links: u64,
+    damaged_links: u64,
+    bomb_links: u64,
     /// What the last Bye received said, until its link is closed.
     last_word: Option<(LinkId, String)>,
     /// Rung by the writers of links that were behind.
@@ -98,6 +110,8 @@ impl NodeTask {
             staged_much: false,
             unread_notices: 0,
             garbage_links: 0,
+            damaged_links: 0,
+            bomb_links: 0,
             last_word: None,
             relief,
             caught_up,
@@ -179,6 +193,15 @@ impl NodeTask {
             }
             Inbox::Up(link, peer, connected) => self.up(link, peer, connected),
             Inbox::Down(link, gone) => self.down(link, gone),
+            Inbox::Relieved(link) => {
+                // It may have been pressed again since.
+                if self
+                    .find(link)
+                    .is_some_and(|at| !self.links[at].is_pressed())
+                {
+                    self.step(Event::Pressed(link, false));
+                }
+            }
             Inbox::Command(ticket, command, tell) => {
                 self.askers.insert(ticket, tell);
                 self.step(Event::Command(ticket, command));
@@ -259,16 +282,28 @@ impl NodeTask {
 
     /// Hands what is staged to the writers; `true`: some of them are behind.
     fn flush(&mut self, now: Time) -> bool {
-        let (mut shed, mut pressed) = (0, false);
+        let (mut shed, mut behind, mut pressed) = (0, false, Vec::new());
+        // On a flat overlay nobody is told to hold back.
+        let tell = self.node.config().net.is_two_tier();
         for link in &mut self.links {
             let flushed = link.flush(now);
             shed += flushed.shed;
-            pressed |= flushed.pressed;
+            behind |= flushed.behind;
+            if flushed.high && tell && link.press() {
+                pressed.push(link.id);
+            }
         }
         if shed > 0 {
             self.node.count_shed(shed);
         }
-        pressed
+        if pressed.is_empty() {
+            return behind;
+        }
+        for link in pressed {
+            self.step(Event::Pressed(link, true));
+        }
+        // What that staged goes out too; each link is pressed once.
+        self.flush(now) || behind
     }
 
     fn dial(&self, addr: SocketAddr) {
@@ -317,9 +352,15 @@ impl NodeTask {
                 link: id.0,
                 why: why(&gone),
             });
-            if gone == Gone::Garbage {
-                self.garbage_links += 1;
-                link.close(Some(&bye_frame(GARBAGE, id)));
+            let fault = match gone {
+                Gone::Garbage => Some((&mut self.garbage_links, GARBAGE)),
+                Gone::Damaged => Some((&mut self.damaged_links, DAMAGED)),
+                Gone::Bomb => Some((&mut self.bomb_links, BOMB)),
+                Gone::Closed | Gone::Broken | Gone::Bye(_) | Gone::ByUs => None,
+            };
+            if let Some((count, bye)) = fault {
+                *count += 1;
+                link.close(Some(&bye_frame(bye, id)));
             }
         }
         self.step(Event::LinkDown(id, gone));
@@ -378,6 +419,8 @@ impl NodeTask {
         let dropped = &mut counters.dropped;
         dropped.insert("unread_notice".to_owned(), self.unread_notices);
         dropped.insert("garbage_link".to_owned(), self.garbage_links);
+        dropped.insert("damaged_link".to_owned(), self.damaged_links);
+        dropped.insert("bomb_link".to_owned(), self.bomb_links);
         dropped.extend(self.greeting.turned_away.counted());
         counters
     }
@@ -427,6 +470,8 @@ fn why(gone: &Gone) -> String {
         Gone::Bye(code) => format!("the peer said Bye {code}"),
         Gone::ByUs => "closed by us".to_owned(),
         Gone::Garbage => "the peer sent garbage".to_owned(),
+        Gone::Damaged => "the peer's compressed stream is damaged".to_owned(),
+        Gone::Bomb => "the peer's compressed stream grows too fast".to_owned(),
     }
 }
 

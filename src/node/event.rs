@@ -64,6 +64,9 @@ pub struct Peer {
     pub agent: Box<str>,
     /// `X-Ultrapeer`.
     pub role: Role,
+    /// `X-Ultrapeer-Needed`: the place it would have us take. Followed by nobody yet: only a node whose role is left
+    /// to the network may follow it.
+    pub guides_to: Option<Role>,
     /// `X-Max-TTL`, 7 when not said.
     pub max_ttl: u8,
     /// `X-Degree`: ultrapeer links it aims at, 8 when not said.
@@ -97,6 +100,7 @@ impl Peer {
             servent: None,
             agent: Box::default(),
             role: Role::Ultrapeer,
+            guides_to: None,
             max_ttl: 7,
             degree: 8,
             query_routing: false,
@@ -130,6 +134,10 @@ pub enum Gone {
     ByUs,
     /// Bytes that cannot be a Gnutella stream.
     Garbage,
+    /// A compressed stream that cannot be inflated.
+    Damaged,
+    /// A compressed stream that inflates to far more than any honest one.
+    Bomb,
 }
 
 /// Why a dial led to no link.
@@ -171,7 +179,8 @@ pub enum Event {
     Answered(SocketAddr),
     /// Whether all upload slots are taken.
     Busy(bool),
-    /// The send queue of a link is above its high mark (`true`), or below its low mark again.
+    /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):
+    /// `true`), or at its low mark again.
     Pressed(LinkId, bool),
     /// Somebody connected to us who was not asked to: we can be reached.
     Reached,

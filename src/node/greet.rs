@@ -13,12 +13,17 @@ use std::net::{IpAddr, SocketAddr};
 use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadError, HeadReader};
 
+use super::address::Net;
 use super::event::{Direction, Peer, Role, Verdict};
-use headers::{accepts_packets, offer, read_peer, refusal, try_list};
+use headers::{Answered, accepts_packets, offer, read_peer, refusal, try_list};
 
 /// What we say about ourselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Me {
+    /// What we are part of. On a LAN we offer nothing that needs two tiers, and no compression.
+    pub net: Net,
+    /// `X-Ultrapeer`; on a LAN everybody says that it is one.
+    pub role: Role,
     /// `User-Agent`: product/version.
     pub agent: String,
     /// `GUID`.
@@ -33,6 +38,31 @@ pub struct Me {
     pub ext_probes: bool,
 }
 
+impl Me {
+    fn is_leaf(&self) -> bool {
+        self.net.is_two_tier() && self.role == Role::Leaf
+    }
+}
+
+/// How the bytes of one direction of a link are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As they are.
+    #[default]
+    Plain,
+    /// One zlib stream for the life of the link, flushed now and then.
+    Deflated,
+}
+
+/// How both directions of a link are written, from the first byte after the greeting on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Codings {
+    /// What the peer sends.
+    pub from_peer: Coding,
+    /// What we send.
+    pub to_peer: Coding,
+}
+
 /// How far a greeting is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -45,6 +75,8 @@ pub enum Step {
     Done {
         /// Who is there.
         peer: Box<Peer>,
+        /// How each direction is written.
+        codings: Codings,
         /// Bytes to send first; empty for an acceptor.
         reply: Vec<u8>,
         /// Bytes that came after the greeting.
@@ -94,7 +126,7 @@ impl Dialer {
     /// Starts a greeting; send the bytes returned. `remote` is the address dialled, `local_ip` our own on this
     /// socket.
     pub fn new(me: Me, remote: SocketAddr, local_ip: IpAddr) -> (Self, Vec<u8>) {
-        let first = offer(START, &me, remote, local_ip, Packets::Unasked);
+        let first = offer(START, &me, remote, local_ip, Answered::default());
         (
             Self {
                 me,
@@ -123,21 +155,24 @@ impl Dialer {
             return Ok(refused);
         }
         let why_not = not_wanted(&head).or(match headers::role(&head) {
-            Some(Role::Ultrapeer) => None,
-            Some(Role::Leaf) => Some((503, NO_LEAVES)),
+            Some(Role::Leaf) if self.me.is_leaf() => Some((204, SHIELDED)),
+            Some(Role::Leaf) if !self.me.net.is_two_tier() => Some((503, NO_LEAVES)),
+            Some(_) => None,
             None => Some((403, NO_NORMAL_NODES)),
         });
         if let Some((code, text)) = why_not {
             return Ok(refused_by_us(code, text, &self.me, self.remote));
         }
-        if head.lists("Content-Encoding", "deflate") {
-            return Err(GreetError::NotOffered("Content-Encoding"));
-        }
+        let codings = Codings {
+            from_peer: headers::peer_writes(&head, &self.me)?,
+            to_peer: headers::peer_reads(&head, &self.me),
+        };
         let direction = Direction::Dialled(self.remote);
         let peer = read_peer(&head, direction, self.remote, self.local_ip);
-        let reply = headers::confirm(accepts_packets(&head));
+        let reply = headers::confirm(accepts_packets(&head), codings.to_peer);
         Ok(Step::Done {
             peer: Box::new(peer),
+            codings,
             reply,
             rest,
         })
@@ -159,16 +194,17 @@ enum Turn {
     /// The peer's, to offer.
     Offer,
     /// Ours, to answer this peer.
-    Answer(Box<Peer>, Packets),
-    /// The peer's, to confirm.
-    Confirm(Box<Peer>),
+    Answer(Box<Peer>, Answered),
+    /// The peer's, to confirm; we write like this.
+    Confirm(Box<Peer>, Coding),
     Over,
 }
 
 /// Did the peer name the content type of Gnutella streams in `Accept`? Then it wants to read it in turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Packets {
     Asked,
+    #[default]
     Unasked,
 }
 
@@ -191,7 +227,7 @@ impl Acceptor {
     pub fn read(&mut self, bytes: &[u8]) -> Result<Step, GreetError> {
         match std::mem::replace(&mut self.turn, Turn::Over) {
             Turn::Offer => self.read_offer(bytes),
-            Turn::Confirm(peer) => self.read_confirm(bytes, peer),
+            Turn::Confirm(peer, to_peer) => self.read_confirm(bytes, peer, to_peer),
             turn @ Turn::Answer(..) if bytes.is_empty() => {
                 self.turn = turn;
                 Ok(Step::NeedMore)
@@ -202,13 +238,13 @@ impl Acceptor {
 
     /// The bytes that answer an offer; empty when none waits. After a refusal, close.
     pub fn answer(&mut self, verdict: &Verdict) -> Vec<u8> {
-        let Turn::Answer(peer, packets) = std::mem::replace(&mut self.turn, Turn::Over) else {
+        let Turn::Answer(peer, answered) = std::mem::replace(&mut self.turn, Turn::Over) else {
             return Vec::new();
         };
         match verdict {
             Verdict::Accept => {
-                self.turn = Turn::Confirm(peer);
-                offer(OK, &self.me, self.remote, self.local_ip, packets)
+                self.turn = Turn::Confirm(peer, answered.coding);
+                offer(OK, &self.me, self.remote, self.local_ip, answered)
             }
             Verdict::Refuse {
                 code,
@@ -256,27 +292,34 @@ impl Acceptor {
             self.remote,
             self.local_ip,
         ));
-        self.turn = Turn::Answer(peer.clone(), accepts_packets(&head));
+        self.turn = Turn::Answer(peer.clone(), Answered::to(&head, &self.me));
         Ok(Step::Offer(peer))
     }
 
-    fn read_confirm(&mut self, bytes: &[u8], peer: Box<Peer>) -> Result<Step, GreetError> {
+    fn read_confirm(
+        &mut self,
+        bytes: &[u8],
+        peer: Box<Peer>,
+        to_peer: Coding,
+    ) -> Result<Step, GreetError> {
         let Some((head, rest)) = self.head.push(bytes)? else {
-            self.turn = Turn::Confirm(peer);
+            self.turn = Turn::Confirm(peer, to_peer);
             return Ok(Step::NeedMore);
         };
         if let Some(refused) = refused_by_peer(&head)? {
             return Ok(refused);
         }
-        // These change what follows, and are answers to offers that we do not make.
-        if head.lists("Content-Encoding", "deflate") {
-            return Err(GreetError::NotOffered("Content-Encoding"));
-        }
+        let codings = Codings {
+            from_peer: headers::peer_writes(&head, &self.me)?,
+            to_peer,
+        };
+        // An answer to leaf guidance, which we do not give.
         if headers::role(&head).is_some_and(|role| role != peer.role) {
             return Err(GreetError::NotOffered("X-Ultrapeer"));
         }
         Ok(Step::Done {
             peer,
+            codings,
             reply: Vec::new(),
             rest,
         })
@@ -286,6 +329,7 @@ impl Acceptor {
 const START: &str = "GNUTELLA CONNECT/0.6";
 const OK: &str = "GNUTELLA/0.6 200 OK";
 const NO_NORMAL_NODES: &str = "Say X-Ultrapeer: True to link here";
+const SHIELDED: &str = "Shielded leaf node";
 const NO_LEAVES: &str = "No leaf slots on a flat overlay";
 
 /// Major and minor version of a first line `GNUTELLA CONNECT/<major>.<minor>`.
@@ -338,3 +382,5 @@ fn not_wanted(head: &Head) -> Option<(u16, &'static str)> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_tier_tests;

@@ -82,6 +82,11 @@ pub const SEARCHES_MAX: usize = 64;
 pub const OFFENCES_MAX: u32 = 100;
 /// Bytes queued for one link before frames are shed.
 pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
+/// A link with more queued than this is pressed: its queries are not taken in, as their answers could not be sent
+/// (gtk-gnutella: half of the queue) ...
+pub const QUEUE_HIGH_BYTES: usize = SEND_QUEUE_BYTES / 2;
+/// ... until no more than this is queued (gtk-gnutella: a quarter).
+pub const QUEUE_LOW_BYTES: usize = SEND_QUEUE_BYTES / 4;
 /// Default for `--limit-search`: query and routing bytes a second on one link, each way.
 pub const SEARCH_RATE: u64 = 64 * 1024;
 

@@ -9,8 +9,9 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use filbert::node::event::Verdict;
-use filbert::node::greet::{Acceptor, Dialer, Me, Step};
+use filbert::node::address::Net;
+use filbert::node::event::{Role, Verdict};
+use filbert::node::greet::{Acceptor, Codings, Dialer, Me, Step};
 use filbert::wire::frame::{FrameReader, kick_above};
 use filbert::wire::ggep::{EXTENSIONS_MAX, Extensions, INFLATED_MAX};
 use filbert::wire::heads::{HEAD_BYTES_MAX, HeadReader};
@@ -139,11 +140,24 @@ pub fn heads(input: &[u8]) {
     assert_eq!(whole, Ok(head.map(|head| (head, rest))));
 }
 
-/// Any bytes to both sides of a greeting, and to an acceptor that has accepted.
+/// Any bytes to both sides of a greeting, and to an acceptor that has accepted, on a LAN and in both roles of the
+/// live network.
 pub fn greeting(input: &[u8]) {
+    for (net, role) in [
+        (Net::Lan, Role::Ultrapeer),
+        (Net::Gnutella, Role::Ultrapeer),
+        (Net::Gnutella, Role::Leaf),
+    ] {
+        greeting_as(input, net, role);
+    }
+}
+
+fn greeting_as(input: &[u8], net: Net, role: Role) {
     let remote = SocketAddr::from(([127, 0, 0, 2], 2));
     let local = [127, 0, 0, 1].into();
     let me = || Me {
+        net,
+        role,
         agent: "filbert/fuzz".into(),
         servent: ServentId([7; 16]),
         listen: Some(SocketAddr::from(([0, 0, 0, 0], 1))),
@@ -169,7 +183,11 @@ pub fn greeting(input: &[u8]) {
                     assert!(peer.agent.chars().count() <= 64 && peer.try_peers.len() <= 20);
                     assert!(acceptor.answer(&Verdict::Accept).ends_with(b"\r\n\r\n"));
                 }
-                Ok(Step::Done { .. } | Step::Refused { .. }) | Err(_) => break,
+                Ok(Step::Done { codings, .. }) => {
+                    assert!(net != Net::Lan || codings == Codings::default());
+                    break;
+                }
+                Ok(Step::Refused { .. }) | Err(_) => break,
             }
         }
     }

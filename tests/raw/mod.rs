@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
+use filbert::wire::deflate::{Inflated, Inflater};
 use filbert::wire::query::{Query, QueryFlags};
 use filbert::wire::{Frame, FrameReader, Guid, Header, Kind};
 
@@ -15,17 +16,42 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct Raw {
     stream: TcpStream,
     frames: FrameReader,
+    inflater: Option<Inflater>,
 }
 
 impl Raw {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::over(TcpStream::connect(addr).unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.set_write_timeout(Some(SOON)).unwrap();
         Self {
             stream,
             frames: FrameReader::new(),
+            inflater: None,
         }
+    }
+
+    /// Takes in little before it is read from.
+    pub(crate) fn narrow(&self) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, 256 * 1024).unwrap();
+    }
+
+    /// Waits for a call to `listener`, and links as an ultrapeer that says this too.
+    pub(crate) fn accept(listener: &TcpListener, headers: &str) -> Self {
+        let mut raw = Self::over(listener.accept().unwrap().0);
+        raw.head();
+        let answer = format!("GNUTELLA/0.6 200 OK\r\nX-Ultrapeer: True\r\n{headers}\r\n");
+        raw.send(answer.as_bytes());
+        raw.head();
+        raw
+    }
+
+    /// From here on the other side writes deflated.
+    pub(crate) fn inflates(&mut self) {
+        self.inflater = Some(Inflater::default());
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -78,6 +104,12 @@ impl Raw {
             let len = self.stream.read(&mut chunk).unwrap();
             assert!(len > 0, "closed before a {kind:?} came");
             chunk.truncate(len);
+            if let Some(inflater) = &mut self.inflater {
+                let mut inflated = Vec::new();
+                let outcome = inflater.inflate(&chunk, &mut inflated, 1 << 24).unwrap();
+                assert_eq!(outcome, Inflated::All);
+                chunk = inflated;
+            }
             self.frames.push(Bytes::from(chunk));
         }
     }

@@ -35,6 +35,7 @@ async fn task_with_links(links: u8, config: Config) -> (Handle, Vec<TcpStream>) 
         });
         let connected = Connected {
             stream,
+            codings: crate::node::greet::Codings::default(),
             rest: Vec::new(),
         };
         let up = Inbox::Up(handle.new_link(), greeted, connected);

@@ -8,11 +8,13 @@ use crate::wire::heads::{Head, HeadWriter};
 use crate::wire::text::clean;
 
 use super::super::event::{Direction, Peer, Role};
-use super::super::limits::{TRY_PEERS_GIVEN, TRY_PEERS_MAX};
-use super::{Me, OK, Packets};
+use super::super::limits::{TRY_PEERS_GIVEN, TRY_PEERS_MAX, ULTRAPEER_MAX_LINKS};
+use super::{Coding, GreetError, Me, OK, Packets};
 
 /// Content type of a stream of descriptors, as programs that also speak Gnutella2 name it.
 const PACKETS: &str = "application/x-gnutella-packets";
+/// The one compression of links: a zlib stream.
+const DEFLATE: &str = "deflate";
 /// Characters kept of a `User-Agent`.
 const AGENT_CHARS_MAX: usize = 64;
 /// `X-Max-TTL` of who does not say.
@@ -31,27 +33,51 @@ const LISTEN_NAMES: [&str; 6] = [
     "Node-IPv6",
 ];
 
+/// What a second group answers to the first; a first group answers nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answered {
+    packets: Packets,
+    /// How we write to the peer.
+    pub(super) coding: Coding,
+    /// Guides the peer: an ultrapeer that we accept as one hears that it is needed as one.
+    needed: bool,
+    /// The peer knows query routing by its older number only.
+    old_routing: bool,
+}
+
+impl Answered {
+    pub(super) fn to(head: &Head, me: &Me) -> Self {
+        Self {
+            packets: accepts_packets(head),
+            coding: peer_reads(head, me),
+            needed: me.net.is_two_tier()
+                && me.role == Role::Ultrapeer
+                && role(head) == Some(Role::Ultrapeer),
+            old_routing: head.get("X-Query-Routing") == Some("0.1"),
+        }
+    }
+}
+
 /// First or second group: who we are and what we can do.
 ///
-/// Absent on purpose: QRP headers and `Accept-Encoding`, which we could not honour yet, and
-/// `X-Dynamic-Querying`. That one promises to leaves that an ultrapeer probes the overlay for them; a flat
-/// node has no leaves and floods. Ultrapeers link without it; leaves, which insist on it, stay away, as
-/// they should.
+/// On a LAN these are absent on purpose: QRP headers and `X-Dynamic-Querying`, which are promises to leaves. A flat
+/// node has none and floods; ultrapeers link without, and leaves, which insist, stay away, as they should.
+/// `Accept-Encoding` is absent there because a LAN carries more than a deflater makes.
 pub(super) fn offer(
     first_line: &str,
     me: &Me,
     remote: SocketAddr,
     local_ip: IpAddr,
-    packets: Packets,
+    answered: Answered,
 ) -> Vec<u8> {
     let listen = me.listen.map(|addr| reachable(addr, local_ip));
     let mut head = HeadWriter::new(first_line)
         .header("User-Agent", &me.agent)
-        .header("X-Ultrapeer", "True")
+        .header("X-Ultrapeer", own_role(me))
         .header_if("Listen-IP", listen)
         .header("Remote-IP", remote.ip().to_canonical())
         .header("GUID", me.servent)
-        .header("X-Degree", me.degree)
+        .header("X-Degree", own_degree(me))
         .header("X-Max-TTL", me.max_ttl)
         .header("Pong-Caching", "0.1")
         .header("GGEP", "0.5")
@@ -60,7 +86,10 @@ pub(super) fn offer(
     if me.ext_probes {
         head = head.header("X-Ext-Probes", "0.1");
     }
-    if packets == Packets::Asked {
+    if me.net.is_two_tier() {
+        head = two_tier(head, answered);
+    }
+    if answered.packets == Packets::Asked {
         head = head
             .header("Accept", PACKETS)
             .header("Content-Type", PACKETS);
@@ -68,12 +97,72 @@ pub(super) fn offer(
     head.finish()
 }
 
+/// What only the live network wants to hear. Leaves say it all too: some ultrapeers rank them by it.
+fn two_tier(head: HeadWriter, answered: Answered) -> HeadWriter {
+    let routing = if answered.old_routing { "0.1" } else { "0.2" };
+    head.header("X-Query-Routing", routing)
+        .header("X-Ultrapeer-Query-Routing", "0.1")
+        .header("X-Dynamic-Querying", "0.1")
+        .header("X-Requeries", "False")
+        .header("X-Features", "browse/1.0")
+        .header("Accept-Encoding", DEFLATE)
+        .header_if("Content-Encoding", said(answered.coding))
+        // Who is accepted as an ultrapeer took the place of one; nobody is guided down.
+        .header_if("X-Ultrapeer-Needed", answered.needed.then_some("True"))
+}
+
 /// Third group of a dialler.
-pub(super) fn confirm(packets: Packets) -> Vec<u8> {
+pub(super) fn confirm(packets: Packets, coding: Coding) -> Vec<u8> {
     let content_type = (packets == Packets::Asked).then_some(PACKETS);
     HeadWriter::new(OK)
         .header_if("Content-Type", content_type)
+        .header_if("Content-Encoding", said(coding))
         .finish()
+}
+
+fn said(coding: Coding) -> Option<&'static str> {
+    match coding {
+        Coding::Plain => None,
+        Coding::Deflated => Some(DEFLATE),
+    }
+}
+
+fn own_role(me: &Me) -> &'static str {
+    if me.is_leaf() { "False" } else { "True" }
+}
+
+/// Leaves of gtk-gnutella leave ultrapeers that say less than 16, and some ultrapeers rank leaves by it: a leaf says
+/// what it would be as an ultrapeer.
+fn own_degree(me: &Me) -> usize {
+    if me.is_leaf() {
+        ULTRAPEER_MAX_LINKS
+    } else {
+        me.degree
+    }
+}
+
+/// How we may write to the sender of this head: deflated if it reads that, and we are where that is of use.
+pub(super) fn peer_reads(head: &Head, me: &Me) -> Coding {
+    if me.net.is_two_tier() && head.lists("Accept-Encoding", DEFLATE) {
+        Coding::Deflated
+    } else {
+        Coding::Plain
+    }
+}
+
+/// How the sender of this last head of its writes.
+///
+/// # Errors
+/// Deflated, but we had not offered to read that.
+pub(super) fn peer_writes(head: &Head, me: &Me) -> Result<Coding, GreetError> {
+    match (
+        head.lists("Content-Encoding", DEFLATE),
+        me.net.is_two_tier(),
+    ) {
+        (false, _) => Ok(Coding::Plain),
+        (true, true) => Ok(Coding::Deflated),
+        (true, false) => Err(GreetError::NotOffered("Content-Encoding")),
+    }
 }
 
 /// Any status that ends a greeting. Those who are refused for what they are get no addresses.
@@ -93,7 +182,7 @@ pub(super) fn refusal(
     HeadWriter::new(format_args!("GNUTELLA/0.6 {code} {text}"))
         .header("User-Agent", &me.agent)
         .header("Remote-IP", remote.ip().to_canonical())
-        .header("X-Ultrapeer", "True")
+        .header("X-Ultrapeer", own_role(me))
         .header_if("X-Try-Ultrapeers", deserved.then(|| hosts.join(", ")))
         .finish()
 }
@@ -122,6 +211,7 @@ pub(super) fn read_peer(
         )
         .into(),
         role: role(head).unwrap_or(Role::Ultrapeer),
+        guides_to: guidance(head),
         max_ttl: number(head, "X-Max-TTL").unwrap_or(MAX_TTL_UNSAID).max(1),
         degree: number(head, "X-Degree").map_or(DEGREE_UNSAID, u16::from),
         query_routing: says(head, "X-Query-Routing"),
@@ -143,6 +233,15 @@ pub(super) fn role(head: &Head) -> Option<Role> {
         Some(value) if value.eq_ignore_ascii_case("false") => Some(Role::Leaf),
         Some(_) => Some(Role::Ultrapeer),
         None => head.get("X-Ultrapeer-Needed").map(|_| Role::Ultrapeer),
+    }
+}
+
+/// `X-Ultrapeer-Needed`: the place in the overlay that the peer would have us take.
+fn guidance(head: &Head) -> Option<Role> {
+    match head.get("X-Ultrapeer-Needed") {
+        Some(value) if value.eq_ignore_ascii_case("false") => Some(Role::Leaf),
+        Some(value) if value.eq_ignore_ascii_case("true") => Some(Role::Ultrapeer),
+        _ => None,
     }
 }
 

@@ -5,6 +5,8 @@ use crate::wire::heads::HEAD_BYTES_MAX;
 
 fn me(port: u16) -> Me {
     Me {
+        net: Net::Lan,
+        role: Role::Ultrapeer,
         agent: "filbert/test".into(),
         servent: ServentId::from_random([u8::try_from(port % 251).unwrap(); 16]),
         listen: Some(SocketAddr::new([0, 0, 0, 0].into(), port)),
@@ -83,6 +85,7 @@ fn two_nodes_greet_in_any_pieces_and_learn_of_each_other() {
         let second = [acceptor.answer(&Verdict::Accept), b"frames of B".to_vec()].concat();
         let Step::Done {
             peer,
+            codings,
             mut reply,
             rest,
         } = feed(&second, 4096, |piece| dialer.read(piece))
@@ -95,12 +98,14 @@ fn two_nodes_greet_in_any_pieces_and_learn_of_each_other() {
             (Some(at("127.0.0.2:2")), false)
         );
         assert_eq!(rest, b"frames of B");
+        assert_eq!(codings, Codings::default(), "a LAN has no compression");
 
         reply.extend_from_slice(b"frames of A");
         let Step::Done {
             peer,
             reply: none,
             rest,
+            ..
         } = acceptor.read(&reply).unwrap()
         else {
             panic!()
