@@ -9,6 +9,7 @@ use super::link::Connected;
 use super::rt::{self, Receiver, Sender};
 use crate::control;
 use crate::node::event::{Gone, Peer, Verdict};
+use crate::node::udp::{Introduction, Wants};
 use crate::node::{Command, Event, LinkId, Notice, Ticket};
 use crate::wire::{Frame, Guid};
 
@@ -56,6 +57,8 @@ pub(crate) enum Ask {
     Trace(Guid, Sender<Option<control::Trace>>),
     /// The address book.
     Hosts(Sender<Vec<SocketAddr>>),
+    /// What to tell one who asks by datagram from there.
+    Introduction(SocketAddr, Wants, Sender<Introduction>),
 }
 
 /// The way to the node task, for all other tasks.

@@ -12,6 +12,7 @@ use rand::rngs::{ChaCha8Rng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 use super::control::{self, ControlError};
+use super::discovery::udp::Datagrams;
 use super::discovery::{self, Discovery};
 use super::greeting::Greeting;
 use super::http::AGENT;
@@ -27,7 +28,10 @@ use super::upload::{Face, Serving, Told};
 use crate::control::Request;
 use crate::disk::shares::{Options, ShareFolder, SharesError};
 use crate::disk::store::{Home, HomeLock, LockError};
+use crate::node::address::Net;
+use crate::node::event::Role;
 use crate::node::greet::Me;
+use crate::node::udp::Wants;
 use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
 use crate::wire::ServentId;
@@ -50,6 +54,8 @@ pub struct Settings {
     pub peers: Vec<SocketAddr>,
     /// Where it looks for others by itself.
     pub discovery: Discovery,
+    /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.
+    pub host_caches: Vec<String>,
     /// How many uploads run at a time.
     pub uploads: UploadLimits,
     /// Bytes a second for all uploads together; `None`: no limit.
@@ -147,13 +153,14 @@ impl Servent {
             .map(|(home, _)| control::bind(home.socket()))
             .transpose()?;
 
-        let looking = looks_on_lan(settings.discovery, addr).then(|| discovery::lan::Search {
+        let looking = looks_on_lan(&settings, addr).then(|| discovery::lan::Search {
             handle: handle.clone(),
             listen: addr,
             max_links: config.max_links,
             rng: ChaCha8Rng::from_rng(&mut rng),
             clock,
         });
+        let datagrams = datagrams(&settings, &config, &handle, &mut rng, clock);
         let greeting = Arc::new(Greeting::new(me(&config, id)));
         let node = Node::new(config.clone(), id, rng);
         let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom)
@@ -196,6 +203,10 @@ impl Servent {
         if let Some(search) = looking {
             let look = discovery::lan::run(search);
             rt::spawn(rt::unless(until_closed(closed.clone()), look));
+        }
+        if let Some((datagrams, socket)) = datagrams {
+            let speak = discovery::udp::run(datagrams, socket);
+            rt::spawn(rt::unless(until_closed(closed.clone()), speak));
         }
         if let Some((home, _)) = &home {
             let keep = keep_hosts(home.clone(), handle);
@@ -418,8 +429,37 @@ async fn until_closed(closed: Receiver<()>) {
 
 /// Who listens on loopback only cannot be reached from elsewhere: looking would find no neighbours, and tell others
 /// of one that they cannot have.
-fn looks_on_lan(discovery: Discovery, listen: Option<SocketAddr>) -> bool {
-    discovery == Discovery::Lan && !listen.is_some_and(|addr| addr.ip().is_loopback())
+fn looks_on_lan(settings: &Settings, listen: Option<SocketAddr>) -> bool {
+    settings.discovery == Discovery::Lan
+        && settings.config.net == Net::Lan
+        && !listen.is_some_and(|addr| addr.ip().is_loopback())
+}
+
+/// The datagram socket of a node on the live network; a LAN has none. Without it links work all the same.
+fn datagrams(
+    settings: &Settings,
+    config: &Config,
+    handle: &Handle,
+    rng: &mut ChaCha8Rng,
+    clock: Clock,
+) -> Option<(Datagrams, rt::UdpSocket)> {
+    if config.net == Net::Lan {
+        return None;
+    }
+    let socket = discovery::udp::open(config.listen)
+        .inspect_err(|error| log::warn!("host caches are not asked: UDP: {error}"))
+        .ok()?;
+    let datagrams = Datagrams {
+        handle: handle.clone(),
+        rng: ChaCha8Rng::from_rng(rng),
+        clock,
+        caches: settings.host_caches.clone(),
+        wants: match config.role {
+            Role::Leaf => Wants::LeafSlots,
+            Role::Ultrapeer => Wants::UltrapeerSlots,
+        },
+    };
+    Some((datagrams, socket))
 }
 
 fn bind_error(listen: Listen, source: io::Error) -> StartError {

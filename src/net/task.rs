@@ -402,6 +402,10 @@ impl NodeTask {
             Ask::Counters(to) => drop(to.try_send(self.counters())),
             Ask::Trace(guid, to) => drop(to.try_send(self.trace(&guid))),
             Ask::Hosts(to) => drop(to.try_send(self.node.known_hosts())),
+            Ask::Introduction(from, wants, to) => {
+                let now = self.clock.now();
+                drop(to.try_send(self.node.introduction(now, from, wants)));
+            }
         }
     }
 

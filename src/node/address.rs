@@ -19,7 +19,7 @@ pub enum Net {
 }
 
 /// Ports of other services: a peer that names one wants us to knock there (overlay address hygiene).
-const SERVICE_PORTS: [u16; 10] = [25, 53, 80, 110, 143, 443, 465, 587, 993, 6667];
+pub(super) const SERVICE_PORTS: [u16; 10] = [25, 53, 80, 110, 143, 443, 465, 587, 993, 6667];
 
 /// Can any socket listen there?
 pub fn plausible(addr: SocketAddr) -> bool {

@@ -177,6 +177,8 @@ pub enum Event {
     Heard(Vec<SocketAddr>),
     /// A node on this network answered from there just now, outside the overlay.
     Answered(SocketAddr),
+    /// Somebody who is no neighbour, a host cache, told of these.
+    Told(SocketAddr, Vec<SocketAddr>),
     /// Whether all upload slots are taken.
     Busy(bool),
     /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):

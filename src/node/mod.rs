@@ -5,6 +5,7 @@
 //!
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
 //! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `lan`: who else is on this network;
+//! - `udp`, `caches`: datagrams of the live network, and when host caches are asked;
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
@@ -12,11 +13,13 @@ pub mod address;
 mod agreements;
 pub(crate) mod answer;
 mod asking;
+pub mod caches;
 pub mod downloads;
 pub mod dynamic;
 pub mod event;
 pub mod greet;
 mod hosts;
+mod introduce;
 pub mod lan;
 pub mod library;
 pub mod limits;
@@ -34,6 +37,7 @@ pub mod stats;
 mod tables;
 mod tiers;
 pub mod time;
+pub mod udp;
 pub mod uploads;
 pub mod words;
 
@@ -164,6 +168,9 @@ impl Node {
                 .into_iter()
                 .for_each(|addr| self.hosts.learn(addr, Source::Ours, None)),
             Event::Answered(addr) => self.hosts.learn(addr, Source::Peer(addr), Some(now)),
+            Event::Told(by, addrs) => addrs
+                .into_iter()
+                .for_each(|addr| self.hosts.learn(addr, Source::Peer(by), None)),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
         self.seek(now, out);

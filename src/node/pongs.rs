@@ -44,6 +44,12 @@ impl PongCache {
             .take(limits::PONGS_PER_PING)
     }
 
+    /// All that are young enough to tell of, the youngest first.
+    pub(super) fn young(&self, now: Time) -> impl Iterator<Item = &CachedPong> {
+        let young = move |pong: &&CachedPong| now.since(pong.at) <= limits::PONG_LIFE;
+        self.pongs.iter().rev().filter(young)
+    }
+
     /// Forgets what a link that is gone said about itself.
     pub(super) fn link_gone(&mut self, link: LinkId) {
         self.pongs.retain(|pong| pong.link != link || pong.hops > 0);

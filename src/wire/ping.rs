@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::addr::{Ipv4OrSix, read_port_ip, write_ip};
+use super::addr::{Ipv4OrSix, read_port_ip, vector4, vector6, vectors, write_ip};
 use super::ggep::{Block, Extensions, Zeros};
 use super::{VENDOR, WireError};
 
@@ -36,7 +36,8 @@ impl Ping {
     pub fn build(&self) -> Vec<u8> {
         let mut block = Block::new(Zeros::Allowed);
         if let Some(flags) = self.wants_hosts {
-            block.put_uint(b"SCP", flags.into());
+            // Always a byte: some read an empty value as another wish.
+            block.put(b"SCP", &[flags]);
         }
         block.finish()
     }
@@ -103,6 +104,11 @@ impl Pong {
     /// Encodes the payload with GGEP `VC` and, for ultrapeers, `UP`. The kilobytes go out as they are: the
     /// old mark of ultrapeers, a power of two, would lie to people, and readers prefer `UP`.
     pub fn build(&self) -> Vec<u8> {
+        self.build_with(&[])
+    }
+
+    /// The same with GGEP `IPP` and `IPP6`: addresses for who asked with `SCP`.
+    pub fn build_with(&self, hosts: &[SocketAddr]) -> Vec<u8> {
         let mut out = self.addr.port().to_le_bytes().to_vec();
         let six = write_ip(self.addr.ip(), &mut out);
         out.extend_from_slice(&self.files.to_le_bytes());
@@ -115,10 +121,87 @@ impl Pong {
         if let Some(six) = six {
             block.put(b"6", &six);
         }
+        let (four, six) = vectors(hosts);
+        if !four.is_empty() {
+            block.put(b"IPP", &four);
+        }
+        if !six.is_empty() {
+            block.put(b"IPP6", &six);
+        }
         out.extend(block.finish());
         out
     }
 }
+
+/// What a host cache packs into a pong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// GGEP `IPP` and `IPP6`: addresses to try. Hearsay, unchecked.
+    pub hosts: Vec<SocketAddr>,
+    /// GGEP `PHC`: other host caches, `HOST:PORT` each, at most [`CACHES_MAX`].
+    pub caches: Vec<String>,
+    /// GGEP `UDPHC`: the sender is a host cache, with this name unless it is empty.
+    pub cache: Option<String>,
+}
+
+impl Packed {
+    /// Reads the extensions of a pong's payload; what is malformed counts as not there.
+    pub fn parse(payload: &[u8]) -> Self {
+        let mut packed = Self::default();
+        let (mut four, mut six) = (None, None);
+        for extension in Extensions::new(payload.get(PONG_BYTES..).unwrap_or_default()) {
+            match extension.id {
+                b"IPP" if four.is_none() => four = vector4(&extension),
+                b"IPP6" if six.is_none() => six = vector6(&extension),
+                b"PHC" if packed.caches.is_empty() => {
+                    let text = extension.value_within(CACHES_BYTES).unwrap_or_default();
+                    let lines = text.split(|&byte| byte == b'\n');
+                    packed.caches = lines.filter_map(cache_name).take(CACHES_MAX).collect();
+                }
+                b"UDPHC" if packed.cache.is_none() => {
+                    let name = extension.value_within(CACHE_NAME_BYTES).unwrap_or_default();
+                    packed.cache = Some(host_name(&name).unwrap_or_default().to_owned());
+                }
+                _ => {}
+            }
+        }
+        packed.hosts = four.unwrap_or_default();
+        packed.hosts.extend(six.unwrap_or_default());
+        packed
+    }
+}
+
+/// One line of `PHC`: a host with a port, and options behind `&` that nobody needs.
+fn cache_name(line: &[u8]) -> Option<String> {
+    let name = line.split(|&byte| byte == b'&').next()?;
+    if name.len() > CACHE_NAME_BYTES {
+        return None;
+    }
+    let colon = name.iter().position(|&byte| byte == b':');
+    let (host, port) = name.split_at(colon.unwrap_or(name.len()));
+    let host = host_name(host)?;
+    let port = match port {
+        [] => CACHE_PORT,
+        [_, port @ ..] => std::str::from_utf8(port).ok()?.trim_end().parse().ok()?,
+    };
+    (port != 0).then(|| format!("{host}:{port}"))
+}
+
+/// A name or IPv4 address, as far as its characters tell.
+fn host_name(bytes: &[u8]) -> Option<&str> {
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    (!text.is_empty() && text.as_bytes().iter().all(good)).then_some(text)
+}
+
+/// Caches taken from one pong.
+pub const CACHES_MAX: usize = 16;
+/// Bytes of a `PHC` text, inflated.
+const CACHES_BYTES: usize = 8 * 1024;
+/// Bytes of a cache's name with its port (DNS names: 253).
+const CACHE_NAME_BYTES: usize = 260;
+/// The port of a cache that names none.
+const CACHE_PORT: u16 = 6346;
 
 /// Bytes of a pong before its extensions.
 const PONG_BYTES: usize = 14;
@@ -196,6 +279,54 @@ mod tests {
         assert!(Pong::parse(&pong[..13]).is_err());
         assert!(Pong::parse(&[&pong[..14], b"junk"].concat()).is_err());
         assert_eq!(Pong::parse(&pong[..14]).unwrap().ultrapeer, None);
+    }
+
+    #[test]
+    fn packed_addresses_of_the_reference_read_as_told_and_are_written_alike() {
+        let pong = Pong {
+            addr: "192.0.2.10:6346".parse().unwrap(),
+            files: 0,
+            kilobytes: 0,
+            ultrapeer: None,
+        };
+        let hosts: Vec<SocketAddr> = ["192.0.2.1:6346", "198.51.100.7:1024", "[2001:db8::7]:9"]
+            .map(|addr| addr.parse().unwrap())
+            .into();
+        let block = hex("c3 03495050 4c c0000201ca18 c63364070004 87 4950505f544c53 41 40");
+        let read = Packed::parse(&[&pong.build()[..PONG_BYTES], &block].concat());
+        assert_eq!(read.hosts, hosts[..2]);
+        let built = pong.build_with(&hosts);
+        assert_eq!(Packed::parse(&built).hosts, hosts);
+        assert_eq!(Pong::parse(&built), Ok(pong.clone()));
+        let uneven = hex("c3 83495050 4b c0000201ca18 c633640700");
+        let read = Packed::parse(&[&pong.build()[..PONG_BYTES], &uneven].concat());
+        assert_eq!(read, Packed::default());
+        assert_eq!(Packed::parse(b"short"), Packed::default());
+    }
+
+    #[test]
+    fn packed_caches_are_names_with_ports_and_nothing_stranger() {
+        let mut block = Block::new(Zeros::Allowed);
+        let text = "cache.example.org:6346&uptime=9\nother.example\n\n../etc:1\na b:2\nx:0\nx:y\n[::1]:5\n";
+        block.put_packed(b"PHC", text.repeat(9).as_bytes());
+        block.put(b"UDPHC", b"me.example.org");
+        let payload = [&[0; PONG_BYTES][..], &block.finish()].concat();
+        let packed = Packed::parse(&payload);
+        assert_eq!(packed.caches.len(), CACHES_MAX);
+        assert_eq!(
+            packed.caches[..2],
+            ["cache.example.org:6346", "other.example:6346"]
+        );
+        assert_eq!(packed.cache.as_deref(), Some("me.example.org"));
+        let mut bomb = Block::new(Zeros::Allowed);
+        bomb.put_packed(b"PHC", &[b'a'; 60_000]);
+        bomb.put(b"UDPHC", b"");
+        let payload = [&[0; PONG_BYTES][..], &bomb.finish()].concat();
+        let packed = Packed::parse(&payload);
+        assert_eq!(
+            (packed.caches.len(), packed.cache.as_deref()),
+            (0, Some(""))
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Finding nodes without being told. Each way in a file of its own, its decisions in [`crate::node`]:
 //!
-//! - `lan`: the multicast group of this network.
+//! - `lan`: the multicast group of this network;
+//! - `udp`: datagrams of the live network, and host caches.
 
 pub(super) mod lan;
+pub(super) mod udp;
 
 /// Where a node looks for others by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
