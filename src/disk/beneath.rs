@@ -1,6 +1,6 @@
 //! A listed folder, and opening what lies below it so that nothing outside can come out.
 //!
-//! A name is checked by the [`rules`](super::rules) and then opened by the kernel with the promise to follow
+//! A name is checked by the [`rules`](mod@super::rules) and then opened by the kernel with the promise to follow
 //! no link and never to leave the folder (`openat2`); where there is no such call, part by part without
 //! following links. Whatever was renamed, replaced or linked since the scan, the bytes come from an ordinary
 //! file below the folder that was scanned, or not at all.

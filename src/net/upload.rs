@@ -1,7 +1,7 @@
 //! One HTTP connection of a stranger: requests in, files out.
 //!
-//! Keeps the deadlines and the connection; [`upload_reply`](super::upload_reply) knows what to answer,
-//! [`upload_body`](super::upload_body) how a file gets into a socket, and [`Uploads`] who may start.
+//! Keeps the deadlines and the connection; [`upload_reply`] knows what to answer,
+//! [`upload_body`] how a file gets into a socket, and [`Uploads`] who may start.
 
 use std::collections::BTreeMap;
 use std::fmt;

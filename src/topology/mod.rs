@@ -1,7 +1,7 @@
 //! The topology format: a graph of nodes, what they share and what is asked, as one JSON file or one short
 //! text such as `rr:n=64,k=4`.
 //!
-//! [`Topology`] is the file as written ([`parse`], [`Topology::to_json`]); [`Network`] is what it means, with
+//! [`Topology`] is the file as written ([`parse()`], [`Topology::to_json`]); [`Network`] is what it means, with
 //! every shape drawn and every name resolved. Knows no node, no clock and no files: reading is the caller's.
 //! The format is documented for people in `topology-configs/README.md` and for machines in
 //! `topology-configs/topology.schema.json`; the tests hold the three together.

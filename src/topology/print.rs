@@ -1,4 +1,4 @@
-//! [`Topology`] -> JSON text that [`parse`](super::parse) reads back: one node, link or search a line.
+//! [`Topology`] -> JSON text that [`parse`](super::parse()) reads back: one node, link or search a line.
 
 use serde_json::{Value, json};
 
