@@ -319,7 +319,7 @@ mod tests {
         );
         assert_eq!(packed.cache.as_deref(), Some("me.example.org"));
         let mut bomb = Block::new(Zeros::Allowed);
-        bomb.put_packed(b"PHC", &[b'a'; 60_000]);
+        bomb.put_packed(b"PHC", &vec![b'a'; 60_000]);
         bomb.put(b"UDPHC", b"");
         let payload = [&[0; PONG_BYTES][..], &bomb.finish()].concat();
         let packed = Packed::parse(&payload);
