@@ -53,6 +53,17 @@ pub enum Request {
         /// 32 hexadecimal digits.
         guid: String,
     },
+    /// Have a servent connect to the node that cannot be connected to. [`Reply::Pushed`] comes with the connection,
+    /// as a descriptor beside its line: only over the control socket.
+    Push {
+        /// Who: 32 hexadecimal digits.
+        servent: String,
+        /// Number of the file wanted; of no meaning today.
+        index: u32,
+        /// Who passes pushes on to it, as its hit says.
+        #[serde(default)]
+        push_proxies: Vec<SocketAddr>,
+    },
     /// Leave the network and end the node.
     Stop,
 }
@@ -104,6 +115,8 @@ pub enum Reply {
     Counters(Counters),
     /// What this node knows of a message id.
     Trace(#[serde(with = "known")] Option<Trace>),
+    /// The servent has connected; see [`Request::Push`].
+    Pushed,
     /// The last line: all is said.
     Done,
     /// The last line: it failed.
@@ -386,6 +399,7 @@ mod tests {
             Reply::File(file),
             left_out,
             Reply::Counters(Counters::default()),
+            Reply::Pushed,
             Reply::Done,
             Reply::Error { message: text() },
         ] {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Tiers, addr, servent};
 use filbert::node::address::Net;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
-use filbert::node::event::{Direction, Passed, PassedPush, Peer, PushSpec};
+use filbert::node::event::{Direction, Passed, PassedPush, Peer, PushSpec, Pushed};
 use filbert::node::{
     Action, Command, Config, Drop, Event, LinkId, Node, Notice, Outbox, Ticket, Time,
 };
@@ -34,7 +34,7 @@ fn across() -> Tiers {
 }
 
 /// Node `from` asks for a push to `to`; what it is told.
-fn push(net: &mut Tiers, from: usize, to: ServentId, port: u16) -> Result<(), String> {
+fn push(net: &mut Tiers, from: usize, to: ServentId, port: u16) -> Pushed {
     let ticket = Ticket(net.told.len() as u64 + 7_000);
     let spec = PushSpec {
         servent: to,
@@ -43,7 +43,7 @@ fn push(net: &mut Tiers, from: usize, to: ServentId, port: u16) -> Result<(), St
     };
     net.give(from, Event::Command(ticket, Command::Push(spec)));
     match net.told.last() {
-        Some((_, to, Notice::Done(result))) if *to == ticket => result.clone(),
+        Some((_, to, Notice::Pushed(pushed))) if *to == ticket => *pushed,
         other => panic!("{other:?}"),
     }
 }
@@ -90,7 +90,7 @@ fn a_push_goes_the_way_of_the_hits_and_brings_a_connection() {
     assert_eq!(net.first_hit(ticket).push, Some(true));
     net.carried.clear();
     net.give(0, Event::Reached);
-    assert_eq!(push(&mut net, 0, servent(3), 0), Ok(()));
+    assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::Sent);
     let ways: Vec<_> = net.carried_of(Kind::Push).into_keys().collect();
     assert_eq!(ways, [(0, 1), (1, 2), (2, 3)]);
     assert_eq!(net.called_back, [(3, addr(0), 5)]);
@@ -102,7 +102,7 @@ fn the_connection_may_be_awaited_at_another_port() {
     net.give(0, Event::Reached);
     net.search(0, "fox", 4);
     net.pass(Duration::from_secs(20));
-    assert_eq!(push(&mut net, 0, servent(3), 4_321), Ok(()));
+    assert_eq!(push(&mut net, 0, servent(3), 4_321), Pushed::Sent);
     let there = SocketAddr::new(addr(0).ip(), 4_321);
     assert_eq!(net.called_back, [(3, there, 5)]);
 }
@@ -111,25 +111,25 @@ fn the_connection_may_be_awaited_at_another_port() {
 fn a_neighbour_gets_its_push_directly_and_further_than_its_link_it_never_goes() {
     let mut net = across();
     net.give(2, Event::Reached);
-    assert_eq!(push(&mut net, 2, servent(3), 0), Ok(()));
+    assert_eq!(push(&mut net, 2, servent(3), 0), Pushed::Sent);
     let (_, _, sent) = net.carried.last().unwrap();
     assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
     assert_eq!(net.called_back, [(3, addr(2), 5)]);
 }
 
 #[test]
-fn without_a_way_or_an_own_port_a_push_is_refused_in_words() {
+fn no_push_goes_out_without_a_way_or_when_nobody_could_answer_it() {
     let mut net = across();
-    let why = push(&mut net, 0, servent(3), 0).unwrap_err();
-    assert!(why.contains("search for the file again"), "{why}");
-    net.search(0, "fox", 4);
-    net.pass(Duration::from_secs(61));
     // Its neighbours were asked to call it back, and none did.
-    let why = push(&mut net, 0, servent(3), 0).unwrap_err();
-    assert!(why.contains("neither can we"), "{why}");
+    assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NorCanWe);
+    net.give(1, Event::Reached);
+    assert_eq!(push(&mut net, 1, servent(3), 0), Pushed::NoWay);
+    net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NorCanWe);
     assert!(net.carried_of(Kind::Push).is_empty());
     net.give(0, Event::Reached);
-    assert_eq!(push(&mut net, 0, servent(3), 0), Ok(()));
+    assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::Sent);
 }
 
 #[test]
@@ -170,12 +170,28 @@ fn a_push_whose_life_is_spent_still_reaches_a_leaf_and_no_ultrapeer() {
     assert_eq!(net.nodes[1].stats().dropped(Drop::TtlSpent), 1);
 }
 
+/// A node alone on the live network, with a neighbour at 8.8.8.9, and what it does of its own accord.
+fn lone(config: Config) -> Node {
+    let rng = ChaCha8Rng::seed_from_u64(1);
+    let mut node = Node::new(Arc::new(config), servent(3), rng);
+    let peer = Peer {
+        servent: Some(servent(1)),
+        ..Peer::bare(Direction::Accepted, public(9, 6346), public(10, 1).ip())
+    };
+    let up = Event::LinkUp(LinkId(1), Box::new(peer));
+    node.handle(Time(1), up, &mut Outbox::new());
+    node
+}
+
 #[test]
 fn nobody_is_made_to_knock_at_private_doors_or_often_at_one() {
-    let mut net = across();
-    let from = net.link_of(3, 2);
+    let mut node = lone(Config {
+        listen: Some(public(10, 6346)),
+        min_links: 0,
+        ..Config::live(Leaf)
+    });
     let mut id = 0;
-    let mut send = |net: &mut Tiers, addr: SocketAddr| {
+    let mut called = |node: &mut Node, at_s: u64, addr: SocketAddr| {
         id += 1;
         let push = Push {
             servent: servent(3),
@@ -183,29 +199,35 @@ fn nobody_is_made_to_knock_at_private_doors_or_often_at_one() {
             addr,
             tls: false,
         };
-        net.give(3, Event::Received(from, frame(id, 3, 1, &push)));
+        let (now, mut out) = (Time(1).plus(Duration::from_secs(at_s)), Outbox::new());
+        let received = Event::Received(LinkId(1), frame(id, 3, 1, &push));
+        node.handle(now, received, &mut out);
+        match out.actions() {
+            [] => false,
+            [Action::CallBack(to, 0)] if *to == addr => true,
+            other => panic!("{other:?}"),
+        }
     };
     for refused in [
         "10.0.0.1:6346",
         "192.168.1.1:6346",
+        "127.0.0.1:6346",
         "8.8.8.8:25",
         "8.8.8.8:443",
         "8.8.8.8:0",
-        "127.0.0.1:25",
+        // The neighbour's own, but no node listens there; and ours.
+        "8.8.8.9:25",
+        "8.8.8.10:6346",
     ] {
-        send(&mut net, refused.parse().unwrap());
+        assert!(!called(&mut node, 0, refused.parse().unwrap()), "{refused}");
     }
-    send(&mut net, addr(3));
-    assert_eq!(net.called_back, []);
-    for _ in 0..5 {
-        send(&mut net, public(1, 6346));
-    }
-    (0..50).for_each(|port| send(&mut net, public(2, 7000 + port)));
-    assert_eq!(net.called_back.len(), 1 + 8);
-    assert_eq!(net.nodes[3].stats().dropped(Drop::PushFlood), 4 + 42);
-    net.pass(Duration::from_secs(30));
-    send(&mut net, public(1, 6346));
-    assert_eq!(net.called_back.len(), 10);
+    assert!(called(&mut node, 1, public(1, 6346)));
+    assert!(!called(&mut node, 2, public(1, 6346)));
+    assert!(!called(&mut node, 30, public(1, 6346)));
+    let ports = (0..50).filter(|port| called(&mut node, 3, public(2, 7000 + port)));
+    assert_eq!(ports.count(), 8);
+    assert!(called(&mut node, 31, public(1, 6346)));
+    assert_eq!(node.stats().dropped(Drop::PushFlood), 2 + 42);
 }
 
 #[test]

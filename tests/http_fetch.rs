@@ -115,6 +115,7 @@ fn job(into: &Path, data: &[u8], sources: Vec<Source>) -> Job {
         into: into.to_owned(),
         on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
+        pusher: None,
     }
 }
 
@@ -543,6 +544,7 @@ fn a_file_without_a_known_hash_is_accepted_but_not_called_verified() {
         into: dir.path().to_owned(),
         on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
+        pusher: None,
     };
     let fetched = run(&job).unwrap();
     assert_eq!((fetched.verified, fetched.size), (false, 1000));
@@ -571,6 +573,7 @@ fn child_process_of_the_tests_below() {
         into: into.into(),
         on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
+        pusher: None,
     };
     let code = match run(&job) {
         Ok(_) => 0,

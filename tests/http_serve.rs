@@ -574,6 +574,7 @@ fn our_own_client_fetches_from_our_own_server() {
         into: into.path().to_owned(),
         on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
+        pusher: None,
     };
     let fetched = fetch(&job, |_| {}, &Cancel::new()).unwrap();
     assert!(fetched.verified && std::fs::read(fetched.path).unwrap() == data);

@@ -13,7 +13,7 @@ use crate::cli::output::units;
 use crate::control::{Reply, Request, Status};
 use crate::net::control::Client;
 use crate::net::servent::{Servent, Settings};
-use crate::net::{Discovery, Listen, Replies};
+use crate::net::{Discovery, Listen, Pusher, Replies};
 use crate::node::Config;
 
 /// A node has so long for one reply to a question that needs no network.
@@ -160,6 +160,14 @@ impl NodeHandle {
         let servent = Servent::start(settings)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
         Ok(Self::Hosted(Box::new(servent), discovery))
+    }
+
+    /// Has sources connect that cannot be connected to.
+    pub fn pusher(&self) -> Pusher {
+        match self {
+            Self::Running(client) => client.pusher(),
+            Self::Hosted(servent, _) => servent.pusher(),
+        }
     }
 
     /// Asks.

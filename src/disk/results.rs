@@ -255,12 +255,14 @@ fn read(path: &Path) -> io::Result<Vec<Copy>> {
 
 /// The newest `max` copies, newest first: one for each file and responder, [`SOURCES_MAX`] for each file.
 fn newest(copies: Vec<Copy>, max: usize) -> Vec<Copy> {
-    let mut seen: BTreeMap<Key, Vec<SocketAddr>> = BTreeMap::new();
+    // Behind walls many nodes have one address.
+    let mut seen: BTreeMap<Key, Vec<(SocketAddr, Option<String>)>> = BTreeMap::new();
     let mut kept = Vec::new();
     for copy in copies.into_iter().rev() {
         let sources = seen.entry(copy.key()).or_default();
-        if kept.len() < max && sources.len() < SOURCES_MAX && !sources.contains(&copy.addr) {
-            sources.push(copy.addr);
+        let who = (copy.addr, copy.push.then(|| copy.servent.clone()));
+        if kept.len() < max && sources.len() < SOURCES_MAX && !sources.contains(&who) {
+            sources.push(who);
             kept.push(copy);
         }
     }

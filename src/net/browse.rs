@@ -246,7 +246,7 @@ impl BrowseError {
     fn of(source: &Source, failure: Failure) -> Self {
         let (host, why) = (source.to_string(), failure.why);
         match failure.ended {
-            Ended::Unreachable => Self::Unreachable { host, why },
+            Ended::Unreachable | Ended::Walled => Self::Unreachable { host, why },
             Ended::Status { code, .. } => Self::Refused { host, code },
             Ended::Served | Ended::Broken | Ended::Slow | Ended::Wrong => {
                 Self::Broken { host, why }

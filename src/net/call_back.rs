@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::rt::{self, TcpStream, WriteExt};
 use super::upload::{self, Serving};
 use crate::wire::ServentId;
+use crate::wire::giv::Giv;
 
 /// Time for a connection that somebody else wants.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ async fn connect(addr: SocketAddr, first: &[u8]) -> Option<TcpStream> {
 
 /// Connects to somebody who sent a push, says who is there, and serves what is asked on this connection.
 pub(crate) async fn give(addr: SocketAddr, index: u32, id: ServentId, serving: Arc<Serving>) {
-    let giv = format!("GIV {index}:{id}/file\n\n");
+    let giv = Giv { index, servent: id }.to_string();
     if let Some(stream) = connect(addr, giv.as_bytes()).await {
         upload::serve(stream, addr, Vec::new(), serving).await;
     }

@@ -3,6 +3,8 @@
 //! A Unix socket that only its owner may open. One connection carries one request; hanging up ends it.
 //! Lines, clients and the time for a request are bounded. See docs/control.md.
 
+pub(super) mod handed;
+
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use futures_lite::future;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::{self, Desk};
 use super::rt::{self, ReadExt, Receiver, UnixListener, UnixStream, WriteExt};
@@ -127,6 +130,16 @@ async fn attend(stream: &UnixStream, desk: &Desk) {
             return;
         }
     };
+    if let Request::Push {
+        servent,
+        index,
+        push_proxies,
+    } = request
+    {
+        let work = handed::answer(stream, desk, &servent, index, push_proxies);
+        rt::unless(hung_up(stream), work).await;
+        return;
+    }
     let (replies, answers) = rt::bounded(REPLIES_MAX);
     let work = future::zip(
         requests::answer(request, desk, replies),
@@ -208,6 +221,11 @@ impl Client {
         line.push(b'\n');
         stream.write_all(&line)?;
         Ok(Replies::remote(stream))
+    }
+
+    /// Has servents connect to the running node that cannot be connected to, and brings the connections here.
+    pub fn pusher(&self) -> Pusher {
+        Pusher::there(self.path.clone())
     }
 }
 

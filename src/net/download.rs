@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use super::download_wire::{Sink, ask};
 use super::http_conn::Conn;
+use super::pusher::{Pusher, Walled};
 use super::rt::{self, Clock};
 use crate::control;
 use crate::disk::folder::Folder;
 use crate::disk::names::safe_name;
 use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
 use crate::node::downloads::{Download, Ended, SOURCES_MAX, Step, Why};
-use crate::wire::Sha1;
+use crate::wire::{ServentId, Sha1};
 
 pub use super::download_source::{BadUrl, Source};
 
@@ -45,6 +46,8 @@ pub struct Job {
     pub on_exist: OnExist,
     /// Give up after this, keeping what arrived; `None`: never.
     pub timeout: Option<Duration>,
+    /// Who has sources connect to us that cannot be connected to; `None`: nobody.
+    pub pusher: Option<Pusher>,
 }
 
 impl Job {
@@ -58,14 +61,27 @@ impl Job {
             .map(|urn| urn.parse())
             .transpose()
             .ok()?;
+        let source = source_of_hit(hit.addr, urn, record.index, &record.name);
+        let source = match ServentId::from_hex(&hit.servent) {
+            None => source,
+            Some(servent) => {
+                let walled = Walled {
+                    servent,
+                    index: record.index,
+                    proxies: hit.push_proxies.clone(),
+                };
+                source.or_push(walled, hit.push)
+            }
+        };
         Some(Self {
             name: record.name.clone(),
             urn,
             size: Some(record.size),
-            sources: vec![source_of_hit(hit.addr, urn, record.index, &record.name)],
+            sources: vec![source],
             into: into.into(),
             on_exist: OnExist::Rename,
             timeout: None,
+            pusher: None,
         })
     }
 }
@@ -82,6 +98,11 @@ pub enum Progress {
     },
     /// Asking this source.
     Asking {
+        /// `host:port`.
+        source: String,
+    },
+    /// Asking this source to connect to us.
+    Calling {
         /// `host:port`.
         source: String,
     },
@@ -368,9 +389,15 @@ impl<P: FnMut(Progress)> Run<'_, P> {
 
     async fn sources(&mut self, sink: &mut Sink) -> Result<(), FetchError> {
         let mut kept: Option<Conn> = None;
+        let pusher = self.job.pusher.as_ref();
         loop {
             match self.download.next(self.clock.now()) {
-                Step::Complete => return Ok(()),
+                Step::Complete => {
+                    if let Some((conn, pusher)) = kept.zip(pusher) {
+                        pusher.keep(conn);
+                    }
+                    return Ok(());
+                }
                 Step::GiveUp(why) => {
                     let said = self.said.iter().zip(&self.job.sources);
                     let said = said
@@ -390,9 +417,13 @@ impl<P: FnMut(Progress)> Run<'_, P> {
                 Step::Ask { source, from } => {
                     let whom = self.job.sources[source.0].clone();
                     let conn = kept.take().filter(|conn| conn.is_to(&whom));
+                    let conn = conn.or_else(|| pusher?.take_idle(&whom));
                     if conn.is_none() {
-                        (self.progress)(Progress::Asking {
-                            source: whom.to_string(),
+                        let source = whom.to_string();
+                        (self.progress)(if whom.wants_push() {
+                            Progress::Calling { source }
+                        } else {
+                            Progress::Asking { source }
                         });
                     }
                     let (cancel, left) = (self.cancel, self.time_left());
@@ -418,6 +449,7 @@ impl<P: FnMut(Progress)> Run<'_, P> {
                         sink,
                         note,
                         clock,
+                        pusher,
                     );
                     let answer = stopped(cancel, left, asking).await;
                     let done = self.download.done();

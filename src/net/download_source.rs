@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use percent_encoding::percent_decode_str;
 
 use super::http::{self, Target, encoded};
-use crate::wire::Sha1;
+use super::pusher::Walled;
+use crate::node::address::Net;
+use crate::wire::{ServentId, Sha1};
 
 /// Bytes of a URL that is read at all: longer ones fit no request line.
 const URL_BYTES_MAX: usize = 2_000;
@@ -17,6 +19,10 @@ pub struct Source {
     host: String,
     port: u16,
     target: String,
+    /// How to have it connect to us, if need be.
+    walled: Option<Walled>,
+    /// It cannot be connected to, as it says.
+    wants_push: bool,
 }
 
 /// Why a text is no URL to fetch from.
@@ -44,6 +50,22 @@ impl Source {
         Self::at(addr, format!("/get/{index}/{}", encoded(name)))
     }
 
+    /// The request to a push proxy that it pass a push on.
+    pub(super) fn push_proxy(addr: SocketAddr, servent: ServentId) -> Self {
+        let id = servent.to_base32();
+        Self::at(addr, format!("/gnutella/push-proxy?ServerId={id}"))
+    }
+
+    /// The same source, which may have to be asked to connect to us: `wants_push` says that it must, else it is
+    /// asked when no connection to it comes up.
+    pub fn or_push(self, walled: Walled, wants_push: bool) -> Self {
+        Self {
+            walled: Some(walled),
+            wants_push,
+            ..self
+        }
+    }
+
     fn at(addr: SocketAddr, target: String) -> Self {
         let host = match addr {
             SocketAddr::V4(addr) => addr.ip().to_string(),
@@ -53,6 +75,8 @@ impl Source {
             host,
             port: addr.port(),
             target,
+            walled: None,
+            wants_push: false,
         }
     }
 
@@ -89,17 +113,28 @@ impl Source {
             host: host.to_owned(),
             port,
             target,
+            walled: None,
+            wants_push: false,
         })
     }
 
     /// The same host with another target, when `location` stays there.
     pub(super) fn moved(&self, location: &str) -> Option<Self> {
+        let moved = self.moved_to(location)?;
+        Some(Self {
+            target: moved.target,
+            ..self.clone()
+        })
+    }
+
+    fn moved_to(&self, location: &str) -> Option<Self> {
         if location.starts_with('/') && !location.starts_with("//") {
             let local = format!("http://{}:{}{location}", self.host, self.port);
             return Self::from_url(&local).ok();
         }
         let moved = Self::from_url(location).ok()?;
-        (moved.host.eq_ignore_ascii_case(&self.host) && moved.port == self.port).then_some(moved)
+        let same = moved.host.eq_ignore_ascii_case(&self.host) && moved.port == self.port;
+        same.then_some(moved)
     }
 
     /// As a URL.
@@ -124,6 +159,32 @@ impl Source {
             .next()
             .unwrap_or_default();
         percent_decode_str(last).decode_utf8_lossy().into_owned()
+    }
+
+    /// It cannot be connected to, as it says.
+    pub fn wants_push(&self) -> bool {
+        self.wants_push
+    }
+
+    /// How to have it connect to us.
+    pub(super) fn walled(&self) -> Option<&Walled> {
+        self.walled.as_ref()
+    }
+
+    /// Is its address one that anybody on the live network may be sent to?
+    pub(super) fn is_public(&self) -> bool {
+        let (host, port) = self.place();
+        let ip = host.parse();
+        ip.is_ok_and(|ip| Net::Gnutella.believes(SocketAddr::new(ip, port)))
+    }
+
+    /// Is it the same offer of the same node?
+    pub fn is_same(&self, other: &Self) -> bool {
+        let servent = |source: &Self| source.walled.as_ref().map(|walled| walled.servent);
+        let place = (self.host == other.host) && (self.port == other.port);
+        // Behind walls many nodes have one address.
+        let walls = !(self.wants_push && other.wants_push) || servent(self) == servent(other);
+        place && walls && self.target == other.target
     }
 
     pub(super) fn target(&self) -> &str {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::download_source::Source;
 use super::http::{self, AGENT};
 use super::http_conn::{Conn, Failure, Incoming, Length, length};
+use super::pusher::{NoneCame, Pusher};
 use super::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::downloads::{Download, Ended, SourceId};
@@ -75,8 +76,10 @@ pub(super) async fn ask(
     sink: &Sink,
     note: impl FnMut(&Download),
     clock: Clock,
+    pusher: Option<&Pusher>,
 ) -> Asked {
     let mut exchange = Exchange {
+        pusher,
         urn,
         id,
         from,
@@ -135,6 +138,7 @@ pub(super) async fn ask(
 }
 
 struct Exchange<'a, N> {
+    pusher: Option<&'a Pusher>,
     urn: Option<Sha1>,
     id: SourceId,
     from: u64,
@@ -165,7 +169,7 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
     async fn once(&mut self, conn: Option<Conn>, source: &Source) -> Result<Answer, Failure> {
         let mut conn = match conn {
             Some(conn) => conn,
-            None => Conn::open(source).await?,
+            None => connect(source, self.pusher).await?,
         };
         // From the start no range is asked: an empty file has none.
         let range = (self.from > 0).then(|| format!("bytes={}-", self.from));
@@ -346,6 +350,43 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
             self.download.received(self.id, fresh);
             (self.note)(self.download);
         }
+    }
+}
+
+/// Connects to a source, or has it connect to us, if somebody can ask it to.
+async fn connect(source: &Source, pusher: Option<&Pusher>) -> Result<Conn, Failure> {
+    if source.wants_push() {
+        let none = "it cannot be connected to, and no node is there to ask it to connect to us";
+        let why = match source.walled().zip(pusher) {
+            None => none.to_owned(),
+            Some((walled, pusher)) => match pusher.connection(walled).await {
+                Ok(stream) => return Ok(Conn::given(stream, source)),
+                Err(none_came) => none_came.why(),
+            },
+        };
+        // Many say so who only have not found out yet that they can be.
+        if source.is_public()
+            && let Ok(conn) = Conn::open(source).await
+        {
+            return Ok(conn);
+        }
+        return Err(Failure::new(Ended::Walled, why));
+    }
+    let failure = match Conn::open(source).await {
+        Err(failure) if failure.ended == Ended::Unreachable => failure,
+        opened => return opened,
+    };
+    let Some((walled, pusher)) = source.walled().zip(pusher) else {
+        return Err(failure);
+    };
+    match pusher.connection(walled).await {
+        Ok(stream) => Ok(Conn::given(stream, source)),
+        // A moment's trouble, perhaps.
+        Err(NoneCame::NotAsked(_)) => Err(failure),
+        Err(NoneCame::InTime(why)) => Err(Failure::new(
+            Ended::Walled,
+            format!("{}; {why}", failure.why),
+        )),
     }
 }
 

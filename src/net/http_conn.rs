@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::download_source::Source;
 use super::rt::{self, ReadExt, TcpStream, WriteExt};
 use crate::node::downloads::Ended;
+use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadReader};
 
 /// A connection must come up within this. Our estimate.
@@ -46,33 +47,50 @@ pub(super) enum Length {
 pub(super) struct Conn {
     stream: TcpStream,
     place: (String, u16),
+    /// Who is there, if that is known.
+    servent: Option<ServentId>,
+    /// It opened the connection.
+    brought: bool,
     unread: Vec<u8>,
 }
 
 impl Conn {
     /// Whether it leads to this source's host and port.
     pub(super) fn is_to(&self, source: &Source) -> bool {
-        (self.place.0.as_str(), self.place.1) == source.place()
+        let servent = source.walled().map(|walled| walled.servent);
+        (self.place.0.as_str(), self.place.1) == source.place() && self.servent == servent
+    }
+
+    /// A connection that a source opened because it was asked to.
+    pub(super) fn given(stream: TcpStream, source: &Source) -> Self {
+        Self {
+            brought: true,
+            ..Self::to(source, stream)
+        }
+    }
+
+    fn to(source: &Source, stream: TcpStream) -> Self {
+        let _ = stream.set_nodelay(true);
+        let (host, port) = source.place();
+        Self {
+            stream,
+            place: (host.to_owned(), port),
+            servent: source.walled().map(|walled| walled.servent),
+            brought: false,
+            unread: Vec::new(),
+        }
     }
 
     /// Connects.
     pub(super) async fn open(source: &Source) -> Result<Self, Failure> {
         let (host, port) = source.place();
-        let place = (host.to_owned(), port);
-        let wanted = place.clone();
+        let wanted = (host.to_owned(), port);
         let connect = async {
             let addrs = rt::spawn_blocking(move || wanted.to_socket_addrs()).await?;
             TcpStream::connect(&*addrs.collect::<Vec<_>>()).await
         };
         match rt::timeout(CONNECT_TIME_MAX, connect).await {
-            Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
-                Ok(Self {
-                    stream,
-                    place,
-                    unread: Vec::new(),
-                })
-            }
+            Ok(Ok(stream)) => Ok(Self::to(source, stream)),
             Ok(Err(error)) => Err(Failure::new(Ended::Unreachable, error.to_string())),
             Err(_) => Err(Failure::new(Ended::Unreachable, "no connection in time")),
         }
@@ -91,6 +109,16 @@ impl Conn {
             Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
             Err(_) => Err(Failure::new(Ended::Broken, "it fell silent")),
         }
+    }
+
+    /// Did the source open it, because it was asked to?
+    pub(super) fn brought(&self) -> bool {
+        self.brought
+    }
+
+    /// Our end.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
     }
 
     /// The other end.

@@ -1,6 +1,6 @@
 //! The way to the node task: what may be sent there, and how its answers come back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -59,6 +59,8 @@ pub(crate) enum Ask {
     Hosts(Sender<Vec<SocketAddr>>),
     /// What to tell one who asks by datagram from there.
     Introduction(SocketAddr, Wants, Sender<Introduction>),
+    /// The address that neighbours see us at, if others would believe it.
+    SeenIp(Sender<Option<IpAddr>>),
 }
 
 /// The way to the node task, for all other tasks.

@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::awaited::Awaited;
 use super::greeting::{self, Greeting};
 use super::inbox::{Handle, Inbox};
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
 use super::upload::{self, Serving};
 use crate::node::Event;
+use crate::wire::giv::Giv;
 
 /// The customary port.
 pub(crate) const PORT: u16 = 6346;
@@ -75,16 +77,18 @@ pub(crate) struct TurnedAway {
     unknown: AtomicU64,
     unserved: AtomicU64,
     greeting: AtomicU64,
+    unasked: AtomicU64,
 }
 
 impl TurnedAway {
     /// Counters by name, as they stand beside the drops of the core.
-    pub(crate) fn counted(&self) -> [(String, u64); 5] {
+    pub(crate) fn counted(&self) -> [(String, u64); 6] {
         [
             ("connection_crowd", &self.crowd),
             ("connection_slow", &self.slow),
             ("connection_unknown", &self.unknown),
             ("connection_unserved", &self.unserved),
+            ("connection_unasked", &self.unasked),
             ("greeting_failed", &self.greeting),
         ]
         .map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)))
@@ -107,6 +111,7 @@ pub(crate) struct Hall {
     pub(crate) handle: Handle,
     pub(crate) serving: Arc<Serving>,
     pub(crate) door: Arc<Door>,
+    pub(crate) awaited: Arc<Awaited>,
 }
 
 /// Accepts until `closed` is ready.
@@ -171,9 +176,31 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
         }
         // That it came is all it has to say.
         Speaks::Probe => {}
+        Speaks::Giv => {
+            // Its socket is no business of the door's any more.
+            drop(visit);
+            if !given(&first.unwrap_or_default(), stream, hall) {
+                log::debug!("{remote}: nobody waits for this connection");
+                count(&away.unasked);
+            }
+        }
         Speaks::Unserved => count(&away.unserved),
         Speaks::Unknown => count(&away.unknown),
     }
+}
+
+/// Hands a connection that a push brought to whoever waits for it. `false`: nobody, or it makes no sense.
+fn given(first: &[u8], stream: TcpStream, hall: &Hall) -> bool {
+    let end = first
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(first.len());
+    // It is our turn to speak: no more may follow than the second line end.
+    let silent = first[end..]
+        .iter()
+        .all(|byte| matches!(byte, b'\r' | b'\n'));
+    let giv = Giv::parse(first).filter(|_| silent);
+    giv.is_some_and(|giv| hall.awaited.arrived(giv.servent, stream))
 }
 
 /// All bytes up to and beyond the first line feed; `None` when there is none to come.
@@ -206,7 +233,9 @@ enum Speaks {
     Http,
     /// Nothing: somebody whom we asked tries whether we can be reached.
     Probe,
-    /// Something real that we have no use for yet: GIV, QUEUE.
+    /// To give a file that we asked for with a push.
+    Giv,
+    /// Something real that we have no use for yet: QUEUE.
     Unserved,
     /// Anything else.
     Unknown,
@@ -217,7 +246,7 @@ const FIRST_WORDS: [(&[u8], Speaks); 7] = [
     (b"GNUTELLA CONNECT/", Speaks::Gnutella),
     (b"GET ", Speaks::Http),
     (b"HEAD ", Speaks::Http),
-    (b"GIV ", Speaks::Unserved),
+    (b"GIV ", Speaks::Giv),
     (b"QUEUE ", Speaks::Unserved),
     (b"CONNECT BACK", Speaks::Probe),
     (b"\n", Speaks::Probe),
@@ -331,7 +360,7 @@ mod tests {
             (b"GNUTELLA CONNECT/0.6\r\n", Speaks::Gnutella),
             (b"GET / HTTP/1.1\r\n", Speaks::Http),
             (b"HEAD /x HTTP/1.1\r\n", Speaks::Http),
-            (b"GIV 1:00/x\n\n", Speaks::Unserved),
+            (b"GIV 1:00/x\n\n", Speaks::Giv),
             (b"QUEUE 1\n", Speaks::Unserved),
             (b"\n\n", Speaks::Probe),
             (b"CONNECT BACK\r\n", Speaks::Probe),

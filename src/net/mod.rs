@@ -8,8 +8,10 @@
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched;
 //! - [`discovery`]: nodes found without being told;
+//! - `pusher`, `awaited`, `call_back`: connections that one side asks the other to open;
 //! - `requests`, `figures`, `news`: what people are told.
 
+mod awaited;
 pub mod browse;
 mod call_back;
 mod coding;
@@ -30,6 +32,7 @@ mod listen;
 mod news;
 mod own;
 mod page;
+mod pusher;
 mod replies;
 mod requests;
 pub(crate) mod rt;
@@ -44,6 +47,7 @@ pub use discovery::Discovery;
 pub use listen::Listen;
 pub use news::News;
 pub use own::own_address;
+pub use pusher::{Pusher, Walled};
 pub use replies::{Hits, Replies};
 pub(crate) use requests::hit_of as hit_for_people;
 pub use servent::{Servent, Settings, StartError};

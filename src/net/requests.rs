@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::awaited::Awaited;
 use super::inbox::{Ask, Ended, Handle};
 use super::rt::{self, Clock, Sender};
 use super::upload::Serving;
@@ -24,6 +25,7 @@ pub(crate) struct Desk {
     pub(crate) handle: Handle,
     pub(crate) serving: Arc<Serving>,
     pub(crate) shares: Arc<super::shares::Shelf>,
+    pub(crate) awaited: Arc<Awaited>,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
 }
@@ -121,6 +123,10 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             ))
             .await?;
         }
+        Request::Push { .. } => {
+            let text = "a connection can only be handed over on the control socket";
+            return Err(Failed::Message(text.to_owned()));
+        }
         Request::Stop => {
             // Full: it was asked before.
             let _ = desk.stop.try_send(());
@@ -186,7 +192,7 @@ async fn search(
                 .await?;
             }
             Notice::Hit { hops, hit } => to.send(Reply::Hit(Box::new(hit_of(hops, *hit)))).await?,
-            Notice::Passed(_) => {}
+            Notice::Pushed(_) | Notice::Passed(_) => {}
             Notice::Done(result) => return Ok(result?),
         }
     }

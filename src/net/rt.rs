@@ -26,6 +26,9 @@ use crate::node::Time;
 
 /// A socket whose readiness can be waited for, for those who move bytes by their own system calls.
 pub(crate) type Watched = async_io::Async<std::net::TcpStream>;
+/// The same for local sockets.
+#[cfg(unix)]
+pub(crate) type WatchedUnix = async_io::Async<std::os::unix::net::UnixStream>;
 
 /// Time since the node started, as the core wants it.
 #[derive(Clone, Copy, Debug)]

@@ -4,21 +4,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rand::rngs::{ChaCha8Rng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
+use super::awaited::Awaited;
 use super::control::{self, ControlError};
 use super::discovery::udp::Datagrams;
 use super::discovery::{self, Discovery};
 use super::greeting::Greeting;
 use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
-use super::listen::{self, Door, Hall, Listen};
+use super::listen::{self, Hall, Listen};
 use super::news::{News, Newsroom};
+use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::{self, Desk};
 use super::rt::{self, Clock, Receiver, Sender};
@@ -115,6 +119,9 @@ pub struct Servent {
     home: Option<(Home, HomeLock)>,
     /// Closing this ends the accept loops.
     open: Option<Sender<()>>,
+    hall: Hall,
+    closed: Receiver<()>,
+    pusher: OnceLock<Pusher>,
 }
 
 impl Servent {
@@ -167,12 +174,21 @@ impl Servent {
             .serving(serving.clone());
         let (stop, stop_asked) = rt::bounded(1);
         let (open, closed) = rt::bounded::<()>(1);
+        let awaited = Arc::<Awaited>::default();
+        let hall = Hall {
+            greeting,
+            handle: handle.clone(),
+            serving: serving.clone(),
+            door: Arc::default(),
+            awaited: awaited.clone(),
+        };
         let desk = Desk {
+            awaited,
             config,
             id,
             clock,
             handle: handle.clone(),
-            serving: serving.clone(),
+            serving,
             shares,
             stop,
         };
@@ -180,16 +196,9 @@ impl Servent {
         // All detached: the first ends with `Inbox::Stop`, the others when `open` closes.
         rt::spawn(task.run());
         if let Some(listener) = listener {
-            let door = Arc::new(Door::default());
-            let hall = Hall {
-                greeting,
-                handle: handle.clone(),
-                serving,
-                door,
-            };
             rt::spawn(listen::accept(
                 listener.into(),
-                hall,
+                hall.clone(),
                 until_closed(closed.clone()),
             ));
         }
@@ -210,7 +219,7 @@ impl Servent {
         }
         if let Some((home, _)) = &home {
             let keep = keep_hosts(home.clone(), handle);
-            rt::spawn(rt::unless(until_closed(closed), keep));
+            rt::spawn(rt::unless(until_closed(closed.clone()), keep));
         }
         let servent = Self {
             desk,
@@ -219,6 +228,9 @@ impl Servent {
             stop_asked,
             home,
             open: Some(open),
+            hall,
+            closed,
+            pusher: OnceLock::new(),
         };
         servent.tell(Inbox::Event(Event::Heard(known)));
         Ok(servent)
@@ -248,6 +260,36 @@ impl Servent {
             .await;
         });
         Replies::local(answers, hold)
+    }
+
+    /// Has servents connect to this node that cannot be connected to. A node that listens nowhere opens a port for
+    /// that, which it tells to nobody else.
+    pub fn pusher(&self) -> Pusher {
+        let new = || Pusher::here(self.desk.clone(), self.port_for_pushes());
+        self.pusher.get_or_init(new).clone()
+    }
+
+    fn port_for_pushes(&self) -> Option<NonZeroU16> {
+        if self.listen.is_some() {
+            return None;
+        }
+        // The customary port first: it is the one that may be open to others.
+        let opened = listen::bind(Listen::Default).and_then(|listener| {
+            let listener = listener.ok_or(io::ErrorKind::Unsupported)?;
+            Ok((listener.local_addr()?.port(), listener))
+        });
+        match opened {
+            Ok((port, listener)) => {
+                let closed = until_closed(self.closed.clone());
+                // Detached: it ends when `open` closes.
+                rt::spawn(listen::accept(listener.into(), self.hall.clone(), closed));
+                NonZeroU16::new(port)
+            }
+            Err(error) => {
+                log::warn!("no port for those who cannot be connected to: {error}");
+                None
+            }
+        }
     }
 
     /// News of this node, for the first who asks. When it is not read, news are dropped.

@@ -401,6 +401,7 @@ impl NodeTask {
             Ask::Peers(to) => drop(to.try_send(self.peers())),
             Ask::Counters(to) => drop(to.try_send(self.counters())),
             Ask::Trace(guid, to) => drop(to.try_send(self.trace(&guid))),
+            Ask::SeenIp(to) => drop(to.try_send(self.node.seen_ip())),
             Ask::Hosts(to) => drop(to.try_send(self.node.known_hosts())),
             Ask::Introduction(from, wants, to) => {
                 let now = self.clock.now();

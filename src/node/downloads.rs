@@ -81,6 +81,8 @@ pub enum Ended {
     },
     /// No connection.
     Unreachable,
+    /// It cannot be connected to, and does not connect to us either.
+    Walled,
     /// The connection broke or fell silent.
     Broken,
     /// Slower than it may be.
@@ -194,6 +196,9 @@ impl Download {
         match how {
             Ended::Served if fresh > 0 => {}
             Ended::Unreachable => state.fail(now, BROKEN_WAIT, Why::Unreachable),
+            // That took its time. Of one that gave before, the wall is new: it may fall.
+            Ended::Walled if state.gave => state.fail(now, SLOW_WAIT, Why::Unreachable),
+            Ended::Walled => state.lost = Some(Why::Unreachable),
             Ended::Slow if others > 0 => state.fail(now, SLOW_WAIT, Why::Failing),
             // An answer with nothing in it is as good as broken, or we would ask for ever; and slow is
             // better than nobody.
@@ -351,6 +356,7 @@ mod tests {
             (status(500, None), Step::Wait(at(60))),
             (status(501, None), Step::Wait(at(60))),
             (Ended::Unreachable, Step::Wait(at(1))),
+            (Ended::Walled, Step::GiveUp(Why::Unreachable)),
             (Ended::Broken, Step::Wait(at(1))),
             (Ended::Served, Step::Wait(at(1))),
             (Ended::Slow, Step::Wait(at(1))),

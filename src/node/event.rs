@@ -202,8 +202,7 @@ pub enum Command {
     AddPeer(SocketAddr),
     /// Close the link to this address (its listening or remote one). Answer: [`Notice::Done`].
     DropPeer(SocketAddr),
-    /// Ask a servent that cannot be connected to to connect to us. Answer: [`Notice::Done`] once the push is on its
-    /// way, or why it cannot be.
+    /// Ask a servent that cannot be connected to to connect to us. Answer: [`Notice::Pushed`].
     Push(PushSpec),
     /// Somebody asks us, as the push proxy of a neighbour, to pass a push on to it. Answer: [`Notice::Passed`].
     PassPush(PassedPush),
@@ -231,6 +230,17 @@ pub struct PushSpec {
     pub index: u32,
     /// The port where the connection is awaited; `None`: where we listen.
     pub port: Option<NonZeroU16>,
+}
+
+/// What became of a [`PushSpec`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is on its way.
+    Sent,
+    /// No link is known over which it would get there.
+    NoWay,
+    /// Nobody can connect to us either.
+    NorCanWe,
 }
 
 /// One push that a stranger gives us for a neighbour.
@@ -283,6 +293,8 @@ pub enum Notice {
         /// The decoded hit.
         hit: Box<QueryHit>,
     },
+    /// What became of a push of ours.
+    Pushed(Pushed),
     /// What became of a push to be passed on.
     Passed(Passed),
     /// The command is done, or failed for a reason fit for people.

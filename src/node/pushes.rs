@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::wire::push::Push;
 use crate::wire::{Frame, Header, Kind, ServentId};
 
-use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec, Ticket};
+use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec, Pushed, Ticket};
 use super::relay::Taken;
 use super::routes::Origin;
 use super::tiers::Tier;
@@ -113,26 +113,25 @@ impl Node {
 
     /// Asks a servent to connect to us, along the way its hits came.
     pub(super) fn push_to(&mut self, now: Time, ticket: Ticket, spec: PushSpec, out: &mut Outbox) {
-        let result = self.send_push(now, spec, out);
-        out.push(Action::Tell(ticket, Notice::Done(result)));
+        let pushed = self.send_push(now, spec, out);
+        out.push(Action::Tell(ticket, Notice::Pushed(pushed)));
     }
 
-    fn send_push(&mut self, now: Time, spec: PushSpec, out: &mut Outbox) -> Result<(), String> {
+    fn send_push(&mut self, now: Time, spec: PushSpec, out: &mut Outbox) -> Pushed {
         let direct = self.links.by_servent(spec.servent);
         let way = direct
             .or_else(|| self.push_routes.way(&spec.servent))
             .filter(|link| self.links.contains(*link));
-        let to = way.ok_or("no way to that node is known any more; search for the file again")?;
+        let heard = spec.port.is_some() || self.config.listen.is_some();
+        if !heard || self.unreachable(now) {
+            return Pushed::NorCanWe;
+        }
+        let Some(to) = way else {
+            return Pushed::NoWay;
+        };
         let mut addr = self.own_addr(to);
         if let Some(port) = spec.port {
             addr.set_port(port.get());
-        }
-        if addr.port() == 0 || self.unreachable(now) {
-            return Err(
-                "it cannot be connected to, and neither can we: nobody can open the connection. \
-                 Make a port of this machine reachable, or find another source"
-                    .to_owned(),
-            );
         }
         let push = Push {
             servent: spec.servent,
@@ -142,7 +141,7 @@ impl Node {
         };
         let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
         self.start_push(now, to, &push, ttl, out);
-        Ok(())
+        Pushed::Sent
     }
 
     /// Is it certain enough that nobody can connect to us? Neighbours were asked to, and had their time.

@@ -356,7 +356,10 @@ impl World {
                     checks.told(node, self.askers[query_of(ticket)]);
                 }
             }
-            Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(Ok(())) => {}
+            Notice::Searching { .. }
+            | Notice::Pushed(_)
+            | Notice::Passed(_)
+            | Notice::Done(Ok(())) => {}
             Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
         }
     }

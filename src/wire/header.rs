@@ -38,6 +38,19 @@ impl ServentId {
             .ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
+
+    /// Parses 26 base32 characters of either case, as requests to push proxies have them.
+    pub fn from_base32(text: &str) -> Option<Self> {
+        let bytes = data_encoding::BASE32_NOPAD
+            .decode(text.to_ascii_uppercase().as_bytes())
+            .ok()?;
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// 26 upper-case base32 characters.
+    pub fn to_base32(self) -> String {
+        data_encoding::BASE32_NOPAD.encode(&self.0)
+    }
 }
 
 macro_rules! hex_text {

@@ -8,6 +8,7 @@ pub mod bye;
 pub mod deflate;
 pub mod frame;
 pub mod ggep;
+pub mod giv;
 pub mod header;
 pub mod heads;
 pub mod hit;

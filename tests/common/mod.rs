@@ -185,7 +185,9 @@ impl Tiers {
     pub fn first_hit(&self, ticket: Ticket) -> filbert::wire::hit::QueryHit {
         let hit = |notice: &Notice| match notice {
             Notice::Hit { hit, .. } => Some((**hit).clone()),
-            Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(_) => None,
+            Notice::Searching { .. } | Notice::Pushed(_) | Notice::Passed(_) | Notice::Done(_) => {
+                None
+            }
         };
         self.told
             .iter()
@@ -417,7 +419,10 @@ impl Wired {
                 Notice::Hit { hit, .. } => {
                     Some(hit.records.iter().map(|record| record.name.clone()))
                 }
-                Notice::Searching { .. } | Notice::Passed(_) | Notice::Done(_) => None,
+                Notice::Searching { .. }
+                | Notice::Pushed(_)
+                | Notice::Passed(_)
+                | Notice::Done(_) => None,
             })
             .flatten()
             .collect();

@@ -19,7 +19,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
 use crate::disk::parts::OnExist;
-use crate::net::download::{Cancel, FetchError, Fetched, Job, fetch};
+use crate::net::download::{Cancel, FetchError, Fetched, Job, Source, fetch};
+use crate::node::downloads::Why;
 
 use show::{Show, summary};
 use sources::Finder;
@@ -231,16 +232,20 @@ impl Run<'_> {
                 Ok(fetched) => return self.done(&wanted, &fetched, clock),
                 Err(error) => error,
             };
-            let useless = matches!(error, FetchError::NoSource { .. });
-            if !useless || searched || wanted.sha1.is_none() {
+            let FetchError::NoSource { why, .. } = &error else {
+                return Err(failure(&error));
+            };
+            if searched || wanted.sha1.is_none() {
                 return Err(failure(&error));
             }
             searched = true;
             let known = wanted.sources.len();
             match self.look(&mut wanted) {
-                Ok(()) if wanted.sources.len() > known => {}
+                Ok(_) if wanted.sources.len() > known => {}
+                // Whoever answered a search is there, and its answer has left a way to ask it to connect to us.
+                Ok(answered) if *why == Why::Unreachable && answered > 0 => {}
                 // What the known sources said tells more than that there are no others.
-                Ok(()) => return Err(failure(&error)),
+                Ok(_) => return Err(failure(&error)),
                 Err(other) if other.exit == Exit::Interrupted => return Err(other),
                 Err(other) => {
                     return Err(Failure::new(
@@ -252,8 +257,8 @@ impl Run<'_> {
         }
     }
 
-    /// Searches for sources by hash and adds them.
-    fn look(&mut self, wanted: &mut Wanted) -> Result<(), Failure> {
+    /// Searches for sources by hash and adds them. Returns how many answered, those known before included.
+    fn look(&mut self, wanted: &mut Wanted) -> Result<usize, Failure> {
         let Some(sha1) = wanted.sha1 else {
             return Err(Failure::new(
                 Exit::Nothing,
@@ -277,10 +282,10 @@ impl Run<'_> {
                 "nobody in reach has it; try again later",
             ));
         }
-        Ok(())
+        Ok(copies.len())
     }
 
-    fn try_sources(&self, wanted: &Wanted, clock: Stopwatch) -> Result<Fetched, FetchError> {
+    fn try_sources(&mut self, wanted: &Wanted, clock: Stopwatch) -> Result<Fetched, FetchError> {
         let fallback = || {
             wanted
                 .sha1
@@ -292,6 +297,10 @@ impl Run<'_> {
             .clone()
             .or_else(|| wanted.name.clone())
             .unwrap_or_else(fallback);
+        let must_push = wanted.sources.iter().any(Source::wants_push);
+        let pusher = self
+            .finder
+            .pusher(self.context, &self.args.peers, must_push);
         let job = Job {
             name: name.clone(),
             urn: wanted.sha1,
@@ -301,6 +310,7 @@ impl Run<'_> {
             into: self.folder.clone(),
             on_exist: on_exist(self.args.on_exist.as_deref()),
             timeout: clock.left(self.args.timeout.limit()),
+            pusher,
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();

@@ -99,6 +99,9 @@ impl<'a> Show<'a> {
                 );
                 self.bar(done, size.unwrap_or(self.size));
             }
+            download::Progress::Calling { source } => {
+                out.say(&format!("{}: asking {source} to connect to us", self.name));
+            }
             download::Progress::Asking { source } => log::info!("asking {source}"),
             download::Progress::Failed { source, why } => log::info!("{source}: {why}"),
             download::Progress::Waiting { span } => {

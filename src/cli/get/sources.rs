@@ -11,7 +11,7 @@ use crate::cli::interrupt::LOOK;
 use crate::cli::node::{Linked, NodeHandle};
 use crate::control::{Reply, Request};
 use crate::disk::results::Copy;
-use crate::net::Discovery;
+use crate::net::{Discovery, Pusher};
 use crate::wire::Sha1;
 
 use crate::cli::search::filter::Filter;
@@ -31,6 +31,7 @@ const ENOUGH: u64 = 8;
 pub struct Finder {
     node: Option<NodeHandle>,
     discovery: Discovery,
+    pusher: Option<Pusher>,
 }
 
 impl Finder {
@@ -39,7 +40,24 @@ impl Finder {
         Self {
             node: None,
             discovery,
+            pusher: None,
         }
+    }
+
+    /// Who has sources connect to us that cannot be connected to: the node that was asked for sources, the running
+    /// one, or, when it `must` be, one hosted for this.
+    pub fn pusher(&mut self, context: &Context, peers: &[Address], must: bool) -> Option<Pusher> {
+        if self.pusher.is_none() {
+            if must && self.node.is_none() {
+                // Nobody to begin with: then the sources are taken for what they are.
+                self.node = NodeHandle::open(context, peers, self.discovery).ok();
+            }
+            self.pusher = match &self.node {
+                Some(node) => Some(node.pusher()),
+                None => NodeHandle::running(context).map(|node| node.pusher()),
+            };
+        }
+        self.pusher.clone()
     }
 
     /// Looks for copies of this content. None, when nobody answered.

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use crate::cli::args::values::Address;
 use crate::cli::exit::{Exit, Failure};
 use crate::disk::results::{Copy, Key, Lookup, Results, Saved, is_id};
+use crate::net::Walled;
 use crate::net::download::{BadUrl, Source};
-use crate::wire::Sha1;
 use crate::wire::magnet::Magnet;
+use crate::wire::{ServentId, Sha1};
 
 /// One file to fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,24 +38,40 @@ struct Line {
     size: Option<u64>,
     host: Option<SocketAddr>,
     index: Option<u32>,
+    servent: Option<String>,
+    #[serde(default)]
+    push: bool,
+    #[serde(default)]
+    push_proxies: Vec<SocketAddr>,
 }
 
 /// The source of a copy.
 pub fn source_of(copy: &Copy) -> Source {
-    match copy.sha1() {
+    let source = match copy.sha1() {
         Some(sha1) => Source::by_urn(copy.addr, sha1),
         None => Source::by_index(copy.addr, copy.index, &copy.name),
-    }
+    };
+    let Some(servent) = ServentId::from_hex(&copy.servent) else {
+        return source;
+    };
+    let walled = Walled {
+        servent,
+        index: copy.index,
+        proxies: copy.push_proxies.clone(),
+    };
+    source.or_push(walled, copy.push)
 }
 
 impl Wanted {
-    /// Adds the sources of copies, those that can be connected to first.
+    /// Adds the sources of copies, those that can be connected to first; what is said anew of a known one counts.
     pub fn add_copies(&mut self, copies: &[Copy]) {
         let (push, open): (Vec<&Copy>, Vec<&Copy>) = copies.iter().partition(|copy| copy.push);
         for copy in open.into_iter().chain(push) {
             let source = source_of(copy);
-            if !self.sources.contains(&source) {
-                self.sources.push(source);
+            let known = self.sources.iter().position(|known| known.is_same(&source));
+            match known {
+                Some(at) => self.sources[at] = source,
+                None => self.sources.push(source),
             }
         }
     }
@@ -179,7 +196,12 @@ impl Wanted {
             });
         };
         let mut wanted = Self::of_content(sha1, results);
-        wanted.sources.retain(|known| *known != source);
+        let known = wanted
+            .sources
+            .iter()
+            .position(|known| known.is_same(&source));
+        // What a search told of it is worth keeping.
+        let source = known.map_or(source, |at| wanted.sources.remove(at));
         wanted.sources.insert(0, source);
         Ok(wanted)
     }
@@ -233,10 +255,19 @@ impl Wanted {
             return Ok(Some(Self::of_copies(&saved.copies)));
         }
         let sha1 = json.urn.as_deref().and_then(|urn| urn.parse::<Sha1>().ok());
-        let source = |addr: SocketAddr| match (sha1, json.index, &json.name) {
-            (Some(sha1), ..) => Some(Source::by_urn(addr, sha1)),
-            (None, Some(index), Some(name)) => Some(Source::by_index(addr, index, name)),
-            _ => None,
+        let source = |addr: SocketAddr| {
+            let named = json.index.is_some() && json.name.is_some();
+            let copy = Copy {
+                urn: sha1.map(|sha1| sha1.to_string()),
+                name: json.name.clone().unwrap_or_default(),
+                size: json.size.unwrap_or_default(),
+                addr,
+                servent: json.servent.clone().unwrap_or_default(),
+                index: json.index.unwrap_or_default(),
+                push: json.push,
+                push_proxies: json.push_proxies.clone(),
+            };
+            (sha1.is_some() || named).then(|| source_of(&copy))
         };
         let sources: Vec<Source> = json.host.and_then(source).into_iter().collect();
         if sha1.is_none() && sources.is_empty() {

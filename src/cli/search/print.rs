@@ -1,5 +1,6 @@
 //! Results on paper: columns, tab-separated lines, JSON lines.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use console::{Term, measure_text_width, style, truncate_str};
@@ -131,6 +132,9 @@ struct HitLine<'a> {
     hops: u16,
     slots_free: Option<u8>,
     push: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    push_proxies: &'a [SocketAddr],
+    servent: &'a str,
     index: u32,
 }
 
@@ -310,6 +314,8 @@ fn json(out: &Output, offer: &Offer, t: Duration) -> Result<(), Failure> {
         hops: links(offer.hops),
         slots_free: offer.free_slot.map(u8::from),
         push: copy.push,
+        push_proxies: &copy.push_proxies,
+        servent: &copy.servent,
         index: copy.index,
     };
     out.json("hit", &line)

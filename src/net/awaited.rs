@@ -1,0 +1,136 @@
+//! Connections that firewalled servents were asked to open: who waits for which of them.
+//!
+//! The listening port hands in whatever begins with GIV; only a servent that somebody waits for gets any further. So
+//! a stranger who was not asked costs a line and nothing more.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::rt::{self, Receiver, Sender, TcpStream};
+use crate::wire::ServentId;
+
+/// Connections awaited at a time. Each belongs to one download of this user; our estimate.
+pub(crate) const AWAITED_MAX: usize = 64;
+
+/// All waits of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Awaited {
+    waits: Mutex<Waits>,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    /// Longest waiting first.
+    all: Vec<(u64, ServentId, Sender<TcpStream>)>,
+    next: u64,
+}
+
+impl Awaited {
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to wait for a connection of `servent`; `None`: too many wait already.
+    pub(crate) fn wait_for(self: &Arc<Self>, servent: ServentId) -> Option<Wait> {
+        let mut waits = self.waits();
+        if waits.all.len() >= AWAITED_MAX {
+            return None;
+        }
+        let number = waits.next;
+        waits.next += 1;
+        let (give, given) = rt::bounded(1);
+        waits.all.push((number, servent, give));
+        Some(Wait {
+            awaited: self.clone(),
+            number,
+            given,
+        })
+    }
+
+    /// `servent` has connected: whoever waits longest gets the connection. `false`: nobody waits for it.
+    pub(crate) fn arrived(&self, servent: ServentId, stream: TcpStream) -> bool {
+        let mut waits = self.waits();
+        let Some(at) = waits.all.iter().position(|(_, of, _)| *of == servent) else {
+            return false;
+        };
+        let (.., give) = waits.all.remove(at);
+        // It has room for one, and whoever waits is there as long as it stands in the list.
+        give.try_send(stream).is_ok()
+    }
+}
+
+/// One wait; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    awaited: Arc<Awaited>,
+    number: u64,
+    given: Receiver<TcpStream>,
+}
+
+impl Wait {
+    /// The connection, when it comes. May never be ready: set a deadline.
+    pub(crate) async fn connection(&self) -> TcpStream {
+        match self.given.recv().await {
+            Ok(stream) => stream,
+            // Impossible before it was given: the sender stands in the list as long as we wait.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.awaited
+            .waits()
+            .all
+            .retain(|(number, ..)| *number != self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::rt::TcpListener;
+
+    const A: ServentId = ServentId([1; 16]);
+    const B: ServentId = ServentId([2; 16]);
+
+    async fn streams(count: usize) -> Vec<TcpStream> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            streams.push(TcpStream::connect(addr).await.unwrap());
+        }
+        streams
+    }
+
+    #[test]
+    fn a_connection_goes_to_whoever_waits_longest_for_its_servent_and_to_nobody_else() {
+        rt::block_on(async {
+            let awaited = Arc::new(Awaited::default());
+            let mut streams = streams(4).await.into_iter();
+            let mut next = || streams.next().unwrap();
+            assert!(!awaited.arrived(A, next()));
+            let (first, second) = (awaited.wait_for(A).unwrap(), awaited.wait_for(A).unwrap());
+            let other = next();
+            assert!(!awaited.arrived(B, other));
+            let (one, two) = (next(), next());
+            let ports = [&one, &two].map(|stream| stream.local_addr().unwrap());
+            assert!(awaited.arrived(A, one) && awaited.arrived(A, two.clone()));
+            assert!(!awaited.arrived(A, two), "nobody is left");
+            let given = [first.connection().await, second.connection().await];
+            assert_eq!(given.map(|stream| stream.local_addr().unwrap()), ports);
+        });
+    }
+
+    #[test]
+    fn waits_are_bounded_and_end_when_dropped() {
+        let awaited = Arc::new(Awaited::default());
+        let mut waits: Vec<_> = std::iter::from_fn(|| awaited.wait_for(A)).collect();
+        assert_eq!(waits.len(), AWAITED_MAX);
+        waits.pop();
+        assert!(awaited.wait_for(B).is_some());
+        drop(waits);
+        assert!(awaited.waits().all.is_empty());
+    }
+}
