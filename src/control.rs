@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::node::{address, event};
+
 /// What a command may ask of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
@@ -126,11 +128,69 @@ pub enum Reply {
     },
 }
 
+/// The network a node is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Net {
+    /// This network's machines.
+    #[default]
+    Lan,
+    /// The public Gnutella network.
+    Gnutella,
+    /// Its rules among private addresses, for tests.
+    Rehearsal,
+}
+
+impl From<address::Net> for Net {
+    fn from(net: address::Net) -> Self {
+        match net {
+            address::Net::Lan => Self::Lan,
+            address::Net::Gnutella => Self::Gnutella,
+            address::Net::Rehearsal => Self::Rehearsal,
+        }
+    }
+}
+
+impl From<Net> for address::Net {
+    fn from(net: Net) -> Self {
+        match net {
+            Net::Lan => Self::Lan,
+            Net::Gnutella => Self::Gnutella,
+            Net::Rehearsal => Self::Rehearsal,
+        }
+    }
+}
+
+/// The place of a node on the public network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It hangs on ultrapeers.
+    Leaf,
+    /// It carries leaves.
+    Ultrapeer,
+}
+
+impl From<event::Role> for Role {
+    fn from(role: event::Role) -> Self {
+        match role {
+            event::Role::Leaf => Self::Leaf,
+            event::Role::Ultrapeer => Self::Ultrapeer,
+        }
+    }
+}
+
 /// One screen about a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Name shown to people.
     pub name: String,
+    /// The network it is on.
+    #[serde(default)]
+    pub net: Net,
+    /// Its place there; `None` where all are equal.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Servent id, 32 hexadecimal digits.
     pub servent: String,
     /// Where it listens; `None` for a short-lived node that accepts nothing.

@@ -1,7 +1,7 @@
 //! What people type and see.
 //!
 //! - `args`: every word and flag; `exit`: every exit code; `output`: the two streams;
-//! - `node`: the node a command asks, running or hosted; nothing else knows which;
+//! - `net`: which network; `node`: the node a command asks, running or hosted; nothing else knows which;
 //! - one file or folder for each command: `share`, `search`, `get`, `browse`, `status`, `peers`, `shares`,
 //!   `lab`.
 
@@ -12,6 +12,7 @@ pub mod exit;
 pub mod get;
 pub mod interrupt;
 pub mod lab;
+pub mod net;
 pub mod node;
 pub mod output;
 pub mod peers;

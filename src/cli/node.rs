@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::Context;
+use crate::cli::args::net::NetArgs;
 use crate::cli::args::values::Address;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
+use crate::cli::net;
 use crate::cli::output::units;
 use crate::control::{Reply, Request, Status};
 use crate::net::control::Client;
 use crate::net::servent::{Servent, Settings};
 use crate::net::{Discovery, Listen, Pusher, Replies};
 use crate::node::Config;
+use crate::node::address::Net;
 
 /// A node has so long for one reply to a question that needs no network.
 const REPLY_WAIT: Duration = Duration::from_secs(10);
@@ -35,8 +38,16 @@ const HOPELESS_LAN: Duration = Duration::from_secs(2);
 pub enum NodeHandle {
     /// The running node of this home.
     Running(Client),
-    /// A node of our own, ended with the command, and where it looks for others.
-    Hosted(Box<Servent>, Discovery),
+    /// A node of our own, ended with the command.
+    Hosted(Box<Servent>, Own),
+}
+
+/// What a node of our own is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// Where it looks for others.
+    discovery: Discovery,
+    net: Net,
 }
 
 /// What came of waiting for a neighbour.
@@ -104,24 +115,41 @@ impl NodeHandle {
         })
     }
 
-    /// The running node, told to link to `peers`; else a hosted one that begins with them.
+    /// The running node, told to link to `peers`; else a hosted one that begins with them, as a leaf on the public
+    /// network. Says whom it reaches.
     ///
     /// # Errors
-    /// A name of a peer is unknown; a hosted node cannot start.
+    /// A name of a peer is unknown; a hosted node cannot start; the running node is on another net than the one
+    /// asked for.
     pub fn open(
         context: &Context,
         peers: &[Address],
+        net: &NetArgs,
         discovery: Discovery,
     ) -> Result<Self, Failure> {
+        let (asked, config) = (net::asked(net)?, net::config(net, None)?);
         let peers = resolve(peers)?;
         let Some(node) = Self::running(context) else {
-            return Self::host(context, peers, discovery);
+            return Self::host(context, config, peers, discovery);
         };
-        if let Ok(status) = node.status() {
-            context
-                .out
-                .say(&format!("via the running node \"{}\"", status.name));
+        let status = node.status()?;
+        let on = Net::from(status.net);
+        if asked.is_some_and(|asked| asked != on) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "the running node \"{}\" reaches {}; leave --net out to ask there, or ask another one with --home",
+                    status.name,
+                    net::whom(on)
+                ),
+            ));
         }
+        net::check_peers(on, &peers)?;
+        context.out.say(&format!(
+            "via the running node \"{}\", asking {}",
+            status.name,
+            net::whom(on)
+        ));
         for addr in peers {
             if let Err(message) = node.ask(&Request::PeerAdd { addr })?.all(DIAL_WAIT) {
                 context.out.say(&format!("{addr}: {message}"));
@@ -132,14 +160,18 @@ impl NodeHandle {
 
     fn host(
         context: &Context,
+        config: Config,
         peers: Vec<SocketAddr>,
         mut discovery: Discovery,
     ) -> Result<Self, Failure> {
+        let net = config.net;
+        net::check_peers(net, &peers)?;
         // Whoever names nodes of this machine only means to stay on it.
-        if !peers.is_empty() && peers.iter().all(|addr| addr.ip().is_loopback()) {
+        let stays = !peers.is_empty() && peers.iter().all(|addr| addr.ip().is_loopback());
+        if stays || net.is_two_tier() {
             discovery = Discovery::Off;
         }
-        let known = context.home.load_hosts();
+        let known = context.home.load_hosts(net);
         if peers.is_empty() && known.is_empty() && discovery == Discovery::Off {
             return Err(Failure::new(
                 Exit::NoNetwork,
@@ -150,7 +182,7 @@ impl NodeHandle {
         let settings = Settings {
             config: Config {
                 keep: peers,
-                ..Config::default()
+                ..config
             },
             listen: Listen::Nowhere,
             peers: known,
@@ -159,7 +191,19 @@ impl NodeHandle {
         };
         let servent = Servent::start(settings)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-        Ok(Self::Hosted(Box::new(servent), discovery))
+        context.out.say(&format!("asking {}", net::whom(net)));
+        Ok(Self::Hosted(Box::new(servent), Own { discovery, net }))
+    }
+
+    /// The net it is on.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub fn net(&self) -> Result<Net, Failure> {
+        match self {
+            Self::Running(_) => Ok(self.status()?.net.into()),
+            Self::Hosted(_, own) => Ok(own.net),
+        }
     }
 
     /// Has sources connect that cannot be connected to.
@@ -222,7 +266,7 @@ impl NodeHandle {
     fn discovery(&self) -> Discovery {
         match self {
             Self::Running(_) => Discovery::Off,
-            Self::Hosted(_, discovery) => *discovery,
+            Self::Hosted(_, own) => own.discovery,
         }
     }
 
@@ -275,10 +319,10 @@ impl NodeHandle {
     pub fn close(self, context: &Context) {
         match self {
             Self::Running(_) => {}
-            Self::Hosted(servent, _) => {
+            Self::Hosted(servent, own) => {
                 let hosts = servent.known_hosts();
                 if !hosts.is_empty()
-                    && let Err(error) = context.home.save_hosts(&hosts)
+                    && let Err(error) = context.home.save_hosts(own.net, &hosts)
                 {
                     log::warn!("cannot remember addresses: {error}");
                 }

@@ -6,9 +6,10 @@ use crate::cli::Context;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
+use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
-use crate::control::{Request, Status};
+use crate::control::{Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -39,6 +40,12 @@ fn screen(status: &Status) -> Vec<String> {
     let listen = status.listen.map_or("not listening".to_owned(), |addr| {
         format!("listening on {addr}")
     });
+    let whom = net::whom(status.net.into());
+    let place = match status.role {
+        Some(Role::Leaf) => ", as a leaf",
+        Some(Role::Ultrapeer) => ", as an ultrapeer",
+        None => "",
+    };
     let files: u64 = status.shares.iter().map(|share| share.files).sum();
     let bytes: u64 = status.shares.iter().map(|share| share.bytes).sum();
     let hashed: u64 = status.shares.iter().map(|share| share.hashed_bytes).sum();
@@ -49,6 +56,7 @@ fn screen(status: &Status) -> Vec<String> {
             units::time(Duration::from_secs(status.uptime_s)),
             status.pid
         ),
+        format!("reaches  {whom}{place}"),
         format!(
             "links    {} up, {} dialling   {} known, {} heard lately",
             status.links,
@@ -115,6 +123,7 @@ pub fn down(context: &Context) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Net;
     use crate::control::Share;
 
     #[test]
@@ -132,6 +141,8 @@ mod tests {
         };
         let status = Status {
             name: "desk".into(),
+            net: Net::Gnutella,
+            role: Some(Role::Leaf),
             servent: "00".repeat(16),
             listen: Some(([192, 168, 1, 12], 6346).into()),
             pid: 7,
@@ -150,6 +161,7 @@ mod tests {
         for part in [
             "desk   up 9 min",
             "192.168.1.12:6346",
+            "strangers on the public Gnutella network, as a leaf",
             "3 up, 1 dialling",
             "2,431 files, 31.0 GB",
             "1.0 GB of 31.0 GB",

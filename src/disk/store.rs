@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha1::Digest;
 
 use super::save::{at, load, save};
+use crate::node::address::Net;
 use crate::node::limits::HOSTS_MAX;
 use crate::wire::ServentId;
 
@@ -307,10 +308,10 @@ impl Home {
         Ok(id)
     }
 
-    /// Addresses remembered from the last run, best first, at most [`HOSTS_MAX`]. A file that is damaged
+    /// Addresses remembered from the last run on this net, best first, at most [`HOSTS_MAX`]. A file that is damaged
     /// counts as none; nothing is lost that the network does not tell again.
-    pub fn load_hosts(&self) -> Vec<SocketAddr> {
-        let path = self.hosts();
+    pub fn load_hosts(&self, net: Net) -> Vec<SocketAddr> {
+        let path = self.hosts(net);
         let read = load(&path, HOSTS_BYTES_MAX).and_then(|bytes| match bytes {
             Some(bytes) => Ok(serde_json::from_slice::<Hosts>(&bytes)?.hosts),
             None => Ok(Vec::new()),
@@ -334,16 +335,21 @@ impl Home {
     ///
     /// # Errors
     /// What the system says, with the path.
-    pub fn save_hosts(&self, hosts: &[SocketAddr]) -> io::Result<()> {
+    pub fn save_hosts(&self, net: Net, hosts: &[SocketAddr]) -> io::Result<()> {
         let hosts = Hosts {
             v: 1,
             hosts: hosts.iter().take(HOSTS_MAX.get()).copied().collect(),
         };
-        save(&self.hosts(), &serde_json::to_vec(&hosts)?)
+        save(&self.hosts(net), &serde_json::to_vec(&hosts)?)
     }
 
-    fn hosts(&self) -> PathBuf {
-        self.data.join("hosts.json")
+    /// One file for each net: nobody shall call strangers, or be told to them, who once was on both.
+    fn hosts(&self, net: Net) -> PathBuf {
+        self.data.join(match net {
+            Net::Lan => "hosts.json",
+            Net::Gnutella => "hosts-gnutella.json",
+            Net::Rehearsal => "hosts-rehearsal.json",
+        })
     }
 }
 
@@ -523,14 +529,19 @@ mod tests {
     #[test]
     fn hosts_are_remembered_within_bounds_and_damage_counts_as_none() {
         let (_dir, home) = home();
-        assert_eq!(home.load_hosts(), []);
+        assert_eq!(home.load_hosts(Net::Lan), []);
         let hosts: Vec<SocketAddr> = (0..3_000u16)
             .map(|port| SocketAddr::from(([10, 0, 0, 1], port)))
             .collect();
-        home.save_hosts(&hosts).unwrap();
-        assert_eq!(home.load_hosts(), &hosts[..HOSTS_MAX.get()]);
-        fs::write(home.hosts(), b"{\"v\":1,\"hosts\":[").unwrap();
-        assert_eq!(home.load_hosts(), []);
+        home.save_hosts(Net::Lan, &hosts).unwrap();
+        assert_eq!(home.load_hosts(Net::Lan), &hosts[..HOSTS_MAX.get()]);
+        assert_eq!(
+            home.load_hosts(Net::Gnutella),
+            [],
+            "nets know nothing of each other"
+        );
+        fs::write(home.hosts(Net::Lan), b"{\"v\":1,\"hosts\":[").unwrap();
+        assert_eq!(home.load_hosts(Net::Lan), []);
     }
 
     #[test]

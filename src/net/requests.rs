@@ -144,6 +144,12 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
     let uploads = desk.serving.figures();
     Ok(control::Status {
         name: desk.config.name.clone(),
+        net: desk.config.net.into(),
+        role: desk
+            .config
+            .net
+            .is_two_tier()
+            .then(|| desk.config.role.into()),
         servent: desk.id.to_string(),
         listen: desk.config.listen,
         pid: std::process::id(),

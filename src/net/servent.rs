@@ -137,7 +137,10 @@ impl Servent {
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
         let mut known = std::mem::take(&mut settings.peers);
-        known.extend(home.iter().flat_map(|(home, _)| home.load_hosts()));
+        known.extend(
+            home.iter()
+                .flat_map(|(home, _)| home.load_hosts(settings.config.net)),
+        );
 
         let mut rng = system_rng()?;
         let id = match &home {
@@ -218,7 +221,7 @@ impl Servent {
             rt::spawn(rt::unless(until_closed(closed.clone()), speak));
         }
         if let Some((home, _)) = &home {
-            let keep = keep_hosts(home.clone(), handle);
+            let keep = keep_hosts(home.clone(), settings.config.net, handle);
             rt::spawn(rt::unless(until_closed(closed.clone()), keep));
         }
         let servent = Self {
@@ -322,7 +325,7 @@ impl Servent {
         if let Some((home, _)) = &self.home {
             // A socket that stays behind is recognised as stale by the next node.
             let _ = std::fs::remove_file(home.socket());
-            save_hosts(home, &self.known_hosts());
+            save_hosts(home, self.desk.config.net, &self.known_hosts());
         }
         let (done, finished) = rt::bounded::<()>(1);
         self.tell(Inbox::Stop(done));
@@ -444,23 +447,23 @@ fn hold(home: Home) -> Result<(Home, HomeLock), LockError> {
 }
 
 /// Keeps the address book for the next start.
-fn save_hosts(home: &Home, hosts: &[SocketAddr]) {
+fn save_hosts(home: &Home, net: Net, hosts: &[SocketAddr]) {
     if !hosts.is_empty()
-        && let Err(error) = home.save_hosts(hosts)
+        && let Err(error) = home.save_hosts(net, hosts)
     {
         log::warn!("the addresses of other nodes are not remembered: {error}");
     }
 }
 
 /// Saves the address book now and then, so that a node that is killed remembers it too.
-async fn keep_hosts(home: Home, handle: Handle) {
+async fn keep_hosts(home: Home, net: Net, handle: Handle) {
     loop {
         rt::sleep(HOSTS_SAVED_EVERY).await;
         let Ok(hosts) = handle.ask(Ask::Hosts).await else {
             return;
         };
         let home = home.clone();
-        rt::spawn_blocking(move || save_hosts(&home, &hosts)).await;
+        rt::spawn_blocking(move || save_hosts(&home, net, &hosts)).await;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod exits;
 mod get;
+mod net;
 mod node;
 mod search;
 mod world;

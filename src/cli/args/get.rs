@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use structopt::StructOpt;
 
+use super::net::NetArgs;
 use super::values::{Address, Span};
 
 /// Fetch files.
@@ -37,6 +38,9 @@ pub struct GetArgs {
     /// A node to link to first when sources must be looked for; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,
+    /// Which network other sources are looked for on.
+    #[structopt(flatten)]
+    pub net: NetArgs,
     /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
     #[structopt(long)]
     pub no_discovery: bool,

@@ -2,6 +2,7 @@
 
 pub mod get;
 pub mod lab;
+pub mod net;
 pub mod node;
 pub mod search;
 pub mod share;
@@ -233,7 +234,9 @@ mod tests {
              --min-size 1MB --max-size 2GB --not x --sort size --ungroup --peer h -q",
             "filbert search --urn sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB --first",
             "filbert get k7m2qd - -o dir --on-exist rename --json -q",
-            "filbert get k7m2qd --as name",
+            "filbert get k7m2qd --as name --net lan",
+            "filbert share d --net gnutella --role ultrapeer --allow-private",
+            "filbert search a --net gnutella",
             "filbert browse desk --ext pdf",
             "filbert peers",
             "filbert peers list",

@@ -2,6 +2,7 @@
 
 use structopt::StructOpt;
 
+use super::net::NetArgs;
 use super::values::{self, Address, Size, Span};
 
 /// Find files.
@@ -29,12 +30,12 @@ pub struct SearchArgs {
     /// How results are printed.
     #[structopt(flatten)]
     pub print: PrintArgs,
-    /// Stop after so long; 0: never
-    #[structopt(long, value_name = "TIME", default_value = "10s")]
-    pub timeout: Span,
-    /// Stop when nothing new came for so long; 0: never
-    #[structopt(long, value_name = "TIME", default_value = "3s")]
-    pub idle: Span,
+    /// Stop after so long; 0: never [default: 10s; 60s on gnutella]
+    #[structopt(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
+    /// Stop when nothing new came for so long; 0: never [default: 3s; 20s on gnutella]
+    #[structopt(long, value_name = "TIME")]
+    pub idle: Option<Span>,
     /// Stop after so many files
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub max: Option<usize>,
@@ -47,6 +48,9 @@ pub struct SearchArgs {
     /// A node to link to first, port 6346 unless named; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,
+    /// Which network.
+    #[structopt(flatten)]
+    pub net: NetArgs,
     /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
     #[structopt(long)]
     pub no_discovery: bool,

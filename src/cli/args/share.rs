@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use structopt::StructOpt;
 
+use super::net::{NetArgs, ROLES};
 use super::values::{self, Address, Listen, Rate};
 
 /// Share folders until Ctrl-C.
@@ -17,6 +18,7 @@ use super::values::{self, Address, Listen, Rate};
     filbert share ~/Photos/Wedding
     filbert share ~/Books ~/Papers --peer 192.168.1.20 --name desk
     filbert share ~/Books --dry-run              what would be shared, what is left out and why
+    filbert share ~/Music --net gnutella --peer HOST:PORT   with strangers everywhere
 
 Hidden files, links that leave the folder, keys, mail and unfinished downloads are never shared.")]
 pub struct ShareArgs {
@@ -32,19 +34,26 @@ pub struct ShareArgs {
     /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
     #[structopt(long)]
     pub no_discovery: bool,
-    /// Name shown to others [default: the name of this machine]
+    /// Which network.
+    #[structopt(flatten)]
+    pub net: NetArgs,
+    /// Place on --net gnutella: a leaf hangs on ultrapeers, which carry the traffic [default: leaf]
+    #[structopt(long, value_name = "ROLE", possible_values = ROLES)]
+    pub role: Option<String>,
+    /// Name shown to others [default: the name of this machine; none on --net gnutella]
     #[structopt(long, env = "FILBERT_NAME", hide_env_values = true)]
     pub name: Option<String>,
     /// Where `get` puts files; never shared unless listed [default: the download folder]
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub downloads: Option<PathBuf>,
-    /// Neighbours looked for; 0: only those of --peer [default: 4]
+    /// Neighbours looked for; 0: only those of --peer [default: 4; a leaf 3, an ultrapeer 10]
     #[structopt(long, value_name = "N")]
     pub min_links: Option<usize>,
-    /// Neighbours accepted [default: 16]
+    /// Neighbours accepted [default: 16; a leaf 4, an ultrapeer 32 and its leaves]
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub max_links: Option<usize>,
-    /// Hops own queries travel; above 7 also lifts the cap on those of others [default: 4]
+    /// Hops own queries travel, 4 at most on --net gnutella; above 7 also lifts the cap on those of others
+    /// [default: 4]
     #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
     pub ttl: Option<u8>,
     /// Message ids remembered [default: 65536]

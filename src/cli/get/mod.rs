@@ -82,7 +82,10 @@ pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
         context,
         args,
         folder,
-        finder: Finder::new(crate::cli::node::discovery(args.no_discovery)),
+        finder: Finder::new(
+            args.net.clone(),
+            crate::cli::node::discovery(args.no_discovery),
+        ),
         clock: Stopwatch::start(),
         seen: BTreeSet::new(),
         codes: BTreeMap::new(),

@@ -1,13 +1,13 @@
 //! Who else has a file: a search by its hash.
 
-use std::time::Duration;
-
 use crate::cli::Context;
+use crate::cli::args::net::NetArgs;
 use crate::cli::args::search::FilterArgs;
 use crate::cli::args::values::Address;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
+use crate::cli::net::patience;
 use crate::cli::node::{Linked, NodeHandle};
 use crate::control::{Reply, Request};
 use crate::disk::results::Copy;
@@ -17,28 +17,24 @@ use crate::wire::Sha1;
 use crate::cli::search::filter::Filter;
 use crate::cli::search::found::Found;
 
-/// How long a first neighbour may take.
-const NEIGHBOUR_WAIT: Duration = Duration::from_secs(6);
-/// A search for sources ends when nothing new came for so long. Hits of a LAN come within milliseconds.
-const IDLE: Duration = Duration::from_secs(2);
-/// And after so long in any case.
-const TIME_MAX: Duration = Duration::from_secs(10);
-/// And when so many sources are known: a fetch asks one at a time.
+/// A search for sources ends when so many are known: a fetch asks one at a time.
 const ENOUGH: u64 = 8;
 
 /// The node that is asked for sources, opened when first needed.
 #[derive(Debug)]
 pub struct Finder {
     node: Option<NodeHandle>,
+    net: NetArgs,
     discovery: Discovery,
     pusher: Option<Pusher>,
 }
 
 impl Finder {
     /// Nothing is opened yet; a node of our own will look for others there.
-    pub fn new(discovery: Discovery) -> Self {
+    pub fn new(net: NetArgs, discovery: Discovery) -> Self {
         Self {
             node: None,
+            net,
             discovery,
             pusher: None,
         }
@@ -50,7 +46,7 @@ impl Finder {
         if self.pusher.is_none() {
             if must && self.node.is_none() {
                 // Nobody to begin with: then the sources are taken for what they are.
-                self.node = NodeHandle::open(context, peers, self.discovery).ok();
+                self.node = NodeHandle::open(context, peers, &self.net, self.discovery).ok();
             }
             self.pusher = match &self.node {
                 Some(node) => Some(node.pusher()),
@@ -73,11 +69,12 @@ impl Finder {
         let node = if let Some(node) = &self.node {
             node
         } else {
-            let node = NodeHandle::open(context, peers, self.discovery)?;
+            let node = NodeHandle::open(context, peers, &self.net, self.discovery)?;
             self.node.insert(node)
         };
         let interrupted = || Failure::new(Exit::Interrupted, "");
-        if node.wait_for_neighbour(context, NEIGHBOUR_WAIT)? == Linked::Interrupted {
+        let patience = patience(node.net()?);
+        if node.wait_for_neighbour(context, patience.neighbour)? == Linked::Interrupted {
             return Err(interrupted());
         }
         let request = Request::Search {
@@ -89,7 +86,10 @@ impl Finder {
         let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);
         let clock = Stopwatch::start();
         let mut quiet = Stopwatch::start();
-        while clock.elapsed() < TIME_MAX && quiet.elapsed() < IDLE && found.copies() < ENOUGH {
+        while clock.elapsed() < patience.search
+            && quiet.elapsed() < patience.idle
+            && found.copies() < ENOUGH
+        {
             if context.interrupt.asked() {
                 return Err(interrupted());
             }

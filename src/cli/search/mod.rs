@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::args::search::{PrintArgs, SearchArgs};
+use crate::cli::args::values::Span;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
+use crate::cli::net::patience;
 use crate::cli::node::{Linked, NodeHandle, discovery};
 use crate::cli::output::{Format, Output, units};
 use crate::control::{Hit, Reply, Request};
@@ -21,10 +23,6 @@ use crate::disk::results::Copy;
 use filter::Filter;
 use found::{FILES_MAX, Found};
 use print::{Printer, seconds};
-
-/// How long a search waits for a first neighbour, when its own limit is not shorter. A dial is given up by
-/// then.
-const NEIGHBOUR_WAIT: Duration = Duration::from_secs(6);
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -200,16 +198,20 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let found = Found::new(Filter::new(&args.filter, args.urn), &text, max);
 
     let clock = Stopwatch::start();
-    let timeout = args.timeout.limit();
-    let node = NodeHandle::open(context, &args.peers, discovery(args.no_discovery))?;
-    let wait = timeout.map_or(NEIGHBOUR_WAIT, |timeout| timeout.min(NEIGHBOUR_WAIT));
+    let discovery = discovery(args.no_discovery);
+    let node = NodeHandle::open(context, &args.peers, &args.net, discovery)?;
+    let patience = patience(node.net()?);
+    let limit = |asked: Option<Span>, usual| asked.map_or(Some(usual), Span::limit);
+    let timeout = limit(args.timeout, patience.search);
+    let neighbour = patience.neighbour;
+    let wait = timeout.map_or(neighbour, |timeout| timeout.min(neighbour));
     let mut intake = Intake::new(found, printer);
     if node.wait_for_neighbour(context, wait)? == Linked::Interrupted {
         return intake.end(context, Reason::Interrupted, None);
     }
     let limits = Limits {
         timeout: clock.left(timeout),
-        idle: args.idle.limit(),
+        idle: limit(args.idle, patience.idle),
     };
     let urn = args.urn.map(|sha1| sha1.to_string());
     let request = Request::Search {

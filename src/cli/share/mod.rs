@@ -19,10 +19,11 @@ use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
+use crate::cli::net;
 use crate::cli::node::{discovery, resolve};
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, Output};
-use crate::control::{Reply, Request, Share};
+use crate::control::{self, Reply, Request, Share};
 use crate::disk::shares::Options;
 use crate::disk::store::LockError;
 use crate::net::control::{Client, ControlError};
@@ -44,6 +45,9 @@ const NAME_BYTES_MAX: usize = 32;
 struct Ready<'a> {
     listen: Option<SocketAddr>,
     name: &'a str,
+    net: control::Net,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<control::Role>,
     servent: String,
     pid: u32,
     home: String,
@@ -62,6 +66,7 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
     }
     let settings = settings(context, args)?;
     let name = settings.config.name.clone();
+    let (net, role) = (settings.config.net, settings.config.role);
     let mut servent = Servent::start(settings).map_err(|error| refused(&error))?;
     if let Some(folder) = &args.downloads {
         place::remember(&context.home, folder).map_err(|error| {
@@ -75,9 +80,18 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
             addr.port()
         ));
     }
+    let role = net.is_two_tier().then_some(role);
+    let place = role.map_or(String::new(), |role| {
+        format!(", as {}", net::role_name(role))
+    });
+    context
+        .out
+        .say(&format!("Sharing with {}{place}.", net::whom(net)));
     let ready = Ready {
         listen,
         name: &name,
+        net: net.into(),
+        role: role.map(Into::into),
         servent: servent.id().to_string(),
         pid: std::process::id(),
         home: context.home.state().display().to_string(),
@@ -125,8 +139,20 @@ fn refused(error: &StartError) -> Failure {
 }
 
 fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
-    let defaults = Config::default();
+    let defaults = net::config(&args.net, args.role.as_deref())?;
+    let live = defaults.net.is_two_tier();
     let ttl = args.ttl.unwrap_or(defaults.ttl);
+    if live && ttl > defaults.ttl_max {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--ttl {ttl} is more than --net gnutella carries; give {} or less",
+                defaults.ttl_max
+            ),
+        ));
+    }
+    let keep = resolve(&args.peers)?;
+    net::check_peers(defaults.net, &keep)?;
     let min_links = args.min_links.unwrap_or(defaults.min_links);
     let max_links = args.max_links.unwrap_or(defaults.max_links.max(min_links));
     if min_links > max_links {
@@ -138,19 +164,28 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         ));
     }
     let config = Config {
-        name: name(args.name.as_deref()),
-        keep: resolve(&args.peers)?,
+        name: match &args.name {
+            // Strangers everywhere need not know what this machine is called.
+            None if live => String::new(),
+            asked => name(asked.as_deref()),
+        },
+        keep,
         min_links,
         max_links,
         ttl,
-        ttl_max: ttl.max(TTL_MAX),
+        ttl_max: if live {
+            defaults.ttl_max
+        } else {
+            ttl.max(TTL_MAX)
+        },
         seen_cache: args.seen_cache.unwrap_or(defaults.seen_cache),
-        ext_probes: args.ext_probes,
+        ext_probes: args.ext_probes || defaults.ext_probes,
         limit_search: args
             .limit_search
             .map_or(defaults.limit_search, |rate| rate.0),
         ..defaults
     };
+    net::check_links(&config)?;
     Ok(Settings {
         config,
         listen: args

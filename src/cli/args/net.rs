@@ -1,0 +1,18 @@
+//! Which network a command is about.
+
+use structopt::StructOpt;
+
+/// Which network, for every command that takes part in one.
+#[derive(Clone, Debug, Default, StructOpt)]
+pub struct NetArgs {
+    /// lan: this network's machines; gnutella: strangers on the public Gnutella network [default: lan]
+    #[structopt(long = "net", value_name = "NET", number_of_values = 1, possible_values = NETS)]
+    pub nets: Vec<String>,
+    /// Take private addresses on --net gnutella, for tests: nodes of one machine under the live network's rules
+    #[structopt(long, hidden = true)]
+    pub allow_private: bool,
+}
+
+const NETS: &[&str] = &["lan", "gnutella"];
+/// What `--role` may be.
+pub(super) const ROLES: &[&str] = &["leaf", "ultrapeer", "auto"];

@@ -1,0 +1,111 @@
+//! Which network: asked for, said, and kept apart. Nodes of this machine under the live network's rules.
+
+use crate::world::{World, path_text};
+
+const LIVE: [&str; 3] = ["--net", "gnutella", "--allow-private"];
+
+#[test]
+fn leaves_find_and_fetch_through_an_ultrapeer_and_are_told_whom_they_reach() {
+    let world = World::new();
+    let ultrapeer = [&LIVE[..], &["--role", "ultrapeer"]].concat();
+    let hub = world.node("hub", &ultrapeer, &[]);
+    let folder = world.folder("files", &[("hazelnut spread.txt", b"sweet")]);
+    let args = [&LIVE[..], &[path_text(&folder)]].concat();
+    let mut sharer = world.node("sharer", &args, &[&hub]);
+    let ready = sharer.wait_for("ready", |_| true);
+    assert_eq!(
+        (&ready["net"], &ready["role"]),
+        (&"rehearsal".into(), &"leaf".into())
+    );
+    sharer.wait_for("library", |line| line["hashed_files"] == 1);
+    sharer.wait_linked(hub.listen);
+
+    // The hub gives queries to the sharer once its routing table is there: ask until then.
+    let hub = hub.address();
+    let search = [
+        &[
+            "search", "hazelnut", "--json", "--idle", "2s", "--peer", &hub,
+        ],
+        &LIVE[..],
+    ];
+    let found = (0..10)
+        .map(|_| world.run("asker", &search.concat()))
+        .find(|run| run.code == Some(0))
+        .expect("found in time");
+    assert!(found.err.contains("asking nodes that try"), "{}", found.err);
+    let id = found.json_of("hit")[0]["id"].as_str().unwrap().to_owned();
+    let out = world.path("out");
+    world
+        .run("asker", &["get", &id, "-o", path_text(&out)])
+        .expect(0);
+    assert_eq!(
+        std::fs::read(out.join("hazelnut spread.txt")).unwrap(),
+        b"sweet"
+    );
+}
+
+#[test]
+fn a_running_node_is_asked_only_for_the_net_it_is_on() {
+    let world = World::new();
+    let lan = world.node("lan", &[], &[]);
+    let status = world.run("lan", &["status", "--json"]).expect(0);
+    assert_eq!(status.json_of("status")[0]["net"], "lan");
+    let refused = world
+        .run("lan", &["search", "fox", "--net", "gnutella"])
+        .expect(2);
+    assert!(refused.err.contains("leave --net out"), "{}", refused.err);
+    drop(lan);
+}
+
+#[test]
+fn what_a_net_cannot_be_is_refused_before_anything_starts() {
+    let world = World::new();
+    for (args, way_out) in [
+        (&["--net", "gnutella", "--role", "auto"][..], "--role leaf"),
+        (&["--role", "leaf"], "--net gnutella"),
+        (&["--net", "lan", "--net", "gnutella"], "--home"),
+        (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
+        (
+            &["--net", "gnutella", "--peer", "192.168.1.20"],
+            "--net lan",
+        ),
+        (
+            &[
+                "--net",
+                "gnutella",
+                "--role",
+                "ultrapeer",
+                "--max-links",
+                "12",
+            ],
+            "16",
+        ),
+    ] {
+        let run = world.run("one", &[&["share"], args].concat()).expect(2);
+        assert!(run.err.contains(way_out), "{args:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn addresses_of_one_net_are_not_called_on_the_other() {
+    let world = World::new();
+    let ultrapeer = [&LIVE[..], &["--role", "ultrapeer"]].concat();
+    let hub = world.node("hub", &ultrapeer, &[]);
+    let hub = hub.address();
+    let search = [
+        &["search", "fox", "--idle", "100ms", "--peer", &hub],
+        &LIVE[..],
+    ]
+    .concat();
+    world.run("asker", &search).expect(1);
+    // It is remembered there ...
+    let again = [&["search", "fox", "--idle", "100ms"], &LIVE[..]].concat();
+    world.run("asker", &again).expect(1);
+    // ... and unknown here.
+    world
+        .run(
+            "asker",
+            &["search", "fox", "--idle", "100ms", "--no-discovery"],
+        )
+        .expect(3);
+}
