@@ -211,7 +211,8 @@ fn strangers_who_speak_no_gnutella_are_closed_and_counted() {
     for (first, counter) in [
         ("SSH-2.0-x\r\n", "connection_unknown"),
         ("\u{16}\u{3}\u{1}", "connection_unknown"),
-        ("GIV 1:00/x\n\n", "connection_unserved"),
+        ("GIV 1:00/x\n\n", "connection_unasked"),
+        ("QUEUE 1\n\n", "connection_unserved"),
         (
             "GNUTELLA CONNECT/0.6\r\nnonsense\r\n\r\n",
             "greeting_failed",
