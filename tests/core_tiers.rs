@@ -230,3 +230,15 @@ fn an_ultrapeer_takes_leaves_up_to_its_limit_and_a_leaf_takes_no_leaf() {
     assert_eq!(net.offer(1, 90, Leaf), Err(204));
     assert_eq!(net.offer(1, 91, Ultrapeer), Ok(()));
 }
+
+#[test]
+fn a_leaf_that_links_before_its_first_scan_is_found_soon_after_it() {
+    let mut net = Tiers::new(&[Ultrapeer, Leaf, Leaf]);
+    net.link(1, 0);
+    net.link(2, 0);
+    net.share(1, &["red fox.txt"]);
+    net.pass(Duration::from_secs(1));
+    let ticket = net.search(2, "fox", 4);
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.hits(ticket), ["red fox.txt"]);
+}

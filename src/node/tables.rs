@@ -52,12 +52,14 @@ impl Node {
         } else {
             UPDATE_ULTRAPEER
         };
-        let soon = if self.table.current.is_none() {
-            Duration::ZERO
-        } else {
-            wait
-        };
-        self.table.due.get_or_insert(now.plus(soon));
+        // Whoever shared nothing so far, as before its first scan, has waited long enough.
+        let nothing_yet = self
+            .table
+            .current
+            .as_ref()
+            .is_none_or(|table| table.used() == 0);
+        let due = now.plus(if nothing_yet { Duration::ZERO } else { wait });
+        self.table.due = Some(self.table.due.map_or(due, |known| known.min(due)));
     }
 
     /// Does the peer of this link route by our table?
