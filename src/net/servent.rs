@@ -129,6 +129,10 @@ impl Servent {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list of steps, in the order they must be taken"
+    )]
     pub fn start(mut settings: Settings) -> Result<Self, StartError> {
         let home = settings.home.take().map(hold).transpose()?;
         let listen = settings.listen;
