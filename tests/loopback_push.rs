@@ -5,10 +5,10 @@ mod nodes;
 mod raw;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use filbert::control::{Hit, Reply, Request};
+use filbert::control::{Hit, Record, Reply, Request};
 use filbert::disk::parts::OnExist;
 use filbert::disk::shares::Options;
 use filbert::disk::store::Home;
@@ -18,7 +18,10 @@ use filbert::net::{Listen, Pusher, Settings};
 use filbert::node::Config;
 use filbert::node::address::Net;
 use filbert::node::event::Role;
+use filbert::wire::push::Push;
+use filbert::wire::{Kind, ServentId};
 use nodes::{Node, SOON};
+use raw::Raw;
 use tempfile::TempDir;
 
 fn live(role: Role, keep: &[SocketAddr]) -> Config {
@@ -29,6 +32,39 @@ fn live(role: Role, keep: &[SocketAddr]) -> Config {
         ..Config::live(role)
     }
 }
+
+/// A hit of the file "Moby Dick.txt" at a node that is not where it says.
+fn hit_of(servent: ServentId, proxies: &[SocketAddr]) -> Hit {
+    Hit {
+        hops: 1,
+        addr: "127.0.0.1:9".parse().unwrap(),
+        nick: None,
+        vendor: "TEST".into(),
+        servent: servent.to_string(),
+        push: true,
+        push_proxies: proxies.to_vec(),
+        free_slot: None,
+        browse: false,
+        records: vec![Record {
+            index: 7,
+            size: 7,
+            name: "Moby Dick.txt".into(),
+            urn: Some("urn:sha1:NZUMQDIT7P5RQTAI5RF6OFHJEPAA4PR3".into()),
+            created: None,
+        }],
+    }
+}
+
+/// A neighbour made by hand, of this servent id, that calls itself an ultrapeer.
+fn neighbour(node: &Node, servent: ServentId) -> Raw {
+    let mut raw = Raw::connect(node.addr());
+    raw.link(&format!(
+        "X-Ultrapeer: True\r\nBye-Packet: 0.1\r\nGUID: {servent}\r\n"
+    ));
+    raw
+}
+
+const STRANGER: ServentId = ServentId([0x5A; 16]);
 
 fn loopback() -> Listen {
     Listen::Fixed("127.0.0.1:0".parse().unwrap())
@@ -47,7 +83,7 @@ fn walled(middle: &Node, files: &[(&str, &str)]) -> (TempDir, Node) {
         fs::write(folder.join(name), text).unwrap();
     }
     let node = Node::with(Settings {
-        config: live(Role::Leaf, &[middle.addr()]),
+        config: live(Role::Leaf, &[]),
         listen: Listen::Nowhere,
         home: Some(home(&dir)),
         shares: vec![folder.into()],
@@ -58,6 +94,10 @@ fn walled(middle: &Node, files: &[(&str, &str)]) -> (TempDir, Node) {
         ..Settings::default()
     });
     assert!(node.servent.wait_hashed(SOON));
+    // Only now, so that the first routing table it sends holds its words.
+    node.ask(Request::PeerAdd {
+        addr: middle.addr(),
+    });
     node.until_links(1);
     (dir, node)
 }
@@ -139,4 +179,185 @@ fn a_running_node_hands_the_connection_to_the_command_that_wants_it() {
         assert!(fetched.verified);
     }
     assert_eq!(node.counters().sent["push"], 1);
+}
+
+#[test]
+fn a_push_proxy_brings_a_node_to_whom_no_way_is_known() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let alone = Node::start(&[], live(Role::Leaf, &[]));
+    let into = tempfile::tempdir().unwrap();
+    let hit = |proxies: &[SocketAddr]| Hit {
+        servent: source.servent.id().to_string(),
+        ..hit_of(STRANGER, proxies)
+    };
+    // Asked before the agreement of the two is made, it would not know the neighbour.
+    middle.until("agreement", |node| {
+        (node.counters().sent["vendor"] >= 2).then_some(())
+    });
+    let dead = "127.0.0.1:1".parse().unwrap();
+    let pusher = alone.servent.pusher();
+    let error = get(&hit(&[dead]), &into, Some(pusher.clone()));
+    let error = error.expect_err("nobody was asked");
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("push proxies"), "{error}");
+    let fetched = get(&hit(&[dead, middle.addr()]), &into, Some(pusher)).unwrap();
+    assert_eq!(fs::read(fetched.path).unwrap(), b"call me");
+}
+
+#[test]
+fn a_node_that_listens_nowhere_opens_a_port_when_it_first_needs_one() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, _source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let (_home, node) = getter(&middle, Listen::Nowhere);
+    let hit = found(&node, "moby");
+    let into = tempfile::tempdir().unwrap();
+    let fetched = get(&hit, &into, Some(node.servent.pusher())).unwrap();
+    assert_eq!(fs::read(fetched.path).unwrap(), b"call me");
+    assert_eq!(node.servent.listen_addr(), None, "nobody is told");
+}
+
+#[test]
+fn two_nodes_that_nobody_can_connect_to_are_told_why_it_cannot_be() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, _source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let (dir, node) = getter(&middle, Listen::Nowhere);
+    let hit = found(&node, "moby");
+    let into = tempfile::tempdir().unwrap();
+    let pusher = Client::connect(home(&dir).socket()).unwrap().pusher();
+    let error = get(&hit, &into, Some(pusher)).unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("neither can we"), "{error}");
+    let error = get(&hit, &into, None).unwrap_err();
+    assert!(error.to_string().contains("no node is there"), "{error}");
+}
+
+#[test]
+fn only_a_well_formed_giv_of_a_servent_that_was_asked_gets_any_further() {
+    let node = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let mut source = neighbour(&node, STRANGER);
+    node.until_links(1);
+    let (pusher, into) = (node.servent.pusher(), tempfile::tempdir().unwrap());
+    let hit = hit_of(STRANGER, &[]);
+    std::thread::scope(|scope| {
+        let fetched = scope.spawn(|| get(&hit, &into, Some(pusher)).unwrap());
+        let push = Push::parse(&source.next_of(Kind::Push).payload).unwrap();
+        assert_eq!((push.servent, push.index), (STRANGER, 7));
+        assert_eq!(push.addr, node.addr());
+        let other = ServentId([0x5B; 16]);
+        let bad = [
+            format!("GIV 7:{other}/file\n\n"),
+            "GIV 7:5a5a/file\n\n".to_owned(),
+            format!("GIV {STRANGER}\n\n"),
+            // It speaks when it is our turn.
+            format!("GIV 7:{STRANGER}/file\n\nHTTP/1.1 200 OK\r\n"),
+        ];
+        for giv in &bad {
+            let mut raw = Raw::connect(push.addr);
+            raw.send(giv.as_bytes());
+            raw.until_closed();
+        }
+        let mut endless = Raw::connect(push.addr);
+        endless.send(b"GIV 7:");
+        let _ = endless.try_send(&[b'5'; 4096]);
+        endless.until_closed();
+        node.until_dropped("connection_unasked", bad.len() as u64);
+        node.until_dropped("connection_unknown", 1);
+        let mut given = Raw::connect(push.addr);
+        given.send(format!("GIV 0:{STRANGER}/any name\r\n\r\n").as_bytes());
+        let request = given.head();
+        assert!(
+            request.starts_with("GET /uri-res/N2R?urn:sha1:"),
+            "{request}"
+        );
+        given.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncall me");
+        assert!(fetched.join().unwrap().verified);
+    });
+    // The wait is over: another connection is one too many.
+    let mut late = Raw::connect(node.addr());
+    late.send(format!("GIV 0:{STRANGER}/file\n\n").as_bytes());
+    late.until_closed();
+    node.until_dropped("connection_unasked", 5);
+}
+
+#[test]
+fn whoever_is_asked_connects_says_giv_and_serves_but_not_twice_in_a_moment() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let mut asker = neighbour(&middle, STRANGER);
+    middle.until_links(2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let id = source.servent.id();
+    let push = Push {
+        servent: id,
+        index: 3,
+        addr: listener.local_addr().unwrap(),
+        tls: false,
+    };
+    asker.send(&raw::frame(Kind::Push, 1, 4, 0, &push.build()));
+    let mut given = Raw::taken(&listener);
+    assert_eq!(given.line(), format!("GIV 3:{id}/file\n"));
+    assert_eq!(given.line(), "\n");
+    given.send(
+        b"GET /uri-res/N2R?urn:sha1:NZUMQDIT7P5RQTAI5RF6OFHJEPAA4PR3 HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
+    assert!(given.head().starts_with("HTTP/1.1 200 "));
+    for tag in 2..6 {
+        asker.send(&raw::frame(Kind::Push, tag, 4, 0, &push.build()));
+    }
+    source.until_dropped("push_flood", 4);
+}
+
+#[test]
+fn a_push_proxy_answers_each_request_for_what_it_is() {
+    let node = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let mut walled = neighbour(&node, STRANGER);
+    node.until_links(1);
+    let ask = |method: &str, target: &str, headers: &str| {
+        let mut raw = Raw::connect(node.addr());
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        raw.send(request.as_bytes());
+        raw.head()
+    };
+    let known = format!("/gnutella/push-proxy?ServerId={}", STRANGER.to_base32());
+    let mine = "X-Node: 127.0.0.1:7777\r\n";
+    let other = format!("/gnet/push-proxy?guid={}", ServentId([1; 16]));
+    for (method, target, headers, status) in [
+        ("GET", known.as_str(), mine, 202),
+        ("HEAD", known.as_str(), mine, 202),
+        (
+            "GET",
+            &format!("/gnet/push-proxy?guid={STRANGER}&file=5"),
+            mine,
+            202,
+        ),
+        ("GET", &other, mine, 410),
+        ("GET", &known, "", 400),
+        ("GET", &known, "X-Node: nonsense\r\n", 400),
+        ("GET", &known, "X-Node: 127.0.0.2:7777\r\n", 400),
+        ("GET", &known, "X-Node: 127.0.0.1:25\r\n", 400),
+        ("GET", "/gnutella/push-proxy?ServerId=XYZ", mine, 400),
+        ("GET", "/gnutella/push-proxy", mine, 400),
+    ] {
+        let answer = ask(method, target, headers);
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(
+            answer.starts_with(&expected),
+            "{method} {target} {headers}: {answer}"
+        );
+    }
+    for index in [0, 0, 5] {
+        let sent = walled.next_of(Kind::Push);
+        assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
+        let push = Push::parse(&sent.payload).unwrap();
+        assert_eq!((push.servent, push.index), (STRANGER, index));
+        assert_eq!(push.addr, "127.0.0.1:7777".parse().unwrap());
+    }
+    let statuses: Vec<_> = (0..20).map(|_| ask("GET", &known, mine)).collect();
+    let last = statuses.last().unwrap();
+    assert!(
+        last.starts_with("HTTP/1.1 503 ") && last.contains("Retry-After: "),
+        "{last}"
+    );
+    assert_eq!(node.counters().sent["push"], 12);
 }

@@ -146,7 +146,11 @@ impl Source {
     pub fn urn(&self) -> Option<Sha1> {
         match http::target(&self.target) {
             Target::Urn(urn) => Some(urn),
-            Target::Index(..) | Target::Browse { .. } | Target::Unknown | Target::Malformed => None,
+            Target::Index(..)
+            | Target::Browse { .. }
+            | Target::PushProxy(_)
+            | Target::Unknown
+            | Target::Malformed => None,
         }
     }
 

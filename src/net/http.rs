@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::push_proxy;
 use crate::wire::Sha1;
 use crate::wire::heads::Head;
 
@@ -145,6 +146,8 @@ pub(crate) enum Target {
         /// Page, from 0.
         page: usize,
     },
+    /// A push to be handed to a neighbour.
+    PushProxy(push_proxy::Wanted),
     /// Something else, or a name that no file has.
     Unknown,
     /// Not a target at all: 400.
@@ -169,6 +172,9 @@ pub(crate) fn target(text: &str) -> Target {
     if path.eq_ignore_ascii_case("/uri-res/N2R") {
         let urn = percent_decode_str(query).decode_utf8_lossy().parse();
         return urn.map_or(Target::Malformed, Target::Urn);
+    }
+    if push_proxy::is_path(path) {
+        return push_proxy::Wanted::of_query(query).map_or(Target::Malformed, Target::PushProxy);
     }
     let Some((index, _)) = path
         .strip_prefix("/get/")

@@ -8,7 +8,7 @@
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched;
 //! - [`discovery`]: nodes found without being told;
-//! - `pusher`, `awaited`, `call_back`: connections that one side asks the other to open;
+//! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
 //! - `requests`, `figures`, `news`: what people are told.
 
 mod awaited;
@@ -32,6 +32,7 @@ mod listen;
 mod news;
 mod own;
 mod page;
+mod push_proxy;
 mod pusher;
 mod replies;
 mod requests;

@@ -421,13 +421,14 @@ fn serve(
         name: settings.config.name.clone(),
     };
     let told = told(handle.clone(), newsroom.clone());
-    Arc::new(Serving::new(
+    let serving = Serving::new(
         shares.clone(),
         face,
         settings.uploads,
         settings.limit_up,
         told,
-    ))
+    );
+    Arc::new(serving.passing_pushes(handle.clone()))
 }
 
 /// Passes on what happens to uploads, without waiting.

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::browse;
+use super::inbox::Handle;
+use super::push_proxy;
 
 use super::rt::{self, Clock, ReadExt, TcpStream, WriteExt};
 use super::upload_body::{self, Outlet, Pace};
@@ -109,6 +111,8 @@ pub(crate) struct Serving {
     done: AtomicU64,
     bytes: AtomicU64,
     told: Box<dyn Fn(Told) + Send + Sync>,
+    /// The node whose neighbours pushes are passed on to; `None`: files are all there is.
+    node: Option<Handle>,
 }
 
 impl fmt::Debug for Serving {
@@ -140,6 +144,15 @@ impl Serving {
             done: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             told: Box::new(told),
+            node: None,
+        }
+    }
+
+    /// Serves as the push proxy of this node's neighbours too.
+    pub(crate) fn passing_pushes(self, node: Handle) -> Self {
+        Self {
+            node: Some(node),
+            ..self
         }
     }
 
@@ -387,6 +400,9 @@ impl Session<'_> {
 
     async fn reply(&mut self, request: Request) -> Reply {
         let (serving, local) = (self.visit.serving.clone(), self.stream.local_addr().ok());
+        if let Some(((wanted, node), handle)) = request.push().zip(serving.node.as_ref()) {
+            return push_proxy::answer(wanted, node, self.remote, handle).await;
+        }
         let head_only = request.head_only;
         // Files are opened and pages are made on a thread that may wait.
         let reply =

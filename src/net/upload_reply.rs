@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::browse::{self, Frames};
 use super::http::{self, AGENT, Asked, Target};
 use super::page;
+use super::push_proxy;
 use super::upload::Serving;
 use super::upload_body::FileRange;
 use crate::node::library::{FileId, Library};
@@ -32,6 +33,8 @@ pub(super) struct Request {
     chunks: bool,
     /// Accepts [`PACKETS`].
     packets: bool,
+    /// `X-Node`: where the client listens.
+    node: Option<String>,
     range: Option<String>,
     if_range: Option<String>,
 }
@@ -102,9 +105,20 @@ impl Request {
                     .next()
                     .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
             }),
+            node: head.get("X-Node").map(str::to_owned),
             range: head.get("Range").map(str::to_owned),
             if_range: head.get("If-Range").map(str::to_owned),
         })
+    }
+}
+
+impl Request {
+    /// What is asked of us as a push proxy, with `X-Node`; `None`: it asks for something else.
+    pub(super) fn push(&self) -> Option<(push_proxy::Wanted, Option<&str>)> {
+        match self.target {
+            Target::PushProxy(wanted) => Some((wanted, self.node.as_deref())),
+            _ => None,
+        }
     }
 }
 
@@ -158,6 +172,11 @@ pub(super) fn error(code: u16, text: impl Into<String>) -> Reply {
     }
 }
 
+/// A good answer of this status, with a line for people.
+pub(super) fn text(code: u16, text: &str) -> Reply {
+    error(code, text).may_go_on()
+}
+
 impl Reply {
     fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -172,7 +191,7 @@ impl Reply {
         }
     }
 
-    fn may_go_on(self) -> Self {
+    pub(super) fn may_go_on(self) -> Self {
         Self {
             may_go_on: true,
             ..self
@@ -216,11 +235,13 @@ impl Reply {
 fn reason(code: u16) -> &'static str {
     match code {
         200 => "OK",
+        202 => "Accepted",
         206 => "Partial Content",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        410 => "Gone",
         413 => "Content Too Large",
         416 => "Range Not Satisfiable",
         501 => "Not Implemented",
@@ -266,7 +287,8 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
             body: Body::Text(page::page(&library, &serving.face.name, words, *page)),
             may_go_on: true,
         },
-        Target::Unknown => error(404, "there is nothing of this name"),
+        // A server of files has no neighbours; a node does not come here.
+        Target::PushProxy(_) | Target::Unknown => error(404, "there is nothing of this name"),
         Target::Malformed => error(400, "this target names nothing"),
     }
 }

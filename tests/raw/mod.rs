@@ -49,6 +49,22 @@ impl Raw {
         raw
     }
 
+    /// Waits for a call to `listener` and says nothing.
+    pub(crate) fn taken(listener: &TcpListener) -> Self {
+        Self::over(listener.accept().unwrap().0)
+    }
+
+    /// Reads a line with its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n") {
+            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "closed in a line");
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
     /// From here on the other side writes deflated.
     pub(crate) fn inflates(&mut self) {
         self.inflater = Some(Inflater::default());
