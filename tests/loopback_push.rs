@@ -5,7 +5,7 @@ mod nodes;
 mod raw;
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use filbert::control::{Hit, Record, Reply, Request};
@@ -360,4 +360,28 @@ fn a_push_proxy_answers_each_request_for_what_it_is() {
         "{last}"
     );
     assert_eq!(node.counters().sent["push"], 12);
+}
+
+#[test]
+fn a_push_that_comes_by_datagram_is_passed_on_like_any_other() {
+    let node = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let mut walled = neighbour(&node, STRANGER);
+    node.until_links(1);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let send = |index, addr: &str| {
+        let push = Push {
+            servent: STRANGER,
+            index,
+            addr: addr.parse().unwrap(),
+            tls: false,
+        };
+        let bytes = raw::frame(Kind::Push, 1, 9, 3, &push.build());
+        socket.send_to(&bytes, node.addr()).unwrap();
+    };
+    // Towards another than who sends it: not passed on.
+    send(1, "127.0.0.2:7777");
+    send(2, "127.0.0.1:7777");
+    let sent = walled.next_of(Kind::Push);
+    assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
+    assert_eq!(Push::parse(&sent.payload).unwrap().index, 2);
 }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::Time;
 use super::address::{SERVICE_PORTS, plausible};
+use super::event::PassedPush;
 use crate::wire::ping::{Packed, Ping, Pong};
+use crate::wire::push::Push;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 /// Bytes of a datagram that are looked at: more than any answer of a host cache, less than any network cuts.
@@ -41,6 +43,8 @@ pub enum Heard {
     Question(Question),
     /// A host cache answered: addresses it told of, other caches.
     Hosts(SocketAddr, Packed),
+    /// A push for a neighbour whose push proxy we may be. It gets no answer; who wants one asks over HTTP.
+    Push(PassedPush),
 }
 
 /// A ping that is to be answered.
@@ -124,6 +128,17 @@ impl Udp {
                 // One answer to one question.
                 self.asked.swap_remove(at);
                 Some(Heard::Hosts(from, Packed::parse(&frame.payload)))
+            }
+            // Hops and TTL as they like: it begins anew here.
+            Kind::Push => {
+                let push = Push::parse(&frame.payload).ok()?;
+                Some(Heard::Push(PassedPush {
+                    servent: push.servent,
+                    index: push.index,
+                    to: push.addr,
+                    tls: push.tls,
+                    asker: from,
+                }))
             }
             _ => None,
         }
@@ -299,6 +314,32 @@ mod tests {
                 "{victim}"
             );
         }
+    }
+
+    #[test]
+    fn a_push_is_for_the_core_to_judge_with_the_address_it_came_from() {
+        let push = Push {
+            servent: crate::wire::ServentId([3; 16]),
+            index: 7,
+            addr: addr("9.1.1.1:6346"),
+            tls: false,
+        };
+        let from = addr("9.1.1.1:5");
+        let heard = Udp::default().hear(
+            at(1),
+            from,
+            &datagram(Guid([7; 16]), Kind::Push, push.build()),
+        );
+        let passed = PassedPush {
+            servent: push.servent,
+            index: 7,
+            to: push.addr,
+            tls: false,
+            asker: from,
+        };
+        assert_eq!(heard, Some(Heard::Push(passed)));
+        let short = datagram(Guid([7; 16]), Kind::Push, push.build()[..25].to_vec());
+        assert_eq!(Udp::default().hear(at(1), from, &short), None);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::net::inbox::{Ask, Ended, Handle, Inbox};
 use crate::net::rt::{self, Clock, UdpSocket};
-use crate::node::Event;
 use crate::node::caches::Hunger;
 use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Heard, Udp, Wants, answer};
+use crate::node::{Command, Event};
 use crate::wire::Guid;
 
 /// How often we look whether caches are to be asked.
@@ -95,6 +95,8 @@ impl Datagrams {
                     log::debug!("answering {}: {error}", question.from);
                 }
             }
+            // What comes of it nobody is told: the notice goes unread.
+            Heard::Push(push) => drop(self.handle.command(Command::PassPush(push)).await?),
             Heard::Hosts(by, packed) => {
                 log::debug!("host cache {by}: {} addresses", packed.hosts.len());
                 let told = Event::Told(by, packed.hosts);
