@@ -81,6 +81,7 @@ fn entries(count: u32) -> Vec<Entry> {
                 size: next(&mut state) % 10_000_000,
                 mtime: 1_700_000_000 + u64::from(index),
                 sha1: Some(Sha1(sha1)),
+                tiger: None,
             }
         })
         .collect()

@@ -72,6 +72,7 @@ fn main() {
         size: 1_257_341,
         mtime: 0,
         sha1: None,
+        tiger: None,
     };
     step(
         &mut holder,

@@ -59,6 +59,7 @@ fn entry(index: u32, path: &str, full: &Path, sha1: Option<Sha1>) -> Entry {
         size: meta.len(),
         mtime,
         sha1,
+        tiger: None,
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
             size: 1_234_567,
             mtime: 1,
             sha1,
+            tiger: None,
         };
         Library::build(
             &["books".to_owned()],

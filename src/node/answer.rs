@@ -268,7 +268,7 @@ pub(crate) fn record(file: &FileView<'_>) -> Record {
         size: file.size,
         name: file.name().to_owned(),
         sha1: file.sha1,
-        tiger: None,
+        tiger: file.tiger,
         created: (file.mtime > 0).then_some(file.mtime),
     }
 }

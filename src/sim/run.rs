@@ -99,6 +99,7 @@ pub fn libraries(plan: &Plan, folders: &BTreeMap<u32, Vec<Folder>>) -> BTreeMap<
                 size,
                 mtime: 0,
                 sha1: None,
+                tiger: None,
             });
         Arc::new(Library::build(&names, entries.collect()))
     };

@@ -56,6 +56,7 @@ pub fn library(names: &[&str]) -> Arc<Library> {
             size: 100,
             mtime: 1_700_000_000,
             sha1: None,
+            tiger: None,
         })
         .collect();
     Arc::new(Library::build(&["share".to_owned()], entries))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::disk::beneath::{Root, Stamp};
 use crate::disk::hash::{Batch, Job};
 use crate::disk::scan::Found;
-use crate::node::library::{Entry, FileId, FileView, Library};
+use crate::node::library::{Content, Entry, FileId, FileView, Library};
 
 /// The first number given to a file; gtk-gnutella too counts from 1.
 pub(super) const INDEX_FIRST: u32 = 1;
@@ -71,14 +71,15 @@ impl Snapshot {
                         else {
                             continue;
                         };
-                        let sha1 = same.and_then(|(file, _)| file.sha1);
+                        let same = same.map(|(file, _)| file);
                         entries.push(Entry {
                             index,
                             share,
                             path,
                             size: stamp.size,
                             mtime: stamp.mtime(),
-                            sha1,
+                            sha1: same.and_then(|file| file.sha1),
+                            tiger: same.and_then(|file| file.tiger),
                         });
                         stamps.push(stamp);
                     }
@@ -95,7 +96,7 @@ impl Snapshot {
     }
 
     /// The same files with more hashes known.
-    pub(super) fn with_hashes(&self, learned: &[(FileId, crate::wire::Sha1)]) -> Self {
+    pub(super) fn with_hashes<C: Into<Content> + Copy>(&self, learned: &[(FileId, C)]) -> Self {
         Self {
             library: Arc::new(self.library.with_hashes(learned)),
             ..self.clone()
@@ -168,6 +169,7 @@ fn entry(file: FileView<'_>) -> Entry {
         size: file.size,
         mtime: file.mtime,
         sha1: file.sha1,
+        tiger: file.tiger,
     }
 }
 

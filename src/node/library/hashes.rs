@@ -1,21 +1,47 @@
-//! The hash column: file -> SHA-1 as far as known, and back.
+//! The hash columns: file -> SHA-1 and Tiger root as far as known, and SHA-1 -> file.
 //!
 //! Apart from the names, so that hashes learned in the background reach a library without indexing its
 //! words again.
 
 use crate::wire::Sha1;
+use crate::wire::urn::TigerRoot;
+
+/// What is known of the content of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Hash of the whole.
+    pub sha1: Sha1,
+    /// Root of its Tiger tree, if known.
+    pub tiger: Option<TigerRoot>,
+}
+
+impl From<Sha1> for Content {
+    fn from(sha1: Sha1) -> Self {
+        Self { sha1, tiger: None }
+    }
+}
 
 /// Hashes of the files of a library.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hashes {
     of: Vec<Option<Sha1>>,
+    /// Tiger roots of the same files; known only where the hash is.
+    tigers: Vec<Option<TigerRoot>>,
     /// First four bytes of a hash, and its file; sorted. An entry may be out of date: `of` decides.
     by_prefix: Vec<(u32, u32)>,
     known: usize,
 }
 
 impl Hashes {
-    pub(super) fn new(of: Vec<Option<Sha1>>) -> Self {
+    pub(super) fn new(contents: Vec<Option<Content>>) -> Self {
+        let tigers = contents
+            .iter()
+            .map(|content| content.as_ref()?.tiger)
+            .collect();
+        let of: Vec<_> = contents
+            .into_iter()
+            .map(|content| Some(content?.sha1))
+            .collect();
         let mut by_prefix: Vec<(u32, u32)> = (0u32..)
             .zip(&of)
             .filter_map(|(file, sha1)| Some((prefix(sha1.as_ref()?), file)))
@@ -24,20 +50,26 @@ impl Hashes {
         Self {
             known: by_prefix.len(),
             of,
+            tigers,
             by_prefix,
         }
     }
 
     /// Adds hashes; costs a copy of the column and a merge, not a sort of all. Unknown files are ignored.
-    pub(super) fn with(&self, learned: &[(u32, Sha1)]) -> Self {
+    pub(super) fn with(&self, learned: &[(u32, Content)]) -> Self {
         let mut of = self.of.clone();
+        let mut tigers = self.tigers.clone();
         let mut known = self.known;
         let mut fresh = Vec::with_capacity(learned.len());
-        for &(file, sha1) in learned {
-            let Some(slot) = of.get_mut(file as usize) else {
+        for &(file, Content { sha1, tiger }) in learned {
+            let at = file as usize;
+            let (Some(slot), Some(root)) = (of.get_mut(at), tigers.get_mut(at)) else {
                 continue;
             };
-            if *slot == Some(sha1) {
+            let same = *slot == Some(sha1);
+            // A root that is not told anew still belongs to the same content.
+            *root = tiger.or(root.filter(|_| same));
+            if same {
                 continue;
             }
             known += usize::from(slot.is_none());
@@ -57,6 +89,7 @@ impl Hashes {
         by_prefix.dedup();
         Self {
             of,
+            tigers,
             by_prefix,
             known,
         }
@@ -64,6 +97,10 @@ impl Hashes {
 
     pub(super) fn of(&self, file: usize) -> Option<Sha1> {
         self.of.get(file).copied().flatten()
+    }
+
+    pub(super) fn tiger_of(&self, file: usize) -> Option<TigerRoot> {
+        self.tigers.get(file).copied().flatten()
     }
 
     pub(super) fn known(&self) -> usize {
@@ -85,7 +122,9 @@ impl Hashes {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.of.capacity() * size_of::<Option<Sha1>>() + self.by_prefix.capacity() * 8
+        self.of.capacity() * size_of::<Option<Sha1>>()
+            + self.tigers.capacity() * size_of::<Option<TigerRoot>>()
+            + self.by_prefix.capacity() * 8
     }
 }
 
@@ -132,6 +171,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_tiger_root_stays_with_its_content() {
+        let with = |byte: u8, tiger| Content {
+            sha1: Sha1([byte; 20]),
+            tiger,
+        };
+        let hashes = Hashes::new(vec![Some(with(1, Some([1; 24]))), None]);
+        let hashes = hashes.with(&[(1, with(2, Some([2; 24]))), (0, with(1, None))]);
+        assert_eq!(
+            [0, 1, 2].map(|file| hashes.tiger_of(file)),
+            [Some([1; 24]), Some([2; 24]), None]
+        );
+        let hashes = hashes.with(&[(0, with(3, None)), (1, with(2, Some([4; 24])))]);
+        assert_eq!(
+            [0, 1].map(|file| hashes.tiger_of(file)),
+            [None, Some([4; 24])],
+            "another content has another tree"
+        );
+    }
+
     proptest! {
         #[test]
         fn the_guess_finds_what_a_scan_finds(
@@ -152,7 +211,9 @@ mod tests {
             let sha1 = |n: u8| Sha1([n; 20]);
             let mut naive: Vec<Option<Sha1>> = before.into_iter().map(|n| n.map(sha1)).collect();
             let learned: Vec<_> = learned.into_iter().map(|(file, n)| (file, sha1(n))).collect();
-            let hashes = Hashes::new(naive.clone()).with(&learned);
+            let contents = naive.iter().map(|sha1| sha1.map(Content::from)).collect();
+            let told: Vec<_> = learned.iter().map(|&(file, sha1)| (file, sha1.into())).collect();
+            let hashes = Hashes::new(contents).with(&told);
             for &(file, sha1) in &learned {
                 if let Some(slot) = naive.get_mut(file as usize) {
                     *slot = Some(sha1);
