@@ -217,6 +217,26 @@ pub struct Status {
     pub uploaded_bytes: u64,
     /// Distinct addresses heard from lately: a floor for the size of the network in reach.
     pub nodes_heard: usize,
+    /// What came of asking caches for nodes; `None` on a LAN, where none are asked.
+    #[serde(default)]
+    pub finding: Option<Finding>,
+}
+
+/// How far asking caches for nodes has got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// There is no link, but still somebody to call or a cache to ask.
+    pub pending: bool,
+    /// Host caches known.
+    pub host_caches: usize,
+    /// Questions to host caches since the start.
+    pub host_caches_asked: u64,
+    /// Those that could not be asked: an unknown name, or a network that is not there.
+    pub host_caches_failed: u64,
+    /// Answers of host caches.
+    pub host_caches_answered: u64,
+    /// Addresses that caches told of, before any was doubted.
+    pub addresses: u64,
 }
 
 /// One listed folder.

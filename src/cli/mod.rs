@@ -9,6 +9,7 @@ pub mod args;
 pub mod browse;
 pub mod clock;
 pub mod exit;
+pub mod find;
 pub mod get;
 pub mod interrupt;
 pub mod lab;

@@ -155,6 +155,7 @@ mod tests {
         NetArgs {
             nets: nets.iter().map(ToString::to_string).collect(),
             allow_private,
+            ..NetArgs::default()
         }
     }
 

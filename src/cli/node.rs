@@ -9,6 +9,7 @@ use crate::cli::args::net::NetArgs;
 use crate::cli::args::values::Address;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::find::{self, Caches};
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
 use crate::cli::output::units;
@@ -130,7 +131,9 @@ impl NodeHandle {
         let (asked, config) = (net::asked(net)?, net::config(net, None)?);
         let peers = resolve(peers)?;
         let Some(node) = Self::running(context) else {
-            return Self::host(context, config, peers, discovery);
+            let looks = discovery != Discovery::Off;
+            let caches = find::caches(context, &net.find, config.net, looks)?;
+            return Self::host(context, config, peers, discovery, caches);
         };
         let status = node.status()?;
         let on = Net::from(status.net);
@@ -145,6 +148,12 @@ impl NodeHandle {
             ));
         }
         net::check_peers(on, &peers)?;
+        if !net.find.is_empty() {
+            find::caches(context, &net.find, on, false)?;
+            context
+                .out
+                .say("the running node has its own host caches; those named are remembered for its next start");
+        }
         context.out.say(&format!(
             "via the running node \"{}\", asking {}",
             status.name,
@@ -163,6 +172,7 @@ impl NodeHandle {
         config: Config,
         peers: Vec<SocketAddr>,
         mut discovery: Discovery,
+        caches: Caches,
     ) -> Result<Self, Failure> {
         let net = config.net;
         net::check_peers(net, &peers)?;
@@ -172,7 +182,11 @@ impl NodeHandle {
             discovery = Discovery::Off;
         }
         let known = context.home.load_hosts(net);
-        if peers.is_empty() && known.is_empty() && discovery == Discovery::Off {
+        if peers.is_empty() && known.is_empty() && caches.is_empty() && net.is_two_tier() {
+            return Err(find::nobody_to_ask(context, net));
+        }
+        if peers.is_empty() && known.is_empty() && discovery == Discovery::Off && !net.is_two_tier()
+        {
             return Err(Failure::new(
                 Exit::NoNetwork,
                 "no neighbour to ask: no node is running here and no address is known\n\
@@ -187,6 +201,7 @@ impl NodeHandle {
             listen: Listen::Nowhere,
             peers: known,
             discovery,
+            host_caches: caches.host_caches,
             ..Settings::default()
         };
         let servent = Servent::start(settings)
@@ -272,7 +287,19 @@ impl NodeHandle {
 
     /// Exit 3: there is nobody to ask, with how many were heard.
     pub fn no_neighbour(&self) -> Failure {
-        let heard = self.status().map_or(0, |status| status.nodes_heard);
+        let status = self.status().ok();
+        if let Some(finding) = status.as_ref().and_then(|status| status.finding.as_ref()) {
+            return Failure::new(
+                Exit::NoNetwork,
+                format!(
+                    "no neighbour to ask: {}\n\
+                     name a node with --peer HOST:PORT or another host cache with --host-cache HOST:PORT, or try again \
+                     later",
+                    find::why_nobody(finding)
+                ),
+            );
+        }
+        let heard = status.map_or(0, |status| status.nodes_heard);
         no_neighbour(self.discovery(), heard)
     }
 
@@ -288,6 +315,7 @@ impl NodeHandle {
         };
         let mut linked: Option<Stopwatch> = None;
         let mut idle: Option<Stopwatch> = None;
+        let mut progress = find::Progress::default();
         loop {
             if context.interrupt.asked() {
                 return Ok(Linked::Interrupted);
@@ -303,7 +331,12 @@ impl NodeHandle {
             if status.links > 0 && settled {
                 return Ok(Linked::Yes);
             }
-            if status.links > 0 || status.dialling > 0 {
+            let finding = status.finding.as_ref();
+            if let Some(news) = finding.and_then(|finding| progress.news(finding)) {
+                context.out.say(&news);
+            }
+            let pending = finding.is_some_and(|finding| finding.pending);
+            if status.links > 0 || status.dialling > 0 || pending {
                 idle = None;
             } else if idle.get_or_insert_with(Stopwatch::start).elapsed() >= hopeless {
                 return Err(self.no_neighbour());

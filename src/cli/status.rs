@@ -156,6 +156,7 @@ mod tests {
             uploads_done: 14,
             uploaded_bytes: 4_200_000,
             nodes_heard: 9,
+            finding: None,
         };
         let text = screen(&status).join("\n");
         for part in [

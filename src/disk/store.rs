@@ -5,7 +5,7 @@
 //!
 //! | what | with a home | without |
 //! |---|---|---|
-//! | servent id, hosts, hash cache | `HOME/` | `$XDG_DATA_HOME/filbert/` |
+//! | servent id, hosts, lists of host caches, hash cache | `HOME/` | `$XDG_DATA_HOME/filbert/` |
 //! | partial files, search results, lock | `HOME/` | `$XDG_STATE_HOME/filbert/` |
 //! | control socket | `HOME/filbert.sock` | `$XDG_RUNTIME_DIR/filbert/filbert.sock` |
 
@@ -23,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha1::Digest;
 
+use super::lists::List;
 use super::save::{at, load, save};
 use crate::node::address::Net;
 use crate::node::limits::HOSTS_MAX;
@@ -34,6 +35,18 @@ const SOCKET_PATH_MAX: usize = 103;
 const HOSTS_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes of the file with the servent id, and of the lock file, that are read at all.
 const NOTE_BYTES_MAX: u64 = 256;
+
+/// The list of host caches that everybody begins with: those that gtk-gnutella 1.2.3 asks. Who keeps them is unknown to
+/// us, and some may be gone; so the list is a file.
+const HOST_CACHES: &str = "\
+# UDP host caches of the public Gnutella network: they are asked for addresses while no known node answers.
+# One HOST:PORT a line. Edit as you like; `--host-cache HOST:PORT` adds to it. With all lines removed none is asked.
+1.uhc.gtk-gnutella.nl:19104
+uhc.gtk-gnutella.nl:15749
+useast.gnutella.dyslexicfish.net:3558
+uswest.gnutella.dyslexicfish.net:3558
+uk.gnutella.dyslexicfish.net:3558
+";
 
 /// The places of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -341,6 +354,15 @@ impl Home {
             hosts: hosts.iter().take(HOSTS_MAX.get()).copied().collect(),
         };
         save(&self.hosts(net), &serde_json::to_vec(&hosts)?)
+    }
+
+    /// The list of host caches of this net, for people to edit.
+    pub fn host_caches(&self, net: Net) -> List {
+        let (name, template) = match net {
+            Net::Gnutella => ("host-caches.txt", HOST_CACHES),
+            Net::Lan | Net::Rehearsal => ("host-caches-rehearsal.txt", ""),
+        };
+        List::new(self.data.join(name), template)
     }
 
     /// One file for each net: nobody shall call strangers, or be told to them, who once was on both.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::awaited::Awaited;
+use super::discovery::finding::Shown;
 use super::inbox::{Ask, Ended, Handle};
 use super::rt::{self, Clock, Sender};
 use super::upload::Serving;
@@ -26,6 +27,8 @@ pub(crate) struct Desk {
     pub(crate) serving: Arc<Serving>,
     pub(crate) shares: Arc<super::shares::Shelf>,
     pub(crate) awaited: Arc<Awaited>,
+    /// What came of asking caches, where they are asked.
+    pub(crate) finding: Option<Shown>,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
 }
@@ -163,6 +166,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         uploads_done: uploads.done,
         uploaded_bytes: uploads.bytes,
         nodes_heard: figures.nodes_heard,
+        finding: desk.finding.as_ref().map(Shown::get),
     })
 }
 

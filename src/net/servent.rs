@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng, TryRng};
 
 use super::awaited::Awaited;
 use super::control::{self, ControlError};
+use super::discovery::finding::Shown;
 use super::discovery::udp::Datagrams;
 use super::discovery::{self, Discovery};
 use super::greeting::Greeting;
@@ -175,6 +176,9 @@ impl Servent {
             clock,
         });
         let datagrams = datagrams(&settings, &config, &handle, &mut rng, clock);
+        let finding = datagrams
+            .as_ref()
+            .map(|(datagrams, _)| datagrams.finding.clone());
         let greeting = Arc::new(Greeting::new(me(&config, id)));
         let node = Node::new(config.clone(), id, rng);
         let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom)
@@ -191,6 +195,7 @@ impl Servent {
         };
         let desk = Desk {
             awaited,
+            finding,
             config,
             id,
             clock,
@@ -503,7 +508,9 @@ fn datagrams(
         handle: handle.clone(),
         rng: ChaCha8Rng::from_rng(rng),
         clock,
+        net: config.net,
         caches: settings.host_caches.clone(),
+        finding: Shown::default(),
         wants: match config.role {
             Role::Leaf => Wants::LeafSlots,
             Role::Ultrapeer => Wants::UltrapeerSlots,

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod exits;
+mod find;
 mod get;
 mod net;
 mod node;

@@ -269,11 +269,29 @@ impl World {
 
     /// Starts a node on a free port of loopback and waits until it is ready.
     pub fn node(&self, name: &str, args: &[&str], peers: &[&Node]) -> Node {
+        self.start_node(name, args, peers, |_| {})
+    }
+
+    /// As [`node`](Self::node), for a node that may look for others by itself.
+    pub fn open_node(&self, name: &str, args: &[&str], peers: &[&Node]) -> Node {
+        self.start_node(name, args, peers, |command| {
+            command.env_remove("FILBERT_NO_DISCOVERY");
+        })
+    }
+
+    fn start_node(
+        &self,
+        name: &str,
+        args: &[&str],
+        peers: &[&Node],
+        change: impl Fn(&mut Command),
+    ) -> Node {
         let mut all = vec!["share", "--json", "--listen", "127.0.0.1:0", "--name", name];
         all.extend(args);
         let peers: Vec<String> = peers.iter().map(|peer| peer.listen.to_string()).collect();
         all.extend(peers.iter().flat_map(|peer| ["--peer", peer.as_str()]));
         let mut command = self.command(name, &all);
+        change(&mut command);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = Guard(child.expect("the program starts"));
         let stdout = BufReader::new(child.0.stdout.take().expect("piped"));

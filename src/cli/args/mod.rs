@@ -1,5 +1,6 @@
 //! All that can be typed. The only place that names structopt.
 
+pub mod find;
 pub mod get;
 pub mod lab;
 pub mod net;
@@ -236,7 +237,7 @@ mod tests {
             "filbert get k7m2qd - -o dir --on-exist rename --json -q",
             "filbert get k7m2qd --as name --net lan",
             "filbert share d --net gnutella --role ultrapeer --allow-private",
-            "filbert search a --net gnutella",
+            "filbert search a --net gnutella --host-cache h:1 --host-cache [::1]:2",
             "filbert browse desk --ext pdf",
             "filbert peers",
             "filbert peers list",

@@ -2,6 +2,8 @@
 
 use structopt::StructOpt;
 
+use super::find::FindArgs;
+
 /// Which network, for every command that takes part in one.
 #[derive(Clone, Debug, Default, StructOpt)]
 pub struct NetArgs {
@@ -11,6 +13,9 @@ pub struct NetArgs {
     /// Take private addresses on --net gnutella, for tests: nodes of one machine under the live network's rules
     #[structopt(long, hidden = true)]
     pub allow_private: bool,
+    /// Who is asked for nodes there.
+    #[structopt(flatten)]
+    pub find: FindArgs,
 }
 
 const NETS: &[&str] = &["lan", "gnutella"];

@@ -18,7 +18,7 @@ use super::values::{self, Address, Listen, Rate};
     filbert share ~/Photos/Wedding
     filbert share ~/Books ~/Papers --peer 192.168.1.20 --name desk
     filbert share ~/Books --dry-run              what would be shared, what is left out and why
-    filbert share ~/Music --net gnutella --peer HOST:PORT   with strangers everywhere
+    filbert share ~/Music --net gnutella         with strangers everywhere
 
 Hidden files, links that leave the folder, keys, mail and unfinished downloads are never shared.")]
 pub struct ShareArgs {

@@ -17,18 +17,20 @@ use crate::cli::args::share::ShareArgs;
 use crate::cli::args::values::PORT;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::find::{self, Caches};
 use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
 use crate::cli::node::{discovery, resolve};
 use crate::cli::output::progress::{Progress, Unit};
+use crate::cli::output::units::counted;
 use crate::cli::output::{Format, Output};
 use crate::control::{self, Reply, Request, Share};
 use crate::disk::shares::Options;
 use crate::disk::store::LockError;
 use crate::net::control::{Client, ControlError};
 use crate::net::servent::{Servent, Settings, StartError};
-use crate::net::{Listen, News};
+use crate::net::{Discovery, Listen, News};
 use crate::node::Config;
 use crate::node::limits::TTL_MAX;
 use crate::node::uploads::{SLOTS, UploadLimits};
@@ -186,12 +188,19 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         ..defaults
     };
     net::check_links(&config)?;
+    let discovery = discovery(args.no_discovery);
+    let looks = discovery != Discovery::Off;
+    let caches = find::caches(context, &args.net.find, config.net, looks)?;
+    if live {
+        say_who_is_asked(context, &config, &caches);
+    }
     Ok(Settings {
         config,
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
-        discovery: discovery(args.no_discovery),
+        discovery,
+        host_caches: caches.host_caches,
         home: Some(context.home.clone()),
         shares: dry_run::folders(args),
         share_options: Options {
@@ -205,6 +214,29 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         limit_up: args.limit_up.and_then(|rate| rate.0),
         ..Settings::default()
     })
+}
+
+/// Where a node of the public network has its neighbours from.
+fn say_who_is_asked(context: &Context, config: &Config, caches: &Caches) {
+    let known = context.home.load_hosts(config.net).len() as u64;
+    let count = caches.host_caches.len() as u64;
+    let list = context.home.host_caches(config.net);
+    let list = list.path().display();
+    if !config.keep.is_empty() || known > 0 {
+        return;
+    }
+    context.out.say(&if count > 0 {
+        format!(
+            "No node is known yet: asking {} for some (listed in {list}).",
+            counted(count, "host cache", "host caches")
+        )
+    } else {
+        format!(
+            "No node is known, and no host cache to ask for some: waiting for others to link.\n\
+             Give a host cache with --host-cache HOST:PORT (they are remembered in {list}), or a node with \
+             --peer HOST:PORT or `filbert peers add HOST:PORT`."
+        )
+    });
 }
 
 /// The name others see: as asked for, else that of this machine; at most [`NAME_BYTES_MAX`] bytes.

@@ -1,8 +1,10 @@
 //! Finding nodes without being told. Each way in a file of its own, its decisions in [`crate::node`]:
 //!
 //! - `lan`: the multicast group of this network;
-//! - `udp`: datagrams of the live network, and host caches.
+//! - `udp`: datagrams of the live network, and host caches;
+//! - `finding`: how far that has got, for people.
 
+pub(super) mod finding;
 pub(super) mod lan;
 pub(super) mod udp;
 

@@ -8,19 +8,23 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
+use super::finding::Shown;
 use crate::net::inbox::{Ask, Ended, Handle, Inbox};
 use crate::net::rt::{self, Clock, UdpSocket};
-use crate::node::caches::Hunger;
+use crate::node::address::Net;
+use crate::node::caches::{Crowd, HostCaches, Hunger, Step, WebAnswer};
 use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Heard, Udp, Wants, answer};
-use crate::node::{Command, Event};
+use crate::node::{Command, Event, Time};
 use crate::wire::Guid;
 
 /// How often we look whether caches are to be asked.
 const LOOK: Duration = Duration::from_secs(1);
+/// The first look: the node hears of remembered addresses before.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// A name is looked up by then, or its cache counts as failed.
+const LOOK_UP_TIME: Duration = Duration::from_secs(3);
 /// Pause after the socket failed.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
-/// Host caches known: those of the user, and some that others told of.
-const CACHES_MAX: usize = 64;
 
 /// What it needs.
 #[derive(Debug)]
@@ -31,47 +35,76 @@ pub(crate) struct Datagrams {
     pub(crate) rng: ChaCha8Rng,
     /// The clock of the node.
     pub(crate) clock: Clock,
-    /// Host caches, `HOST:PORT` each.
+    /// The net, for addresses that others tell of.
+    pub(crate) net: Net,
+    /// Host caches of the user, `HOST:PORT` each.
     pub(crate) caches: Vec<String>,
     /// Slots that we look for.
     pub(crate) wants: Wants,
+    /// Where it is shown how far that has got.
+    pub(crate) finding: Shown,
 }
 
 /// Opens the socket at the port of the listener, or at any when we do not listen.
 ///
 /// # Errors
-/// Another program has it.
+/// There is no such address here any more.
 pub(crate) fn open(listen: Option<SocketAddr>) -> io::Result<UdpSocket> {
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
-    std::net::UdpSocket::bind(listen.unwrap_or(any)).map(UdpSocket::from)
+    let Some(listen) = listen else {
+        return std::net::UdpSocket::bind(any).map(UdpSocket::from);
+    };
+    let socket = std::net::UdpSocket::bind(listen).or_else(|error| {
+        // Asking works from any port; only those who ask us find nobody there.
+        log::warn!(
+            "datagrams to {listen} are not answered: {error}; choose another port with --listen"
+        );
+        std::net::UdpSocket::bind((listen.ip(), 0))
+    })?;
+    Ok(socket.into())
 }
 
 /// Answers, and asks when we are alone, until the node ends.
-pub(crate) async fn run(mut datagrams: Datagrams, socket: UdpSocket) {
-    let (mut udp, mut hunger) = (Udp::default(), Hunger::default());
-    // The node hears of remembered addresses first.
-    let mut look = datagrams.clock.now().plus(LOOK);
-    loop {
-        let now = datagrams.clock.now();
-        if look <= now {
-            look = now.plus(LOOK);
-            let Ok(figures) = datagrams.handle.ask(Ask::Figures).await else {
-                return;
-            };
-            if hunger.asks(now, figures.links, figures.hosts_known) {
-                datagrams.ask_caches(&mut udp, &socket).await;
-            }
+pub(crate) async fn run(datagrams: Datagrams, socket: UdpSocket) {
+    let mut speaker = Speaker {
+        udp: Udp::default(),
+        hunger: Hunger::default(),
+        caches: HostCaches::new(datagrams.caches.clone()),
+        look: datagrams.clock.now().plus(FIRST_LOOK),
+        datagrams,
+        socket,
+    };
+    speaker.show();
+    while speaker.turn().await.is_ok() {}
+}
+
+/// All that the task holds.
+struct Speaker {
+    datagrams: Datagrams,
+    socket: UdpSocket,
+    udp: Udp,
+    hunger: Hunger,
+    caches: HostCaches,
+    /// When to look next whether caches are to be asked.
+    look: Time,
+}
+
+impl Speaker {
+    /// Looks, or takes one datagram.
+    async fn turn(&mut self) -> Result<(), Ended> {
+        let clock = self.datagrams.clock;
+        if self.look <= clock.now() {
+            self.look_round().await?;
+            self.look = clock.now().plus(LOOK);
         }
         let mut bytes = [0; DATAGRAM_BYTES_MAX + 1];
-        let wait = look.since(datagrams.clock.now());
-        match rt::timeout(wait, socket.recv_from(&mut bytes)).await {
+        let wait = self.look.since(clock.now());
+        match rt::timeout(wait, self.socket.recv_from(&mut bytes)).await {
             Err(_) => {}
             Ok(Ok((len, from))) => {
-                let heard = udp.hear(datagrams.clock.now(), from, &bytes[..len]);
-                if let Some(heard) = heard
-                    && datagrams.take(heard, &socket).await.is_err()
-                {
-                    return;
+                let heard = self.udp.hear(clock.now(), from, &bytes[..len]);
+                if let Some(heard) = heard {
+                    self.take(heard).await?;
                 }
             }
             Ok(Err(error)) => {
@@ -80,68 +113,124 @@ pub(crate) async fn run(mut datagrams: Datagrams, socket: UdpSocket) {
                 rt::sleep(ERROR_PAUSE).await;
             }
         }
+        Ok(())
     }
-}
 
-impl Datagrams {
-    async fn take(&mut self, heard: Heard, socket: &UdpSocket) -> Result<(), Ended> {
+    /// Asks caches if it is time.
+    async fn look_round(&mut self) -> Result<(), Ended> {
+        let figures = self.datagrams.handle.ask(Ask::Figures).await?;
+        let crowd = Crowd {
+            links: figures.links,
+            dialling: figures.dialling,
+            known: figures.hosts_known,
+        };
+        let now = self.datagrams.clock.now();
+        let mut step = self.hunger.step(now, crowd);
+        if step == Step::HostCaches {
+            let asked = self.ask_caches().await;
+            step = self.hunger.asked(self.datagrams.clock.now(), asked);
+        }
+        if step == Step::WebCache {
+            self.hunger
+                .web_done(self.datagrams.clock.now(), WebAnswer::NoneLeft);
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn show(&self) {
+        let (pending, host_caches) = (self.hunger.pending(), self.caches.len());
+        self.datagrams.finding.note(|finding| {
+            finding.pending = pending;
+            finding.host_caches = host_caches;
+        });
+    }
+
+    async fn take(&mut self, heard: Heard) -> Result<(), Ended> {
+        let handle = &self.datagrams.handle;
         match heard {
             Heard::Question(question) => {
                 let ask = |to| Ask::Introduction(question.from, question.wants, to);
-                let introduction = self.handle.ask(ask).await?;
+                let introduction = handle.ask(ask).await?;
                 if let Some(told) = answer(&question, &introduction)
-                    && let Err(error) = socket.send_to(&told, question.from).await
+                    && let Err(error) = self.socket.send_to(&told, question.from).await
                 {
                     log::debug!("answering {}: {error}", question.from);
                 }
             }
             // What comes of it nobody is told: the notice goes unread.
-            Heard::Push(push) => drop(self.handle.command(Command::PassPush(push)).await?),
+            Heard::Push(push) => drop(handle.command(Command::PassPush(push)).await?),
             Heard::Hosts(by, packed) => {
                 log::debug!("host cache {by}: {} addresses", packed.hosts.len());
+                self.datagrams.finding.note(|finding| {
+                    finding.host_caches_answered += 1;
+                    finding.addresses += packed.hosts.len() as u64;
+                });
                 let told = Event::Told(by, packed.hosts);
-                self.handle.send(Inbox::Event(told)).await?;
-                for cache in packed.caches {
-                    if self.caches.len() < CACHES_MAX && !self.caches.contains(&cache) {
-                        self.caches.push(cache);
-                    }
-                }
+                handle.send(Inbox::Event(told)).await?;
+                packed
+                    .caches
+                    .into_iter()
+                    .for_each(|cache| self.caches.learn(cache));
             }
         }
         Ok(())
     }
 
-    /// Asks a few caches, others the next time.
-    async fn ask_caches(&mut self, udp: &mut Udp, socket: &UdpSocket) {
-        let few = self.caches.len().min(ASKED_MAX);
-        let names = self.caches[..few].to_vec();
-        self.caches.rotate_left(few);
-        for name in names {
-            let looked_up = name.clone();
-            let found = rt::spawn_blocking(move || first_address(&looked_up)).await;
-            let cache = match found {
-                Ok(cache) => cache,
-                Err(error) => {
-                    log::warn!("host cache {name}: {error}");
-                    continue;
-                }
+    /// Asks a few caches, others the next time. Returns how many there were to ask.
+    async fn ask_caches(&mut self) -> usize {
+        let names = self.caches.next(self.datagrams.clock.now(), ASKED_MAX);
+        let count = names.len();
+        let ipv4 = self.socket.local_addr().is_ok_and(|own| own.is_ipv4());
+        // All at a time: one name server that keeps silent holds up no other.
+        let looked_up: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let wanted = name.clone();
+                let found = rt::spawn_blocking(move || first_address(&wanted, ipv4));
+                (name, found)
+            })
+            .collect();
+        let finding = self.datagrams.finding.clone();
+        for (name, found) in looked_up {
+            finding.note(|finding| finding.host_caches_asked += 1);
+            let found = rt::timeout(LOOK_UP_TIME, found).await;
+            let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let asked = match found {
+                Ok(cache) => self.ask_cache(&name, cache).await,
+                Err(error) => Err(error),
             };
-            let mut bytes = [0; 16];
-            self.rng.fill_bytes(&mut bytes);
-            let guid = Guid::from_random(bytes);
-            let Some(ping) = udp.ask(self.clock.now(), cache, guid, self.wants) else {
-                continue;
-            };
-            if let Err(error) = socket.send_to(&ping, cache).await {
-                log::debug!("asking host cache {name}: {error}");
+            if let Err(error) = asked {
+                log::warn!("host cache {name}: {error}");
+                finding.note(|finding| finding.host_caches_failed += 1);
             }
         }
+        count
+    }
+
+    async fn ask_cache(&mut self, name: &str, cache: SocketAddr) -> io::Result<()> {
+        // Whoever told of it may want us to knock somewhere; what the user wrote is the user's business.
+        let own = self.datagrams.caches.iter().any(|own| own == name);
+        if !own && !self.datagrams.net.believes(cache) {
+            return Err(io::Error::other("it is at no address that it may be at"));
+        }
+        let mut bytes = [0; 16];
+        self.datagrams.rng.fill_bytes(&mut bytes);
+        let guid = Guid::from_random(bytes);
+        let now = self.datagrams.clock.now();
+        if let Some(ping) = self.udp.ask(now, cache, guid, self.datagrams.wants) {
+            self.socket.send_to(&ping, cache).await?;
+        }
+        Ok(())
     }
 }
 
-/// The socket speaks IPv4.
-fn first_address(name: &str) -> io::Result<SocketAddr> {
-    let nothing = || io::Error::new(io::ErrorKind::NotFound, "no IPv4 address");
+/// The first address that the socket can reach.
+fn first_address(name: &str, ipv4: bool) -> io::Result<SocketAddr> {
+    let family = if ipv4 { "IPv4" } else { "IPv6" };
+    let nothing = || io::Error::new(io::ErrorKind::NotFound, format!("no {family} address"));
     let mut found = name.to_socket_addrs()?;
-    found.find(SocketAddr::is_ipv4).ok_or_else(nothing)
+    found
+        .find(|addr| addr.is_ipv4() == ipv4)
+        .ok_or_else(nothing)
 }
