@@ -82,6 +82,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("env_logger", &["cli", "main.rs"]),
     ("lru", &["node/routes.rs", "node/hosts.rs"]),
     ("redb", &["disk"]),
+    ("tiger::", &["disk/tree.rs"]),
     ("notify", &["disk"]),
     ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use filbert::disk::tree::{HashTree, TreeHasher};
 use filbert::node::address::Net;
 use filbert::node::event::{Direction, Role, Verdict};
 use filbert::node::greet::{Acceptor, Coding, Codings, Dialer, GreetError, Me, Step};
@@ -13,6 +14,7 @@ use filbert::wire::deflate::{Inflated, Inflater};
 use filbert::wire::heads::HeadReader;
 use filbert::wire::hit::QueryHit;
 use filbert::wire::qrp::{Packing, Qrp};
+use filbert::wire::thex::Thex;
 use filbert::wire::urn::tiger_from_base32;
 use filbert::wire::vendor::{Vendor, VendorId};
 use filbert::wire::{Frame, FrameReader, Guid, Kind, Message, ServentId, WireError};
@@ -649,4 +651,30 @@ fn heads_of_http_and_of_a_pushed_connection_read_the_same_way() {
         "GIV 3:c91a310276cb2e32267fb076410e15ae/file"
     );
     assert!(rest.starts_with(b"HTTP/1.1 206"));
+}
+
+#[test]
+fn the_tree_that_gtk_gnutella_served_is_believed_and_ours_looks_like_it() {
+    let stream = bytes("36-http-thex.recv.bin");
+    let (head, body) = HeadReader::new().push(&stream).unwrap().unwrap();
+    assert_eq!(head.get("content-type"), Some("application/dime"));
+    let wanted = tiger_from_base32("V7CTQVJFGOEA2S2TS2QPC7YEUQPL7MNW54TT7KI").unwrap();
+    let tree = HashTree::from_dime(&body, 300_000, &wanted).unwrap();
+    assert_eq!((tree.blocks(), tree.block_bytes()), (2, 262_144));
+    assert_eq!(Thex::decode(&body).unwrap(), tree.to_thex());
+    // The file behind that tree is not kept here: one of the same size has an answer of the same form.
+    let mut hasher = TreeHasher::for_file(300_000);
+    hasher.update(&vec![0; 300_000]);
+    assert_eq!(hasher.finish().blocks(), tree.blocks());
+    // Ours differs in nothing but the id.
+    let without_id = |body: &[u8]| {
+        let mut body = body.to_vec();
+        let mut at = 0;
+        while let Some(found) = body[at..].windows(5).position(|part| part == b"uuid:") {
+            at += found + 5;
+            body[at..at + 36].fill(b'x');
+        }
+        body
+    };
+    assert_eq!(without_id(&tree.to_dime()), without_id(&body));
 }

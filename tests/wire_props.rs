@@ -335,6 +335,11 @@ proptest! {
         bodies::magnet(&input);
         bodies::magnet(&[b"magnet:?dn=x&", &input[..]].concat());
     }
+
+    #[test]
+    fn any_hash_tree_reads_back_or_is_refused(input in prop::collection::vec(any::<u8>(), 0..300)) {
+        bodies::tree(&input);
+    }
 }
 
 #[test]

@@ -15,5 +15,6 @@ pub mod save;
 pub mod scan;
 pub mod shares;
 pub mod store;
+pub mod tree;
 #[cfg(feature = "watch")]
 pub mod watch;

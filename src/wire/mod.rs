@@ -6,6 +6,7 @@
 mod addr;
 pub mod bye;
 pub mod deflate;
+pub mod dime;
 pub mod frame;
 pub mod ggep;
 pub mod giv;
@@ -20,6 +21,7 @@ pub mod push;
 pub mod qrp;
 pub mod query;
 pub mod text;
+pub mod thex;
 pub mod urn;
 pub mod vendor;
 

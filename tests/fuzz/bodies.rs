@@ -16,6 +16,7 @@ use filbert::wire::frame::{FrameReader, kick_above};
 use filbert::wire::ggep::{EXTENSIONS_MAX, Extensions, INFLATED_MAX};
 use filbert::wire::heads::{HEAD_BYTES_MAX, HeadReader};
 use filbert::wire::magnet::Magnet;
+use filbert::wire::thex::Thex;
 use filbert::wire::{Frame, HEADER_BYTES, Kind, Message, PAYLOAD_MAX, ServentId, WireError};
 
 /// The first byte says how long the pieces are; the rest is the stream.
@@ -201,5 +202,12 @@ pub fn magnet(input: &[u8]) {
             Ok(again) => assert_eq!(again, link),
             Err(error) => assert_eq!(error, WireError::Limit("magnet link")),
         }
+    }
+}
+
+/// Any body of a hash tree: refused, or a value that writes and reads as itself.
+pub fn tree(input: &[u8]) {
+    if let Ok(tree) = Thex::decode(input) {
+        assert_eq!(Thex::decode(&tree.encode([7; 16])), Ok(tree));
     }
 }
