@@ -235,6 +235,15 @@ pub struct Finding {
     pub host_caches_failed: u64,
     /// Answers of host caches.
     pub host_caches_answered: u64,
+    /// Web caches known and not given up.
+    #[serde(default)]
+    pub web_caches: usize,
+    /// Questions to web caches since the start.
+    #[serde(default)]
+    pub web_caches_asked: u64,
+    /// Answers of web caches that told of somebody.
+    #[serde(default)]
+    pub web_caches_answered: u64,
     /// Addresses that caches told of, before any was doubted.
     pub addresses: u64,
 }

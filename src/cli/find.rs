@@ -1,12 +1,17 @@
 //! Who is asked for nodes on the public network: what was named on the command line, and the lists in the home. And
 //! what is said to people while they wait for it.
 
+use std::io;
+
 use crate::cli::Context;
 use crate::cli::args::find::FindArgs;
 use crate::cli::args::values::Address;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::units::counted;
 use crate::control::Finding;
+use crate::disk::lists::List;
+use crate::disk::web_caches::forgive;
+use crate::net::{Url, WebCacheSettings};
 use crate::node::address::Net;
 
 /// Those who are asked for nodes.
@@ -14,12 +19,14 @@ use crate::node::address::Net;
 pub struct Caches {
     /// UDP host caches, `HOST:PORT` each.
     pub host_caches: Vec<String>,
+    /// Web caches.
+    pub web_caches: WebCacheSettings,
 }
 
 impl Caches {
     /// Nobody?
     pub fn is_empty(&self) -> bool {
-        self.host_caches.is_empty()
+        self.host_caches.is_empty() && self.web_caches.urls.is_empty()
     }
 }
 
@@ -40,24 +47,55 @@ pub fn caches(
         }
         return Err(Failure::new(
             Exit::Usage,
-            "caches are asked for nodes of the public network only; leave --host-cache out, or add --net gnutella",
+            "caches are asked for nodes of the public network only; leave --host-cache and --web-cache out, or add --net gnutella",
         ));
     }
-    let disk = |error: std::io::Error| Failure::new(Exit::Disk, error.to_string());
-    let mut host_caches: Vec<String> = args.host_caches.iter().map(ToString::to_string).collect();
-    let list = context.home.host_caches(net);
-    if looks || !host_caches.is_empty() {
+    let disk = |error: io::Error| Failure::new(Exit::Disk, error.to_string());
+    let host_caches = args.host_caches.iter().map(ToString::to_string).collect();
+    let urls: Vec<String> = args.web_caches.iter().map(ToString::to_string).collect();
+    let kept = context.home.web_caches_asked();
+    if looks || !args.is_empty() {
         context.home.create().map_err(disk)?;
-        list.add(&host_caches).map_err(disk)?;
+        forgive(&kept, &urls).map_err(disk)?;
+    }
+    let (host_list, web_list) = (context.home.host_caches(net), context.home.web_caches(net));
+    Ok(Caches {
+        host_caches: listed(context, &host_list, host_caches, host_cache, looks).map_err(disk)?,
+        web_caches: WebCacheSettings {
+            urls: listed(context, &web_list, urls, web_cache, looks).map_err(disk)?,
+            kept: Some(kept),
+        },
+    })
+}
+
+/// Those named, which are added to the list, then, if we look for nodes by ourselves, those of the list.
+fn listed(
+    context: &Context,
+    list: &List,
+    mut named: Vec<String>,
+    check: impl Fn(&str) -> Result<String, String>,
+    looks: bool,
+) -> io::Result<Vec<String>> {
+    if looks || !named.is_empty() {
+        list.add(&named)?;
     }
     if looks {
-        let entries = list.read(host_cache).map_err(disk)?;
-        for fault in &entries.faults {
+        let read = list.read(check)?;
+        for fault in &read.faults {
             context.out.say(fault);
         }
-        host_caches.extend(entries.entries);
+        let new = read.entries.into_iter();
+        named.extend(
+            new.filter(|entry| !named.contains(entry))
+                .collect::<Vec<_>>(),
+        );
     }
-    Ok(Caches { host_caches })
+    Ok(named)
+}
+
+/// A line of the list of web caches.
+fn web_cache(text: &str) -> Result<String, String> {
+    text.parse::<Url>().map(|url| url.to_string())
 }
 
 /// A line of the list of host caches.
@@ -83,18 +121,27 @@ pub fn nobody_to_ask(context: &Context, net: Net) -> Failure {
 
 /// Why there is no neighbour on the public network although caches may have been asked.
 pub fn why_nobody(finding: &Finding) -> String {
-    match finding {
-        _ if finding.addresses > 0 => format!(
-            "{} told of {}, but no link came about",
-            counted(finding.host_caches_answered, "host cache", "host caches"),
+    let asked = [
+        (finding.host_caches_asked, "host cache", "host caches"),
+        (finding.web_caches_asked, "web cache", "web caches"),
+    ];
+    let asked: Vec<String> = asked
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| counted(count, one, many))
+        .collect();
+    let asked = asked.join(" and ");
+    if finding.addresses > 0 {
+        format!(
+            "{asked} asked, {} heard of, but no link came about",
             counted(finding.addresses, "address", "addresses"),
-        ),
-        _ if finding.host_caches_asked == 0 => "no known node can be reached".to_owned(),
-        _ if finding.host_caches_answered > 0 => "the host caches know nobody".to_owned(),
-        _ => format!(
-            "no known node can be reached, and of {} none answered",
-            counted(finding.host_caches_asked, "host cache", "host caches")
-        ),
+        )
+    } else if asked.is_empty() {
+        "no known node can be reached".to_owned()
+    } else if finding.host_caches_answered > 0 {
+        format!("no known node can be reached, and of {asked} none knows any")
+    } else {
+        format!("no known node can be reached, and of {asked} none answered with any")
     }
 }
 
@@ -114,12 +161,15 @@ impl Progress {
                 counted(finding.addresses, "address", "addresses")
             ));
         }
-        (finding.host_caches_asked > 0 && said.host_caches_asked == 0).then(|| {
-            format!(
-                "no known node answers; asking {} for others",
-                counted(finding.host_caches as u64, "host cache", "host caches")
-            )
-        })
+        let (who, count) = if finding.web_caches_asked > said.web_caches_asked {
+            ("web cache", 1)
+        } else if finding.host_caches_asked > 0 && said.host_caches_asked == 0 {
+            ("host cache", finding.host_caches as u64)
+        } else {
+            return None;
+        };
+        let caches = counted(count, who, &format!("{who}s"));
+        Some(format!("no known node answers; asking {caches} for others"))
     }
 }
 
@@ -141,11 +191,17 @@ mod tests {
         };
         assert!(why_nobody(&Finding::default()).contains("no known node"));
         assert!(why_nobody(&asked).contains("of 4 host caches none answered"));
-        assert!(why_nobody(&told).contains("1 host cache told of 12 addresses"));
+        assert!(why_nobody(&told).contains("4 host caches asked, 12 addresses heard of"));
+        let web = Finding {
+            web_caches_asked: 1,
+            ..asked.clone()
+        };
+        assert!(why_nobody(&web).contains("of 4 host caches and 1 web cache none answered"));
         let mut progress = Progress::default();
         assert_eq!(progress.news(&Finding::default()), None);
         assert!(progress.news(&asked).unwrap().contains("5 host caches"));
         assert_eq!(progress.news(&asked), None);
+        assert!(progress.news(&web).unwrap().contains("asking 1 web cache"));
         assert!(progress.news(&told).unwrap().contains("12 addresses"));
         assert_eq!(progress.news(&told), None);
     }

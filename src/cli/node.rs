@@ -202,6 +202,7 @@ impl NodeHandle {
             peers: known,
             discovery,
             host_caches: caches.host_caches,
+            web_caches: caches.web_caches,
             ..Settings::default()
         };
         let servent = Servent::start(settings)

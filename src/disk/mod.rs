@@ -18,3 +18,4 @@ pub mod store;
 pub mod tree;
 #[cfg(feature = "watch")]
 pub mod watch;
+pub mod web_caches;

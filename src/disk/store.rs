@@ -48,6 +48,12 @@ uswest.gnutella.dyslexicfish.net:3558
 uk.gnutella.dyslexicfish.net:3558
 ";
 
+/// The list of web caches that everybody begins with: none is known to us that lives and serves this network.
+const WEB_CACHES: &str = "\
+# Web caches (GWebCache 1 and 2, or a plain list of IP:PORT) of the public Gnutella network: asked once an hour at most,
+# and only when no host cache helps. One http:// address a line; `--web-cache URL` adds to it.
+";
+
 /// The places of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
@@ -363,6 +369,20 @@ impl Home {
             Net::Lan | Net::Rehearsal => ("host-caches-rehearsal.txt", ""),
         };
         List::new(self.data.join(name), template)
+    }
+
+    /// The list of web caches of this net, for people to edit.
+    pub fn web_caches(&self, net: Net) -> List {
+        let (name, template) = match net {
+            Net::Gnutella => ("web-caches.txt", WEB_CACHES),
+            Net::Lan | Net::Rehearsal => ("web-caches-rehearsal.txt", ""),
+        };
+        List::new(self.data.join(name), template)
+    }
+
+    /// The file that remembers when each web cache was asked.
+    pub fn web_caches_asked(&self) -> PathBuf {
+        self.data.join("web-caches-asked.json")
     }
 
     /// One file for each net: nobody shall call strangers, or be told to them, who once was on both.

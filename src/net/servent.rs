@@ -17,7 +17,7 @@ use super::awaited::Awaited;
 use super::control::{self, ControlError};
 use super::discovery::finding::Shown;
 use super::discovery::udp::Datagrams;
-use super::discovery::{self, Discovery};
+use super::discovery::{self, Discovery, WebCacheSettings};
 use super::greeting::Greeting;
 use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
@@ -61,6 +61,8 @@ pub struct Settings {
     pub discovery: Discovery,
     /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.
     pub host_caches: Vec<String>,
+    /// Web caches of the live network, asked when host caches are of no use.
+    pub web_caches: WebCacheSettings,
     /// How many uploads run at a time.
     pub uploads: UploadLimits,
     /// Bytes a second for all uploads together; `None`: no limit.
@@ -510,6 +512,7 @@ fn datagrams(
         clock,
         net: config.net,
         caches: settings.host_caches.clone(),
+        web: settings.web_caches.clone(),
         finding: Shown::default(),
         wants: match config.role {
             Role::Leaf => Wants::LeafSlots,

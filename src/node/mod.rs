@@ -5,7 +5,7 @@
 //!
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
 //! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `lan`: who else is on this network;
-//! - `udp`, `caches`: datagrams of the live network, and when host caches are asked;
+//! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
 
@@ -39,6 +39,7 @@ mod tiers;
 pub mod time;
 pub mod udp;
 pub mod uploads;
+pub mod web_caches;
 pub mod words;
 
 use std::net::SocketAddr;

@@ -70,6 +70,26 @@ fn full_ultrapeer(instead: SocketAddr) -> SocketAddr {
     addr
 }
 
+/// A web cache that answers so, and the first lines of the questions.
+fn web_cache(answer: String) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/gwc.php", listener.local_addr().unwrap());
+    let (asked, questions) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                request.push(byte[0]);
+            }
+            let text = String::from_utf8_lossy(&request);
+            let _ = asked.send(text.lines().next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (url, questions)
+}
+
 /// An ultrapeer with a leaf that shares a file.
 fn small_network(world: &World) -> (Node, Node) {
     let ultrapeer = [&LIVE[..], &["--role", "ultrapeer"]].concat();
@@ -172,7 +192,11 @@ fn who_knows_nobody_is_told_what_to_do() {
     let told = world
         .run("other", &search(&["--host-cache", &useless]))
         .expect(3);
-    assert!(told.err.contains("told of 1 address"), "{}", told.err);
+    assert!(
+        told.err.contains("1 host cache asked, 1 address heard of"),
+        "{}",
+        told.err
+    );
 
     let lan = world
         .run("asker", &["search", "fox", "--host-cache", &useless])
@@ -182,4 +206,86 @@ fn who_knows_nobody_is_told_what_to_do() {
         .run("asker", &search(&["--host-cache", "a b"]))
         .expect(2);
     assert!(wrong.err.contains("--host-cache"), "{}", wrong.err);
+}
+
+#[test]
+fn web_caches_of_both_versions_and_plain_lists_lead_to_the_network_once_an_hour() {
+    let world = World::new();
+    let (hub, _sharer) = small_network(&world);
+    let addr = hub.listen;
+    for (home, answer) in [
+        ("first", format!("HTTP/1.0 200 OK\r\n\r\n{addr}\r\n")),
+        (
+            "second",
+            format!("HTTP/1.1 200 OK\r\n\r\nI|pong|x\nH|{addr}|9\nU|http://a/|9\n"),
+        ),
+        (
+            "plain",
+            format!("HTTP/1.0 200 OK\r\n\r\n# hosts\n{addr}\n10.9.9.9:1\n"),
+        ),
+    ] {
+        let (url, questions) = web_cache(answer);
+        let run = world.run(home, &search(&["--web-cache", &url]));
+        assert!(
+            run.err.contains("asking 1 web cache"),
+            "{home}: {}",
+            run.err
+        );
+        assert!(matches!(run.code, Some(0 | 1)), "{home}: {}", run.err);
+        let question = questions.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(
+            question.starts_with("GET /gwc.php?get=1&hostfile=1&net=gnutella&client=FLBT&version="),
+            "{question}"
+        );
+        // Whoever forgets all addresses must not ask again within the hour.
+        std::fs::remove_file(world.path(home).join("hosts-rehearsal.json")).unwrap();
+        let again = world.run(home, &search(&["--web-cache", &url])).expect(3);
+        assert!(
+            again.err.contains("no known node can be reached"),
+            "{}",
+            again.err
+        );
+        assert!(questions.try_recv().is_err(), "{home}");
+    }
+}
+
+#[test]
+fn after_a_host_cache_that_is_silent_and_a_web_cache_that_lies_the_next_one_helps() {
+    let world = World::new();
+    let (hub, _sharer) = small_network(&world);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_name = silent.local_addr().unwrap().to_string();
+    let (garbage, asked) = web_cache("HTTP/1.0 200 OK\r\n\r\n<html>no addresses".to_owned());
+    let (good, _asked) = web_cache(format!("HTTP/1.0 200 OK\r\n\r\n{}\n", hub.listen));
+    let caches = [
+        "--host-cache",
+        &silent_name,
+        "--web-cache",
+        &garbage,
+        "--web-cache",
+        &good,
+    ];
+    let run = world.run("asker", &search(&caches));
+    assert!(matches!(run.code, Some(0 | 1)), "{}", run.err);
+    asked.recv_timeout(Duration::from_secs(5)).unwrap();
+    let order = [
+        "asking 1 host cache",
+        "asking 1 web cache",
+        "it tells of nobody",
+        "asking 1 web cache",
+    ];
+    let mut rest = run.err.as_str();
+    for words in order {
+        let at = rest
+            .find(words)
+            .unwrap_or_else(|| panic!("{words}: {}", run.err));
+        rest = &rest[at + words.len()..];
+    }
+    let list = std::fs::read_to_string(world.path("asker").join("web-caches-rehearsal.txt"));
+    assert_eq!(list.unwrap(), format!("{garbage}\n{good}\n"));
+
+    let https = world
+        .run("asker", &search(&["--web-cache", "https://a.example/"]))
+        .expect(2);
+    assert!(https.err.contains("no http:// address"), "{}", https.err);
 }

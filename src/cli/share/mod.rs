@@ -201,6 +201,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
         discovery,
         host_caches: caches.host_caches,
+        web_caches: caches.web_caches,
         home: Some(context.home.clone()),
         shares: dry_run::folders(args),
         share_options: Options {
@@ -219,23 +220,25 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
 /// Where a node of the public network has its neighbours from.
 fn say_who_is_asked(context: &Context, config: &Config, caches: &Caches) {
     let known = context.home.load_hosts(config.net).len() as u64;
-    let count = caches.host_caches.len() as u64;
-    let list = context.home.host_caches(config.net);
-    let list = list.path().display();
     if !config.keep.is_empty() || known > 0 {
         return;
     }
-    context.out.say(&if count > 0 {
-        format!(
-            "No node is known yet: asking {} for some (listed in {list}).",
-            counted(count, "host cache", "host caches")
-        )
-    } else {
+    let list = context.home.host_caches(config.net);
+    let list = list.path().display();
+    let hosts = counted(caches.host_caches.len() as u64, "host cache", "host caches");
+    let webs = counted(
+        caches.web_caches.urls.len() as u64,
+        "web cache",
+        "web caches",
+    );
+    context.out.say(&if caches.is_empty() {
         format!(
             "No node is known, and no host cache to ask for some: waiting for others to link.\n\
              Give a host cache with --host-cache HOST:PORT (they are remembered in {list}), or a node with \
              --peer HOST:PORT or `filbert peers add HOST:PORT`."
         )
+    } else {
+        format!("No node is known yet: asking {hosts} for some (listed in {list}), then {webs}.")
     });
 }
 

@@ -2,11 +2,17 @@
 //!
 //! - `lan`: the multicast group of this network;
 //! - `udp`: datagrams of the live network, and host caches;
+//! - `web`: web caches, asked with `http`;
 //! - `finding`: how far that has got, for people.
 
 pub(super) mod finding;
+pub(super) mod http;
 pub(super) mod lan;
 pub(super) mod udp;
+pub(super) mod web;
+
+pub use http::Url;
+pub use web::WebCacheSettings;
 
 /// Where a node looks for others by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
 use super::finding::Shown;
+use super::web::{Web, WebCacheSettings};
+use crate::control::Finding;
 use crate::net::inbox::{Ask, Ended, Handle, Inbox};
 use crate::net::rt::{self, Clock, UdpSocket};
 use crate::node::address::Net;
@@ -39,6 +41,8 @@ pub(crate) struct Datagrams {
     pub(crate) net: Net,
     /// Host caches of the user, `HOST:PORT` each.
     pub(crate) caches: Vec<String>,
+    /// Web caches, asked when host caches are of no use.
+    pub(crate) web: WebCacheSettings,
     /// Slots that we look for.
     pub(crate) wants: Wants,
     /// Where it is shown how far that has got.
@@ -66,7 +70,9 @@ pub(crate) fn open(listen: Option<SocketAddr>) -> io::Result<UdpSocket> {
 
 /// Answers, and asks when we are alone, until the node ends.
 pub(crate) async fn run(datagrams: Datagrams, socket: UdpSocket) {
+    let web = Web::new(datagrams.web.clone(), datagrams.net).await;
     let mut speaker = Speaker {
+        web,
         udp: Udp::default(),
         hunger: Hunger::default(),
         caches: HostCaches::new(datagrams.caches.clone()),
@@ -85,6 +91,7 @@ struct Speaker {
     udp: Udp,
     hunger: Hunger,
     caches: HostCaches,
+    web: Web,
     /// When to look next whether caches are to be asked.
     look: Time,
 }
@@ -131,18 +138,45 @@ impl Speaker {
             step = self.hunger.asked(self.datagrams.clock.now(), asked);
         }
         if step == Step::WebCache {
-            self.hunger
-                .web_done(self.datagrams.clock.now(), WebAnswer::NoneLeft);
+            if self.web.ask().await {
+                let count = |finding: &mut Finding| finding.web_caches_asked += 1;
+                self.datagrams.finding.note(count);
+            } else {
+                self.hunger.web_done(now, WebAnswer::NoneLeft);
+            }
+        }
+        if let Some(told) = self.web.poll().await {
+            self.web_answered(told.hosts).await?;
         }
         self.show();
         Ok(())
     }
 
+    async fn web_answered(
+        &mut self,
+        told: Option<(SocketAddr, Vec<SocketAddr>)>,
+    ) -> Result<(), Ended> {
+        let now = self.datagrams.clock.now();
+        let Some((by, hosts)) = told else {
+            self.hunger.web_done(now, WebAnswer::Nobody);
+            return Ok(());
+        };
+        self.datagrams.finding.note(|finding| {
+            finding.web_caches_answered += 1;
+            finding.addresses += hosts.len() as u64;
+        });
+        self.hunger.web_done(now, WebAnswer::Somebody);
+        let told = Inbox::Event(Event::Told(by, hosts));
+        self.datagrams.handle.send(told).await
+    }
+
     fn show(&self) {
         let (pending, host_caches) = (self.hunger.pending(), self.caches.len());
+        let web_caches = self.web.len();
         self.datagrams.finding.note(|finding| {
             finding.pending = pending;
             finding.host_caches = host_caches;
+            finding.web_caches = web_caches;
         });
     }
 
