@@ -8,6 +8,7 @@
 
 mod at;
 pub mod dice;
+pub mod foreign;
 pub mod graph;
 pub mod names;
 mod network;
@@ -38,6 +39,8 @@ pub const FORMAT: &str = "topology/1";
 pub const NODES_MAX: usize = 4_000_000;
 /// Links in one topology; their ends are counted in 32 bits.
 pub const LINKS_MAX: usize = 64_000_000;
+/// Bytes of an id of a node; it may become the name of a folder.
+pub(crate) const ID_BYTES_MAX: usize = 64;
 /// Name of the one folder that the `files` of a node lie in. Its word matches queries, as any folder's does.
 pub const FILES_FOLDER: &str = "files";
 
@@ -59,4 +62,12 @@ impl TopologyError {
             message: message.into(),
         }
     }
+}
+
+/// Can this be the id of a node: letters, digits, `-`, `_` and `.`, a letter or digit first?
+pub(crate) fn is_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.len() <= ID_BYTES_MAX
+        && text.bytes().all(plain)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }

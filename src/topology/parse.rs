@@ -7,12 +7,10 @@ use super::types::{
     Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
     Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
-use super::{FORMAT, NODES_MAX, TopologyError};
+use super::{FORMAT, ID_BYTES_MAX, NODES_MAX, TopologyError, is_id};
 
 type Result<T> = std::result::Result<T, TopologyError>;
 
-/// Bytes of an id of a node; it may become the name of a folder.
-const ID_BYTES_MAX: usize = 64;
 /// Queries of one workload.
 const QUERIES_MAX: usize = 10_000_000;
 /// Words of one search, in bytes; what fits into a query frame with room to spare.
@@ -65,11 +63,7 @@ fn ttl(at: &At<'_>) -> Result<u8> {
 
 fn id(at: &At<'_>) -> Result<String> {
     let text = at.text()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if text.len() > ID_BYTES_MAX
-        || !text.bytes().all(plain)
-        || !text.starts_with(|c: char| c.is_ascii_alphanumeric())
-    {
+    if !is_id(text) {
         return Err(at.fault(format!(
             "{text:?} cannot be an id: letters, digits, '-', '_' and '.', a letter or digit first, at most {ID_BYTES_MAX}"
         )));

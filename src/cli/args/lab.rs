@@ -15,7 +15,9 @@ use super::values::{self, BadValue, Span};
     filbert lab run ring.json --engine real            as real processes on loopback ports
     filbert lab up ring:12                             keep real nodes running
     filbert lab search --from n0 moby --ttl 4 --trace
-    filbert lab down")]
+    filbert lab down
+    filbert lab import crawl.txt --largest > crawl.json   a graph of another program, and back:
+    filbert lab export crawl.json --to graphml > crawl.graphml")]
 pub struct LabArgs {
     /// What to do.
     #[structopt(subcommand)]
@@ -33,7 +35,9 @@ impl LabArgs {
             LabVerb::Ps(PsArgs { which })
             | LabVerb::Search(LabSearchArgs { which, .. })
             | LabVerb::Down(DownArgs { which, .. }) => &mut which.dir,
-            LabVerb::Gen(_) | LabVerb::Keep(_) => return self,
+            LabVerb::Gen(_) | LabVerb::Import(_) | LabVerb::Export(_) | LabVerb::Keep(_) => {
+                return self;
+            }
         };
         if dir.is_none() {
             *dir = home.map(|home| home.join("lab"));
@@ -47,6 +51,10 @@ impl LabArgs {
 pub enum LabVerb {
     /// Print the topology that a short text means
     Gen(GenArgs),
+    /// Print a graph of another program as a topology
+    Import(ImportArgs),
+    /// Print a topology for another program
+    Export(ExportArgs),
     /// Run the searches of a topology once and report
     Run(RunArgs),
     /// Start the nodes of a topology and keep them running
@@ -72,6 +80,39 @@ pub struct GenArgs {
     #[structopt(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 }
+
+/// `lab import`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct ImportArgs {
+    /// The graph; - for standard input; may be packed with gzip
+    #[structopt(value_name = "FILE")]
+    pub file: String,
+    /// Its format [default: what the name of the file says, else edges]
+    #[structopt(long, value_name = "FORMAT", possible_values = GRAPHS_READ)]
+    pub format: Option<String>,
+    /// Keep the largest connected piece only
+    #[structopt(long)]
+    pub largest: bool,
+}
+
+/// `lab export`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct ExportArgs {
+    /// Topology file, or a shape such as ring:12
+    #[structopt(value_name = "FILE|SPEC")]
+    pub topology: String,
+    /// What to write
+    #[structopt(long, value_name = "FORMAT", possible_values = GRAPHS_WRITTEN)]
+    pub to: String,
+    /// What every random choice is drawn from [default: the file's]
+    #[structopt(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Graphs that are read.
+const GRAPHS_READ: &[&str] = &["edges", "csv", "graphml", "dot"];
+/// What a topology is written as.
+const GRAPHS_WRITTEN: &[&str] = &["edges", "csv", "graphml", "dot", "mermaid"];
 
 /// Who runs the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

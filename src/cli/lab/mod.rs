@@ -1,9 +1,10 @@
 //! `lab`: many nodes from one file, in virtual time or as real processes on loopback ports.
 //!
 //! - `source`: the topology that a file or a short text means;
-//! - `gen`, `run`: print one, run one;
+//! - `gen`, `run`: print one, run one; `graphs`: graphs of other programs, in and out;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
+mod graphs;
 mod real;
 mod search;
 mod sim;
@@ -24,6 +25,8 @@ use crate::topology::plan::{Wish, plan};
 pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
     match &args.verb {
         LabVerb::Gen(args) => generate(args, output),
+        LabVerb::Import(args) => graphs::import(args, output),
+        LabVerb::Export(args) => graphs::export(args, output),
         LabVerb::Run(args) => run_once(args, output),
         LabVerb::Up(args) => up::up(args, output),
         LabVerb::Ps(args) => up::ps(args, output),
