@@ -20,6 +20,7 @@ fn query(text: &str, sha1s: usize) -> Vec<u8> {
         flags: QueryFlags::OURS,
         text: text.into(),
         sha1s,
+        media: None,
     };
     query.build().expect("short enough")
 }
@@ -30,20 +31,20 @@ fn hit(records: u32) -> QueryHit {
         size: 5_000_000,
         name: format!("some song by somebody, take {index}.ogg"),
         sha1: Some(Sha1([7; 20])),
-        tiger: None,
         created: Some(1_700_000_000),
+        ..Record::default()
     };
     QueryHit {
-        addr: ([192, 0, 2, 1], 6346).into(),
         speed_kbps: 1000,
-        records: (0..records).map(record).collect(),
         vendor: *b"TEST",
         push: Some(false),
-        push_proxies: Vec::new(),
         busy: Some(false),
         browse: true,
-        nick: None,
-        servent: ServentId([9; 16]),
+        ..QueryHit::new(
+            ([192, 0, 2, 1], 6346).into(),
+            ServentId([9; 16]),
+            (0..records).map(record).collect(),
+        )
     }
 }
 

@@ -74,6 +74,7 @@ fn relay(c: &mut Criterion) {
         flags: QueryFlags::OURS,
         text: Cow::Borrowed("red fox"),
         sha1s: Vec::new(),
+        media: None,
     };
     let payload = Bytes::from(query_text.build().expect("a short query fits"));
     let mut group = c.benchmark_group("relay");

@@ -282,6 +282,7 @@ impl Load {
             flags: QueryFlags::OURS,
             text: format!("00000000 {words}").into(),
             sha1s: Vec::new(),
+            media: None,
         };
         let payload = query.build().expect("short");
         let word_at = HEADER_BYTES

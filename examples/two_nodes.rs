@@ -85,6 +85,7 @@ fn main() {
         text: "Moby books".to_owned(),
         sha1: None,
         ttl: None,
+        media: None,
     };
     for query in step(&mut asker, Event::Command(Ticket(1), Command::Search(spec))) {
         for hit in step(&mut holder, Event::Received(LINK, query)) {

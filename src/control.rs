@@ -26,6 +26,9 @@ pub enum Request {
         /// TTL of the query; else the node's own.
         #[serde(default)]
         ttl: Option<u8>,
+        /// Only `audio`, `video`, `image`... files are of use: others may still come.
+        #[serde(default)]
+        kind: Option<String>,
     },
     /// A [`Reply::Peer`] for each link.
     Peers,
@@ -77,6 +80,7 @@ impl Request {
             text: text.into(),
             urn: None,
             ttl: None,
+            kind: None,
         }
     }
 }
@@ -331,12 +335,15 @@ pub struct Hit {
     pub free_slot: Option<bool>,
     /// It can be browsed.
     pub browse: bool,
+    /// Its listener accepts TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// Its files.
     pub records: Vec<Record>,
 }
 
 /// One file of a hit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Number for `/get/<index>/<name>`.
     pub index: u32,
@@ -348,6 +355,15 @@ pub struct Record {
     pub urn: Option<String>,
     /// Seconds since 1970.
     pub created: Option<u64>,
+    /// Root of its Tiger tree, 39 base32 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiger: Option<String>,
+    /// The responder has only parts of it.
+    #[serde(default)]
+    pub partial: bool,
+    /// Who else has it, as the responder says; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates: Vec<SocketAddr>,
 }
 
 /// Frames counted since the start.

@@ -85,11 +85,11 @@ fn public(host: u8, port: u16) -> SocketAddr {
 #[test]
 fn a_push_goes_the_way_of_the_hits_and_brings_a_connection() {
     let mut net = across();
+    net.give(0, Event::Reached);
     let ticket = net.search(0, "fox", 4);
     net.pass(Duration::from_secs(20));
     assert_eq!(net.first_hit(ticket).push, Some(true));
     net.carried.clear();
-    net.give(0, Event::Reached);
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::Sent);
     let ways: Vec<_> = net.carried_of(Kind::Push).into_keys().collect();
     assert_eq!(ways, [(0, 1), (1, 2), (2, 3)]);
@@ -124,11 +124,17 @@ fn no_push_goes_out_without_a_way_or_when_nobody_could_answer_it() {
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NorCanWe);
     net.give(1, Event::Reached);
     assert_eq!(push(&mut net, 1, servent(3), 0), Pushed::NoWay);
-    net.search(0, "fox", 4);
+    let ticket = net.search(0, "fox", 4);
     net.pass(Duration::from_secs(20));
+    assert!(
+        net.hits(ticket).is_empty(),
+        "neither could connect to the other"
+    );
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NorCanWe);
     assert!(net.carried_of(Kind::Push).is_empty());
     net.give(0, Event::Reached);
+    net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::Sent);
 }
 
@@ -270,6 +276,7 @@ fn a_proxy_takes_few_pushes_of_one_asker_and_for_one_neighbour() {
 #[test]
 fn hits_of_a_firewalled_leaf_name_its_ultrapeer_and_those_of_a_reachable_one_nobody() {
     let mut net = across();
+    net.give(0, Event::Reached);
     let ticket = net.search(0, "fox", 4);
     net.pass(Duration::from_secs(20));
     let hit = net.first_hit(ticket);
@@ -294,6 +301,7 @@ fn an_ultrapeer_that_leaves_is_no_proxy_any_more() {
     net.give(3, Event::LinkDown(link, filbert::node::event::Gone::Closed));
     net.link(3, 1);
     net.pass(Duration::from_secs(121));
+    net.give(0, Event::Reached);
     let ticket = net.search(0, "fox", 4);
     net.pass(Duration::from_secs(20));
     assert_eq!(net.first_hit(ticket).push_proxies, [addr(1)]);

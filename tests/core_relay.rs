@@ -19,6 +19,7 @@ fn query(guid: u8, ttl: u8, hops: u8, text: &str) -> Frame {
         flags: QueryFlags::OURS,
         text: Cow::Borrowed(text),
         sha1s: Vec::new(),
+        media: None,
     };
     Frame {
         header: Header {
@@ -341,6 +342,7 @@ fn searches_are_bounded_and_can_be_ended() {
         text: "fox".to_owned(),
         sha1: None,
         ttl: None,
+        media: None,
     };
     for n in 0..=64 {
         net.give(0, Event::Command(Ticket(n), Command::Search(spec.clone())));

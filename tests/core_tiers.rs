@@ -35,6 +35,9 @@ fn two_houses() -> Tiers {
         net.link(leaf, ultrapeer);
     }
     net.link(0, 3);
+    // Those that ask below: a querier that cannot be connected to gets nothing of a leaf like it.
+    net.give(2, Event::Reached);
+    net.give(4, Event::Reached);
     net.pass(Duration::from_secs(121));
     net.carried.clear();
     net
@@ -237,6 +240,7 @@ fn a_leaf_that_links_before_its_first_scan_is_found_soon_after_it() {
     net.link(1, 0);
     net.link(2, 0);
     net.share(1, &["red fox.txt"]);
+    net.give(2, Event::Reached);
     net.pass(Duration::from_secs(1));
     let ticket = net.search(2, "fox", 4);
     net.pass(Duration::from_secs(1));

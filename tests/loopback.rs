@@ -321,6 +321,7 @@ fn junk_in_answer_to_every_query_is_dropped_and_costs_the_link_in_the_end() {
         text: "one two".into(),
         urn: None,
         ttl: None,
+        kind: None,
     };
     let mut replies = node.servent.request(search);
     assert!(matches!(

@@ -60,6 +60,7 @@ fn search(text: &str) -> Request {
         text: text.into(),
         urn: None,
         ttl: None,
+        kind: None,
     }
 }
 
@@ -104,6 +105,7 @@ fn a_search_finds_what_a_neighbour_of_a_neighbour_shares() {
         text: String::new(),
         urn: Some(urn),
         ttl: None,
+        kind: None,
     };
     assert_eq!(
         first_hit(&mut near.servent.request(by_hash)).records,

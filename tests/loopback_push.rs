@@ -45,12 +45,13 @@ fn hit_of(servent: ServentId, proxies: &[SocketAddr]) -> Hit {
         push_proxies: proxies.to_vec(),
         free_slot: None,
         browse: false,
+        tls: false,
         records: vec![Record {
             index: 7,
             size: 7,
             name: "Moby Dick.txt".into(),
             urn: Some("urn:sha1:NZUMQDIT7P5RQTAI5RF6OFHJEPAA4PR3".into()),
-            created: None,
+            ..Default::default()
         }],
     }
 }

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use filbert::wire::bye::Bye;
 use filbert::wire::frame::drop_above;
 use filbert::wire::ggep::{Block, Extensions, Zeros};
-use filbert::wire::hit::{NICK_BYTES_MAX, PUSH_PROXIES_MAX, QueryHit, Record};
+use filbert::wire::hit::{
+    ALTERNATES_MAX, Alternate, HashForm, NICK_BYTES_MAX, PUSH_PROXIES_MAX, QueryHit, Record,
+};
 use filbert::wire::magnet::Magnet;
 use filbert::wire::ping::{Ping, Pong};
 use filbert::wire::push::Push;
 use filbert::wire::qrp::{Packing, Qrp};
-use filbert::wire::query::{Query, QueryFlags};
+use filbert::wire::query::{Media, Query, QueryFlags};
 use filbert::wire::text::clean_bytes;
 use filbert::wire::vendor::{
     FEATURES_SUPPORTED, Feature, HOPS_FLOW, MESSAGES_SUPPORTED, Vendor, VendorId,
@@ -49,14 +51,25 @@ fn record() -> impl Strategy<Value = Record> {
         option::of(any::<[u8; 24]>()),
         option::of(any::<u64>()),
     );
-    (any::<u32>(), size, text(60), hashes).prop_map(
-        |(index, size, name, (sha1, tiger, created))| Record {
+    let alternates = vec((addr(), any::<bool>()), 0..=ALTERNATES_MAX).prop_map(|all| {
+        let alternate = |(addr, tls)| Alternate { addr, tls };
+        let mut all: Vec<_> = all.into_iter().map(alternate).collect();
+        // Two vectors, one for each family.
+        all.sort_by_key(|alternate| alternate.addr.is_ipv6());
+        all
+    });
+    let more = (any::<bool>(), alternates);
+    (any::<u32>(), size, text(60), hashes, more).prop_map(
+        |(index, size, name, (sha1, tiger, created), (partial, alternates))| Record {
             index,
             size,
             name,
             sha1,
             tiger,
             created,
+            partial,
+            // Without a hash nobody can have the same.
+            alternates: sha1.map_or_else(Vec::new, |_| alternates),
         },
     )
 }
@@ -69,6 +82,7 @@ fn hit() -> impl Strategy<Value = QueryHit> {
     let flags = (
         option::of(any::<bool>()),
         option::of(any::<bool>()),
+        any::<bool>(),
         any::<bool>(),
     );
     let nick = option::of(text(40)).prop_map(|nick| {
@@ -90,7 +104,7 @@ fn hit() -> impl Strategy<Value = QueryHit> {
         |(
             records,
             vendor,
-            ((push, busy, browse), push_proxies),
+            ((push, busy, browse, tls), push_proxies),
             nick,
             (addr, speed_kbps, servent),
         )| QueryHit {
@@ -102,6 +116,7 @@ fn hit() -> impl Strategy<Value = QueryHit> {
             push_proxies,
             busy,
             browse,
+            tls,
             nick,
             servent: ServentId(servent),
         },
@@ -118,6 +133,18 @@ fn check(kind: Kind, told: &Message<'_>, payload: &[u8]) -> Result<(), TestCaseE
 proptest! {
     #[test]
     fn a_hit_reads_as_it_was_built(hit in hit()) {
+        let short = hit.build_in(HashForm::GgepH);
+        prop_assert_eq!(QueryHit::parse(&short), Ok(hit.clone()));
+        for record in &hit.records {
+            let mut alone = hit.clone();
+            alone.records = vec![record.clone()];
+            let (with, bare) = (alone.clone(), Record { index: 0, ..Record::default() });
+            alone.records = vec![bare];
+            for form in [HashForm::Urn, HashForm::GgepH] {
+                let bytes = with.build_in(form).len() - alone.build_in(form).len() + 10;
+                prop_assert!(bytes <= record.bytes_max(), "{} > {}", bytes, record.bytes_max());
+            }
+        }
         let payload = hit.build();
         prop_assert_eq!(QueryHit::servent_of(&payload), Ok(hit.servent));
         if payload.len() <= drop_above(Kind::QueryHit) {
@@ -126,8 +153,14 @@ proptest! {
     }
 
     #[test]
-    fn a_query_reads_as_it_was_built(flags in 1..u16::MAX, text in text(120), sha1s in vec(sha1(), 0..6)) {
-        let query = Query { flags: QueryFlags(flags), text: text.into(), sha1s };
+    fn a_query_reads_as_it_was_built(
+        flags in 1..u16::MAX,
+        text in text(120),
+        sha1s in vec(sha1(), 0..6),
+        media in 0u64..0x400,
+    ) {
+        let media = Media::from_bits(media);
+        let query = Query { flags: QueryFlags(flags), text: text.into(), sha1s, media };
         match query.build() {
             Ok(payload) => {
                 // The placeholder for "no words" cannot be told from the word.

@@ -87,6 +87,15 @@ pub struct Copy {
     /// Who passes pushes on to it, as it says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub push_proxies: Vec<SocketAddr>,
+    /// Who else has it, as the responder says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates: Vec<SocketAddr>,
+    /// It has only parts of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// Its listener accepts TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 impl Copy {
@@ -283,6 +292,9 @@ mod tests {
             index: 1,
             push: false,
             push_proxies: Vec::new(),
+            alternates: Vec::new(),
+            partial: false,
+            tls: false,
         }
     }
 

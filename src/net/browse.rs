@@ -100,16 +100,13 @@ pub(super) fn face(serving: &Serving, local: Option<SocketAddr>) -> QueryHit {
         }));
     }
     QueryHit {
-        addr,
         speed_kbps: SPEED_KBPS,
-        records: Vec::new(),
         vendor: VENDOR,
         push: Some(false),
-        push_proxies: Vec::new(),
         busy: Some(serving.busy()),
         browse: true,
         nick: Some(serving.face.name.clone()).filter(|name| !name.is_empty()),
-        servent: serving.face.servent,
+        ..QueryHit::new(addr, serving.face.servent, Vec::new())
     }
 }
 

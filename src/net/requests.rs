@@ -10,8 +10,10 @@ use super::rt::{self, Clock, Sender};
 use super::upload::Serving;
 use crate::control::{self, Reply, Request};
 use crate::node::event::{Command, Notice, SearchSpec};
+use crate::node::media::Kind;
 use crate::node::{Config, Time};
 use crate::wire::hit::QueryHit;
+use crate::wire::urn::tiger_to_base32;
 use crate::wire::{Guid, ServentId, Sha1};
 
 /// How long we wait for the core to answer a command: a dial's deadlines and some.
@@ -87,7 +89,15 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             to.send(Reply::Status(Box::new(status(desk).await?)))
                 .await?;
         }
-        Request::Search { text, urn, ttl } => search(text, urn, ttl, desk, to).await?,
+        Request::Search {
+            text,
+            urn,
+            ttl,
+            kind,
+        } => {
+            let spec = spec(text, urn.as_deref(), ttl, kind.as_deref())?;
+            search(spec, desk, to).await?;
+        }
         Request::Peers => {
             for peer in desk.handle.ask(Ask::Peers).await? {
                 to.send(Reply::Peer(peer)).await?;
@@ -170,23 +180,31 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
     })
 }
 
-async fn search(
+fn spec(
     text: String,
-    urn: Option<String>,
+    urn: Option<&str>,
     ttl: Option<u8>,
-    desk: &Desk,
-    to: &Replies,
-) -> Result<(), Failed> {
-    let sha1 = urn
-        .map(|urn| {
-            urn.parse::<Sha1>()
-                .map_err(|_| format!("{urn:?} is no urn:sha1:… of 32 characters"))
+    kind: Option<&str>,
+) -> Result<SearchSpec, String> {
+    let sha1 = urn.map(|urn| {
+        urn.parse::<Sha1>()
+            .map_err(|_| format!("{urn:?} is no urn:sha1:… of 32 characters"))
+    });
+    let kind = kind.map(|name| {
+        Kind::named(name).ok_or_else(|| {
+            format!("{name:?} is no kind of file: audio, video, image, text, archive or program")
         })
-        .transpose()?;
-    let notices = desk
-        .handle
-        .command(Command::Search(SearchSpec { text, sha1, ttl }))
-        .await?;
+    });
+    Ok(SearchSpec {
+        text,
+        sha1: sha1.transpose()?,
+        ttl,
+        media: kind.transpose()?.and_then(Kind::asked),
+    })
+}
+
+async fn search(spec: SearchSpec, desk: &Desk, to: &Replies) -> Result<(), Failed> {
+    let notices = desk.handle.command(Command::Search(spec)).await?;
     while let Some(notice) = notices.next().await {
         match notice {
             Notice::Searching {
@@ -238,6 +256,7 @@ pub(crate) fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
         push_proxies: hit.push_proxies,
         free_slot: hit.busy.map(|busy| !busy),
         browse: hit.browse,
+        tls: hit.tls,
         records: hit
             .records
             .into_iter()
@@ -247,6 +266,9 @@ pub(crate) fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
                 name: record.name,
                 urn: record.sha1.map(|sha1| sha1.to_string()),
                 created: record.created,
+                tiger: record.tiger.map(|root| tiger_to_base32(&root)),
+                partial: record.partial,
+                alternates: record.alternates.iter().map(|one| one.addr).collect(),
             })
             .collect(),
     }

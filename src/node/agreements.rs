@@ -45,6 +45,12 @@ impl Node {
         self.tier() != Tier::Flat && !self.reach.proved
     }
 
+    /// Did neighbours that were asked to call us back not get through so far? A node that listens nowhere opens a port
+    /// when it needs one, and nobody knows yet who could connect there: to such a one others shall answer.
+    pub(super) fn called_in_vain(&self) -> bool {
+        self.firewalled() && self.config.listen.is_some() && self.reach.asked > 0
+    }
+
     /// Who passes pushes on to us, while we cannot be connected to.
     pub(super) fn push_proxies(&self) -> Vec<SocketAddr> {
         let proxies = self.reach.proxies.iter();

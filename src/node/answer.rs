@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::wire::hit::{QueryHit, Record};
+use crate::wire::hit::{HashForm, QueryHit, Record};
 use crate::wire::ping::Pong;
 use crate::wire::query::Query;
 use crate::wire::{Frame, Header, Kind};
@@ -15,14 +15,12 @@ use super::library::{FileId, FileView};
 use super::pongs::CachedPong;
 use super::relay::Taken;
 use super::tiers::Tier;
-use super::{Drop, Node, Time, limits};
+use super::{Drop, Node, Time, limits, media};
 
 /// Vendor code of filbert in hits and pongs.
 pub(crate) const VENDOR: [u8; 4] = *b"FILB";
 /// Speed we claim in hits, in kbit/s: nobody measures it, and nobody believes it.
 pub(crate) const SPEED_KBPS: u32 = 1_000;
-/// Bytes of a record besides its name: numbers, hash, GGEP; generous.
-const RECORD_EXTRA_BYTES: usize = 96;
 /// Port in the hits of a node that listens nowhere and waits for pushes: readers take 0 for a fault. The customary one,
 /// which nobody will try who reads the push flag.
 const UNHEARD_PORT: u16 = 6346;
@@ -178,22 +176,49 @@ impl Node {
     ) {
         // On a flat overlay everybody who shares listens; elsewhere a push brings who does not.
         let silent = self.config.listen.is_none() && self.tier() == Tier::Flat;
-        if self.library.is_empty() || silent {
+        // Neither could connect to the other.
+        let apart = query.flags.firewalled() && self.firewalled();
+        if self.library.is_empty() || silent || apart {
             return;
         }
+        let max = self.results_max(header.hops, query);
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         for sha1 in &query.sha1s {
             found.extend(self.library.by_sha1(sha1));
         }
         if found.is_empty() && !query.text.is_empty() {
-            self.library
-                .search(&query.text, limits::HITS_PER_QUERY, &mut found);
+            // Some of those found may be of kinds that are not wanted.
+            let look_at = query.media.map_or(max, |_| limits::LOOKED_AT_PER_QUERY);
+            self.library.search(&query.text, look_at, &mut found);
+            if let Some(media) = query.media {
+                let library = &self.library;
+                let name = |id: &FileId| library.file(*id).map(|file| file.name());
+                found.retain(|id| name(id).is_some_and(|name| media::wants(media, name)));
+                found.truncate(max);
+            }
         }
         if !found.is_empty() {
-            self.send_hits(now, from, header, &found, out);
+            let form = if query.flags.reads_ggep_h() {
+                HashForm::GgepH
+            } else {
+                HashForm::Urn
+            };
+            self.send_hits(now, from, header, form, &found, out);
         }
         self.found = found;
+    }
+
+    /// Results for one query: no more than it wants, and on the live network fewer from far away, where many
+    /// others answer too.
+    fn results_max(&self, hops: u8, query: &Query<'_>) -> usize {
+        let far = match self.tier() {
+            Tier::Flat => 0,
+            Tier::Leaf | Tier::Ultrapeer => hops.saturating_sub(limits::HOPS_NEAR),
+        };
+        let room = limits::HITS_PER_QUERY >> far.min(7);
+        let wanted = query.flags.results_max();
+        wanted.map_or(room, |wanted| room.min(wanted.into())).max(1)
     }
 
     fn send_hits(
@@ -201,6 +226,7 @@ impl Node {
         now: Time,
         to: LinkId,
         query: Header,
+        form: HashForm,
         found: &[FileId],
         out: &mut Outbox,
     ) {
@@ -221,15 +247,17 @@ impl Node {
         while files.peek().is_some() {
             let mut records = Vec::new();
             let mut bytes = HIT_EXTRA_BYTES;
-            while let Some(file) = files.next_if(|file| {
-                records.is_empty()
-                    || (records.len() < limits::RECORDS_PER_HIT
-                        && bytes + file.name().len() + RECORD_EXTRA_BYTES <= limits::HIT_BYTES)
-            }) {
-                bytes += file.name().len() + RECORD_EXTRA_BYTES;
-                records.push(record(&file));
+            while let Some(next) = files.peek().map(record) {
+                let full = records.len() == limits::RECORDS_PER_HIT
+                    || bytes + next.bytes_max() > limits::HIT_BYTES;
+                if full && !records.is_empty() {
+                    break;
+                }
+                bytes += next.bytes_max();
+                records.push(next);
+                files.next();
             }
-            let payload = Bytes::from(self.hit(addr, records).build());
+            let payload = Bytes::from(self.hit(addr, records).build_in(form));
             if let Some(rate) = self.config.limit_search {
                 let link = self.links.get_mut(to);
                 let fits = |bucket: &mut super::rate::Bucket| {
@@ -247,16 +275,14 @@ impl Node {
     /// A hit of ours with these records.
     fn hit(&self, addr: SocketAddr, records: Vec<Record>) -> QueryHit {
         QueryHit {
-            addr,
             speed_kbps: SPEED_KBPS,
-            records,
             vendor: VENDOR,
             push: Some(self.firewalled()),
             push_proxies: self.push_proxies(),
             busy: Some(self.busy),
             browse: true,
             nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),
-            servent: self.id,
+            ..QueryHit::new(addr, self.id, records)
         }
     }
 }
@@ -270,5 +296,6 @@ pub(crate) fn record(file: &FileView<'_>) -> Record {
         sha1: file.sha1,
         tiger: file.tiger,
         created: (file.mtime > 0).then_some(file.mtime),
+        ..Record::default()
     }
 }

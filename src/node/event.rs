@@ -11,6 +11,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::wire::hit::QueryHit;
+use crate::wire::query::Media;
 use crate::wire::{Frame, Guid, ServentId, Sha1};
 
 use super::library::Library;
@@ -219,6 +220,8 @@ pub struct SearchSpec {
     pub sha1: Option<Sha1>,
     /// TTL of the query; `None`: the configured one.
     pub ttl: Option<u8>,
+    /// Only files of these kinds; said on the live network alone, where it saves strangers' answers.
+    pub media: Option<Media>,
 }
 
 /// One push of ours.

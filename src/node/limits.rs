@@ -70,6 +70,10 @@ pub const CALL_GAP: Duration = Duration::from_secs(30);
 pub const BACKOFF_MAX: Duration = Duration::from_mins(10);
 /// Hits of our own answered to one query (gtk-gnutella: 150 at most; it shows 50).
 pub const HITS_PER_QUERY: usize = 150;
+/// Files looked at for one query that wants some kinds only. Our estimate: what an index yields in a millisecond.
+pub const LOOKED_AT_PER_QUERY: usize = 2_000;
+/// Hops from which on we answer a query of the live network with half as many results for each hop more.
+pub const HOPS_NEAR: u8 = 2;
 /// Records in one hit frame (gtk-gnutella: 10).
 pub const RECORDS_PER_HIT: usize = 10;
 /// Payload bytes of one hit frame of ours (gtk-gnutella flushes at 2016).

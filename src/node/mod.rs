@@ -24,6 +24,7 @@ pub mod lan;
 pub mod library;
 pub mod limits;
 mod links;
+pub mod media;
 mod peering;
 mod pongs;
 mod pushes;
@@ -288,10 +289,14 @@ impl Node {
         if self.tier() == Tier::Leaf {
             flags = flags.and_guided();
         }
-        if self.firewalled() {
+        if self.called_in_vain() {
             flags = flags.and_firewalled();
         }
-        let query = match searches::query_frame(spec, guid, ttl, flags) {
+        let spec = SearchSpec {
+            media: spec.media.filter(|_| self.tier() != Tier::Flat),
+            ..spec.clone()
+        };
+        let query = match searches::query_frame(&spec, guid, ttl, flags) {
             Ok(query) => query,
             Err(text) => return out.push(fail(text)),
         };

@@ -162,9 +162,17 @@ impl Node {
             .count_results(&frame.header.guid, u32::from(results));
         if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
             let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+            let net = self.config.net;
             // Nobody can connect there, whatever it says (overlay, "QueryHit": such an address means "push").
-            if !self.config.net.believes(hit.addr) {
+            if !net.believes(hit.addr) {
                 hit.push = Some(true);
+            }
+            // Whom else it names is hearsay: none that would lead us where nobody may be led.
+            hit.push_proxies.retain(|proxy| net.believes(*proxy));
+            for record in &mut hit.records {
+                record
+                    .alternates
+                    .retain(|one| net.believes(one.addr) && one.addr != hit.addr);
             }
             self.searches
                 .count_results(&frame.header.guid, u16::from(results));

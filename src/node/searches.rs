@@ -108,6 +108,7 @@ pub(super) fn query_frame(
         flags,
         text: Cow::Owned(text),
         sha1s: spec.sha1.into_iter().collect(),
+        media: spec.media,
     };
     let payload = query.build().map_err(|error| match error {
         WireError::Limit(_) => {

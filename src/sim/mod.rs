@@ -153,6 +153,7 @@ impl World {
             text: text.to_owned(),
             sha1: None,
             ttl: Some(ttl),
+            media: None,
         };
         self.hand(
             asker,

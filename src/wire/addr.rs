@@ -1,6 +1,6 @@
 //! Addresses in binary fields: IPv4 in network order, ports little-endian, IPv6 in GGEP `6`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use super::ggep::Extension;
 
@@ -48,7 +48,8 @@ pub(super) fn vector6(extension: &Extension<'_>) -> Option<Vec<SocketAddr>> {
     let (entries, rest) = value.as_chunks::<18>();
     let addrs = entries.iter().map(|entry| {
         let [ip @ .., p0, p1] = *entry;
-        SocketAddrV6::new(ip.into(), u16::from_le_bytes([p0, p1]), 0, 0).into()
+        let ip = Ipv6Addr::from(ip).to_canonical();
+        SocketAddr::new(ip, u16::from_le_bytes([p0, p1]))
     });
     rest.is_empty().then(|| addrs.collect())
 }
@@ -72,6 +73,41 @@ pub(super) fn vectors(addrs: &[SocketAddr]) -> (Vec<u8>, Vec<u8>) {
     (four, six)
 }
 
+/// Which entries of a vector have a property: bit 0x80 of the first byte is for the first entry; zeros at the end
+/// are left out (GGEP `..._TLS`).
+#[derive(Debug, Default)]
+pub(super) struct BitMap(Vec<u8>);
+
+impl BitMap {
+    pub(super) fn of(bits: impl Iterator<Item = bool>) -> Self {
+        let mut bytes = Vec::new();
+        for at in bits.enumerate().filter_map(|(at, bit)| bit.then_some(at)) {
+            bytes.resize(at / 8 + 1, 0);
+            bytes[at / 8] |= 0x80 >> (at % 8);
+        }
+        Self(bytes)
+    }
+
+    /// `None`: it is for more entries than any vector has.
+    pub(super) fn read(extension: &Extension<'_>) -> Option<Self> {
+        let value = extension.value_within(VECTOR_MAX / 8).ok()?;
+        Some(Self(value.into_owned()))
+    }
+
+    pub(super) fn get(&self, at: usize) -> bool {
+        let byte = self.0.get(at / 8).copied().unwrap_or_default();
+        byte & 0x80 >> (at % 8) != 0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// An address whose IPv4 field may stand for an IPv6 one that follows.
 pub(super) struct Ipv4OrSix {
     four: SocketAddrV4,
@@ -92,8 +128,25 @@ impl Ipv4OrSix {
 
     pub(super) fn get(&self) -> SocketAddr {
         match self.six {
-            Some(six) => SocketAddr::new(six.into(), self.four.port()),
+            Some(six) => SocketAddr::new(six.to_canonical(), self.four.port()),
             None => self.four.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitmap_is_that_of_the_reference() {
+        let bits = [true, true, false, false, true];
+        let map = BitMap::of(bits.into_iter());
+        assert_eq!(map.bytes(), [0xC8]);
+        assert_eq!([0, 1, 2, 3, 4].map(|at| map.get(at)), bits);
+        assert!(!map.get(5) && !map.get(4096));
+        assert!(BitMap::of([false; 9].into_iter()).is_empty());
+        let ninth = BitMap::of((0..12).map(|at| at == 8));
+        assert_eq!(ninth.bytes(), [0, 0x80]);
     }
 }

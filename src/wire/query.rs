@@ -51,9 +51,52 @@ impl QueryFlags {
         Self(self.0 | 0x4000)
     }
 
+    /// The most results the querier wants from one responder; `None`: as many as there are.
+    pub fn results_max(self) -> Option<u8> {
+        // The rest of an old speed means nothing.
+        (self.marked() && self.0 & 0xFF != 0).then_some(self.0.to_be_bytes()[1])
+    }
+
     /// The querier reads GGEP `H` in hits.
     pub fn reads_ggep_h(self) -> bool {
         self.marked() && self.0 & 0x0800 != 0
+    }
+}
+
+/// Kinds of files that are wanted (GGEP `M`): a set of bits, never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Media(u16);
+
+impl Media {
+    /// Sound.
+    pub const AUDIO: Self = Self(0x04);
+    /// Films.
+    pub const VIDEO: Self = Self(0x08);
+    /// Texts.
+    pub const DOCUMENT: Self = Self(0x10);
+    /// Pictures.
+    pub const IMAGE: Self = Self(0x20);
+    /// Programs of whatever system: `0x40` those for Windows, `0x80` those for others.
+    pub const PROGRAM: Self = Self(0xC0);
+    /// Torrent files.
+    pub const TORRENT: Self = Self(0x100);
+    /// All bits that mean something.
+    const KNOWN: u64 = 0x1FC;
+
+    /// From the number on the wire. Bits of no meaning are left out; `None`: nothing is left, and all is wanted.
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        let known = u16::try_from(bits & Self::KNOWN).ok()?;
+        (known != 0).then_some(Self(known))
+    }
+
+    /// The number on the wire.
+    pub fn bits(self) -> u64 {
+        self.0.into()
+    }
+
+    /// Have both sets a kind in common?
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -67,6 +110,8 @@ pub struct Query<'a> {
     pub text: Cow<'a, str>,
     /// Hashes asked for (`urn:sha1:`, bitprint, GGEP `H` and `u`); at most 8.
     pub sha1s: Vec<Sha1>,
+    /// Only these kinds of files are wanted (GGEP `M`); `None`: all.
+    pub media: Option<Media>,
 }
 
 impl<'a> Query<'a> {
@@ -101,6 +146,7 @@ impl<'a> Query<'a> {
                 flags,
                 text: Cow::Borrowed(text),
                 sha1s: Vec::new(),
+                media: None,
             });
         }
         Self::parse_extended(flags, text, area)
@@ -143,9 +189,14 @@ impl<'a> Query<'a> {
             .iter()
             .map(|sha1| sha1.to_string().into_bytes())
             .collect();
+        let mut block = Block::new(Zeros::Allowed);
+        if let Some(media) = self.media {
+            block.put_uint(b"M", media.bits());
+        }
         if !text.is_empty() && short.len() < text.len() {
-            let mut block = Block::new(Zeros::Allowed);
             block.put_packed(b"XQ", text.as_bytes());
+        }
+        if !block.is_empty() {
             items.push(block.finish());
         }
         out.extend(items.join(&SEPARATOR));
@@ -177,6 +228,7 @@ impl<'a> Query<'a> {
             flags,
             text,
             sha1s: found.sha1s,
+            media: found.media,
         })
     }
 }
@@ -197,6 +249,7 @@ struct Found<'a> {
     sha1s: Vec<Sha1>,
     /// Some hash is asked for, of whatever kind.
     by_hash: bool,
+    media: Option<Media>,
 }
 
 impl<'a> Found<'a> {
@@ -217,6 +270,9 @@ impl<'a> Found<'a> {
                     .value_within(LONG_TEXT_BYTES_MAX)
                     .ok()
                     .and_then(utf8);
+            }
+            b"M" if self.media.is_none() => {
+                self.media = extension.uint().and_then(Media::from_bits);
             }
             b"H" => {
                 let hashes = extension.value_within(GGEP_H_BYTES_MAX).ok();
@@ -279,6 +335,7 @@ mod tests {
             flags: QueryFlags(0x9800),
             text: text.into(),
             sha1s: sha1s.to_vec(),
+            media: None,
         }
     }
 
@@ -343,7 +400,11 @@ mod tests {
             b"urn:\0",
             b"<xml/>\0",
             b"urn:ed2k:0\x1c<x",
-            b"\xc3\x81M\x41\x04",
+            b"\xc3\x81M\x40",
+            b"\xc3\x81M\x41\x03",
+            b"\xc3\x82PR\x40",
+            // As LimeWire asks by metadata, and its GGEP behind it.
+            b"<?xml version=\"1.0\"?><audios><audio title=\"fox\"/></audios>\x1c\xc3\x82NP\x40\0",
             b"\x1c",
         ] {
             assert_eq!(
@@ -353,6 +414,49 @@ mod tests {
             );
         }
         assert!(Query::parse(&payload("\\", b"urn:ed2k:31d6cfe0d16ae931b73c59d7e0c089c0")).is_ok());
+    }
+
+    #[test]
+    fn kinds_of_files_are_a_mask() {
+        let images = Query {
+            media: Some(Media::IMAGE),
+            ..query("fox", &[])
+        };
+        let bytes = payload("fox", b"\xc3\x81M\x41\x20");
+        assert_eq!(images.build().as_ref(), Ok(&bytes));
+        assert_eq!(Query::parse(&bytes), Ok(images.clone()));
+        // Bits of others are passed over; the first of two counts.
+        for area in [
+            &b"\xc3\x81M\x42\x23\xfe"[..],
+            b"\xc3\x01M\x41\x20\x81M\x41\x04",
+        ] {
+            assert_eq!(
+                Query::parse(&payload("fox", area)),
+                Ok(images.clone()),
+                "{area:?}"
+            );
+        }
+        assert_eq!(Media::from_bits(0x0200), None);
+        assert!(Media::PROGRAM.meets(Media::from_bits(0x44).unwrap()));
+        let long = Query {
+            media: Some(Media::TORRENT),
+            ..query("the quick brown fox jumps over the lazy dog", &[])
+        };
+        assert_eq!(Query::parse(&long.build().unwrap()), Ok(long.clone()));
+    }
+
+    #[test]
+    fn flags_say_how_much_is_wanted() {
+        for (flags, results, h) in [
+            (0x8800, None, true),
+            (0x8832, Some(50), true),
+            (0x80FF, Some(255), false),
+            (0x0032, None, false),
+            (0x0832, None, false),
+        ] {
+            let flags = QueryFlags(flags);
+            assert_eq!((flags.results_max(), flags.reads_ggep_h()), (results, h));
+        }
     }
 
     #[test]

@@ -117,6 +117,15 @@ impl Hashes {
         Err(WireError::Malformed("urn kind"))
     }
 
+    /// The value of a GGEP `H`; `None` without a SHA-1, which it cannot do without.
+    pub fn to_ggep(self) -> Option<Vec<u8>> {
+        let Sha1(sha1) = self.sha1?;
+        Some(match self.tiger {
+            None => [&[1][..], &sha1].concat(),
+            Some(tiger) => [&[2][..], &sha1, &tiger].concat(),
+        })
+    }
+
     /// Reads the value of a GGEP `H`: type 1 with a SHA-1, or 2 with a SHA-1 and a Tiger root.
     pub fn from_ggep(value: &[u8]) -> Option<Self> {
         let (&kind, digest) = value.split_first()?;

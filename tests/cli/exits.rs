@@ -181,23 +181,23 @@ fn browsing_a_host_that_refuses_or_sleeps_has_its_own_codes() {
 fn names_of_strangers_are_shown_and_never_obeyed() {
     const NAME: &str = "moby\x1b[2J\u{9b}31m\u{202e}gpj.exe\tdick\n";
     let hit = QueryHit {
-        addr: SocketAddr::from(([127, 0, 0, 1], 9)),
         speed_kbps: 1,
         records: vec![Record {
             index: 1,
             size: 7,
             name: NAME.to_owned(),
             sha1: Some(Sha1::from_base32(HASH).unwrap()),
-            tiger: None,
-            created: None,
+            ..Record::default()
         }],
         vendor: *b"EVIL",
         push: Some(false),
-        push_proxies: Vec::new(),
         busy: Some(false),
         browse: true,
-        nick: None,
-        servent: ServentId::from_random([7; 16]),
+        ..QueryHit::new(
+            SocketAddr::from(([127, 0, 0, 1], 9)),
+            ServentId::from_random([7; 16]),
+            Vec::new(),
+        )
     };
     let header = Header {
         guid: Guid::from_random([1; 16]),

@@ -170,6 +170,7 @@ impl Tiers {
             flags: QueryFlags::OURS,
             text: text.into(),
             sha1s: Vec::new(),
+            media: None,
         };
         Frame {
             header: Header {
@@ -405,6 +406,7 @@ impl Wired {
             text: text.to_owned(),
             sha1: None,
             ttl: Some(ttl),
+            media: None,
         };
         self.give(node, Event::Command(ticket, Command::Search(spec)));
         ticket

@@ -175,6 +175,7 @@ pub(crate) fn query(tag: u8, ttl: u8, hops: u8, text: &str) -> Vec<u8> {
         flags: QueryFlags::OURS,
         text: text.into(),
         sha1s: Vec::new(),
+        media: None,
     };
     let payload = match text {
         "" => b"\x88\0\0".to_vec(),
@@ -188,23 +189,21 @@ pub(crate) fn hit_payload() -> Vec<u8> {
     use filbert::wire::ServentId;
     use filbert::wire::hit::{QueryHit, Record};
     QueryHit {
-        addr: "127.0.0.1:1".parse().unwrap(),
         speed_kbps: 1000,
         records: vec![Record {
             index: 1,
             size: 5,
             name: "one two.txt".into(),
-            sha1: None,
-            tiger: None,
-            created: None,
+            ..Record::default()
         }],
         vendor: *b"TEST",
         push: Some(false),
-        push_proxies: Vec::new(),
         busy: Some(false),
-        browse: false,
-        nick: None,
-        servent: ServentId([7; 16]),
+        ..QueryHit::new(
+            "127.0.0.1:1".parse().unwrap(),
+            ServentId([7; 16]),
+            Vec::new(),
+        )
     }
     .build()
 }

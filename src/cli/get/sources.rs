@@ -81,6 +81,7 @@ impl Finder {
             text: String::new(),
             urn: Some(sha1.to_string()),
             ttl: None,
+            kind: None,
         };
         let mut replies = node.ask(&request)?;
         let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);

@@ -43,7 +43,16 @@ struct Line {
     push: bool,
     #[serde(default)]
     push_proxies: Vec<SocketAddr>,
+    #[serde(default)]
+    alternates: Vec<SocketAddr>,
+    #[serde(default)]
+    partial: bool,
+    #[serde(default)]
+    tls: bool,
 }
+
+/// Sources taken from what the copies of one file say of others: hearsay, each a call to a stranger. Our choice.
+const ALTERNATES_MAX: usize = 16;
 
 /// The source of a copy.
 pub fn source_of(copy: &Copy) -> Source {
@@ -63,15 +72,29 @@ pub fn source_of(copy: &Copy) -> Source {
 }
 
 impl Wanted {
-    /// Adds the sources of copies, those that can be connected to first; what is said anew of a known one counts.
+    /// Adds the sources of copies: whole ones that can be connected to, those behind walls, parts, and last whom
+    /// they name beside themselves. What is said anew of a known source counts.
     pub fn add_copies(&mut self, copies: &[Copy]) {
-        let (push, open): (Vec<&Copy>, Vec<&Copy>) = copies.iter().partition(|copy| copy.push);
-        for copy in open.into_iter().chain(push) {
-            let source = source_of(copy);
+        let mut in_order: Vec<&Copy> = copies.iter().collect();
+        in_order.sort_by_key(|copy| (copy.partial, copy.push));
+        for source in in_order.into_iter().map(source_of) {
             let known = self.sources.iter().position(|known| known.is_same(&source));
             match known {
                 Some(at) => self.sources[at] = source,
                 None => self.sources.push(source),
+            }
+        }
+        let named = copies.iter().filter_map(|copy| {
+            let sha1 = copy.sha1()?;
+            Some(
+                copy.alternates
+                    .iter()
+                    .map(move |addr| Source::by_urn(*addr, sha1)),
+            )
+        });
+        for source in named.flatten().take(ALTERNATES_MAX) {
+            if !self.sources.iter().any(|known| known.is_same(&source)) {
+                self.sources.push(source);
             }
         }
     }
@@ -266,6 +289,9 @@ impl Wanted {
                 index: json.index.unwrap_or_default(),
                 push: json.push,
                 push_proxies: json.push_proxies.clone(),
+                alternates: json.alternates.clone(),
+                partial: json.partial,
+                tls: json.tls,
             };
             (sha1.is_some() || named).then(|| source_of(&copy))
         };
@@ -315,6 +341,9 @@ mod tests {
             index: 3,
             push,
             push_proxies: Vec::new(),
+            alternates: Vec::new(),
+            partial: false,
+            tls: false,
         }
     }
 
@@ -369,6 +398,33 @@ mod tests {
         );
         let by_urn = Wanted::parse(&format!("urn:sha1:{HASH}"), &results).expect("known");
         assert_eq!(by_urn, by_id);
+    }
+
+    #[test]
+    fn whom_a_source_names_comes_after_all_that_spoke_for_themselves() {
+        let (_dir, results) = empty();
+        let addr = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let names = Copy {
+            alternates: (1..60).map(addr).collect(),
+            ..copy(false, 7)
+        };
+        let parts = Copy {
+            partial: true,
+            ..copy(false, 70)
+        };
+        results.add(&[names, copy(true, 80), parts]).expect("kept");
+        let sources: Vec<String> = Wanted::parse("plsthi", &results)
+            .expect("known")
+            .sources
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            sources[..3],
+            ["127.0.0.1:7", "127.0.0.1:80", "127.0.0.1:70"]
+        );
+        assert_eq!(sources[3], "127.0.0.1:1");
+        assert_eq!(sources.len(), 3 + ALTERNATES_MAX - 1, "7 is known");
     }
 
     #[test]

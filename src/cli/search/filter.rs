@@ -2,6 +2,8 @@
 
 use crate::cli::args::search::FilterArgs;
 use crate::control::Record;
+use crate::node::media::Kind;
+pub use crate::node::media::ending;
 use crate::node::words::each_word;
 use crate::wire::Sha1;
 
@@ -15,82 +17,6 @@ pub struct Filter {
     /// Folded words of each `--not`; a name with all words of one is out.
     without: Vec<Vec<String>>,
     sha1: Option<Sha1>,
-}
-
-/// What a file is, judged by its ending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Audio,
-    Video,
-    Image,
-    Text,
-    Archive,
-    Program,
-}
-
-impl Kind {
-    const ALL: [(Self, &'static str, &'static [&'static str]); 6] = [
-        (
-            Self::Audio,
-            "audio",
-            &[
-                "mp3", "ogg", "oga", "opus", "flac", "wav", "m4a", "aac", "wma", "aiff", "aif",
-                "ape", "mid",
-            ],
-        ),
-        (
-            Self::Video,
-            "video",
-            &[
-                "mp4", "mkv", "webm", "avi", "mov", "mpg", "mpeg", "m4v", "wmv", "ogv", "flv", "ts",
-            ],
-        ),
-        (
-            Self::Image,
-            "image",
-            &[
-                "jpg", "jpeg", "png", "gif", "webp", "svg", "tif", "tiff", "bmp", "heic", "avif",
-                "raw",
-            ],
-        ),
-        (
-            Self::Text,
-            "text",
-            &[
-                "txt", "md", "pdf", "epub", "mobi", "html", "htm", "doc", "docx", "odt", "rtf",
-                "tex", "csv", "json", "xml", "djvu", "ps", "log",
-            ],
-        ),
-        (
-            Self::Archive,
-            "archive",
-            &[
-                "zip", "tar", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "iso", "jar", "cab",
-            ],
-        ),
-        (
-            Self::Program,
-            "program",
-            &[
-                "exe", "msi", "apk", "dmg", "deb", "rpm", "appimage", "sh", "bat", "py",
-            ],
-        ),
-    ];
-
-    fn endings(self) -> &'static [&'static str] {
-        Self::ALL
-            .iter()
-            .find(|(kind, ..)| *kind == self)
-            .map_or(&[], |(_, _, endings)| endings)
-    }
-}
-
-/// The ending of a name, in lower case; empty without one.
-pub fn ending(name: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((stem, ending)) if !stem.is_empty() => ending.to_lowercase(),
-        _ => String::new(),
-    }
 }
 
 /// The folded words of a text.
@@ -109,10 +35,7 @@ impl Filter {
                 .iter()
                 .map(|ext| ext.trim_start_matches('.').to_lowercase())
                 .collect(),
-            kind: args
-                .kind
-                .as_deref()
-                .and_then(|name| Some(Kind::ALL.iter().find(|(_, of, _)| *of == name)?.0)),
+            kind: args.kind.as_deref().and_then(Kind::named),
             bytes_min: args.min_size.map_or(0, |size| size.0),
             bytes_max: args.max_size.map(|size| size.0),
             without: args
@@ -139,7 +62,7 @@ impl Filter {
         (self.endings.is_empty() || self.endings.contains(&ending))
             && self
                 .kind
-                .is_none_or(|kind| kind.endings().contains(&ending.as_str()))
+                .is_none_or(|kind| Kind::of_ending(&ending) == Some(kind))
             && record.size >= self.bytes_min
             && self.bytes_max.is_none_or(|max| record.size <= max)
             && !self
@@ -161,7 +84,7 @@ mod tests {
             size,
             name: name.to_owned(),
             urn: Some(Sha1([1; 20]).to_string()),
-            created: None,
+            ..Record::default()
         }
     }
 
@@ -210,13 +133,5 @@ mod tests {
                 "{kind}"
             );
         }
-    }
-
-    #[test]
-    fn a_dot_file_has_no_ending() {
-        assert_eq!(
-            (ending(".bashrc"), ending("a.Tar.GZ"), ending("a")),
-            (String::new(), "gz".into(), String::new())
-        );
     }
 }

@@ -38,6 +38,9 @@ impl Offer {
             index: record.index,
             push: hit.push,
             push_proxies: hit.push_proxies.clone(),
+            alternates: record.alternates.clone(),
+            partial: record.partial,
+            tls: hit.tls,
         };
         Self {
             copy,
@@ -279,7 +282,7 @@ mod tests {
             size,
             name: name.to_owned(),
             urn: hash.map(|byte| Sha1([byte; 20]).to_string()),
-            created: None,
+            ..Record::default()
         }
     }
 
@@ -294,6 +297,7 @@ mod tests {
             push_proxies: Vec::new(),
             free_slot: Some(free),
             browse: true,
+            tls: false,
             records,
         }
     }

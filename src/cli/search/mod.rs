@@ -218,6 +218,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
         text,
         urn,
         ttl: args.ttl,
+        kind: args.filter.kind.clone(),
     };
     let (reason, neighbours) = listen(context, &node, &request, limits, &mut intake)?;
     let heard = node.status().map_or(0, |status| status.nodes_heard);

@@ -134,6 +134,10 @@ struct HitLine<'a> {
     push: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     push_proxies: &'a [SocketAddr],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    alternates: &'a [SocketAddr],
+    partial: bool,
+    tls: bool,
     servent: &'a str,
     index: u32,
 }
@@ -315,6 +319,9 @@ fn json(out: &Output, offer: &Offer, t: Duration) -> Result<(), Failure> {
         slots_free: offer.free_slot.map(u8::from),
         push: copy.push,
         push_proxies: &copy.push_proxies,
+        alternates: &copy.alternates,
+        partial: copy.partial,
+        tls: copy.tls,
         servent: &copy.servent,
         index: copy.index,
     };
@@ -337,6 +344,9 @@ mod tests {
             index: 1,
             push: false,
             push_proxies: Vec::new(),
+            alternates: Vec::new(),
+            partial: false,
+            tls: false,
         };
         Offer {
             copy,

@@ -51,6 +51,7 @@ fn query(tag: u8) -> Frame {
         flags: QueryFlags::OURS,
         text,
         sha1s: Vec::new(),
+        media: None,
     };
     Frame {
         header: Header {

@@ -64,6 +64,7 @@ pub(in crate::cli::lab) fn ask(
         text: question.text.to_owned(),
         urn: None,
         ttl: Some(question.ttl),
+        kind: None,
     };
     let clock = Stopwatch::start();
     let failed = |why: String| Failure::new(Exit::NoNetwork, format!("node {}: {why}", asker.name));
