@@ -16,7 +16,7 @@ use crate::node::{address, event};
 pub enum Request {
     /// One [`Reply::Status`].
     Status,
-    /// [`Reply::Searching`], then [`Reply::Hit`]s until the asker hangs up.
+    /// A [`Reply::Searching`] or [`Reply::Failed`] for each net, and [`Reply::Hit`]s until the asker hangs up.
     Search {
         /// Words as typed; empty for a search by hash alone.
         text: String,
@@ -29,6 +29,9 @@ pub enum Request {
         /// Only `audio`, `video`, `image`... files are of use: others may still come.
         #[serde(default)]
         kind: Option<String>,
+        /// Where to ask; none named: on every net that the node is on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nets: Vec<Net>,
     },
     /// A [`Reply::Peer`] for each link.
     Peers,
@@ -36,6 +39,9 @@ pub enum Request {
     PeerAdd {
         /// Where the peer listens.
         addr: SocketAddr,
+        /// On which net; unnamed, the one that the address belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        net: Option<Net>,
     },
     /// Close the link to this address.
     PeerDrop {
@@ -68,6 +74,9 @@ pub enum Request {
         /// Who passes pushes on to it, as its hit says.
         #[serde(default)]
         push_proxies: Vec<SocketAddr>,
+        /// The net that its hit came on; unnamed, any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        net: Option<Net>,
     },
     /// Leave the network and end the node.
     Stop,
@@ -81,7 +90,13 @@ impl Request {
             urn: None,
             ttl: None,
             kind: None,
+            nets: Vec::new(),
         }
+    }
+
+    /// A link to this address, on the net that it belongs to.
+    pub fn peer_add(addr: SocketAddr) -> Self {
+        Self::PeerAdd { addr, net: None }
     }
 }
 
@@ -99,6 +114,16 @@ pub enum Reply {
         neighbours: usize,
         /// TTL it was sent with.
         ttl: u8,
+        /// On which net; one such line for each.
+        #[serde(default)]
+        net: Net,
+    },
+    /// A search failed on one net; it goes on elsewhere.
+    Failed {
+        /// On which.
+        net: Net,
+        /// What, and the way out.
+        message: String,
     },
     /// One hit frame.
     Hit(Box<Hit>),
@@ -143,6 +168,23 @@ pub enum Net {
     Gnutella,
     /// Its rules among private addresses, for tests.
     Rehearsal,
+}
+
+impl Net {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Gnutella => "gnutella",
+            Self::Rehearsal => "rehearsal",
+        }
+    }
+
+    /// The net of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Lan, Self::Gnutella, Self::Rehearsal];
+        all.into_iter().find(|net| net.name() == name)
+    }
 }
 
 impl From<address::Net> for Net {
@@ -224,6 +266,9 @@ pub struct Status {
     /// What came of asking caches for nodes; `None` on a LAN, where none are asked.
     #[serde(default)]
     pub finding: Option<Finding>,
+    /// Each network it is on; the figures above are their sums, `net` is the first and `role` that on the public one.
+    #[serde(default)]
+    pub nets: Vec<OnNet>,
 }
 
 /// How far asking caches for nodes has got.
@@ -250,6 +295,25 @@ pub struct Finding {
     pub web_caches_answered: u64,
     /// Addresses that caches told of, before any was doubted.
     pub addresses: u64,
+}
+
+/// A node on one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnNet {
+    /// Which.
+    pub net: Net,
+    /// Its place there; `None` where all are equal.
+    pub role: Option<Role>,
+    /// The links, with those to leaves.
+    pub links: usize,
+    /// Links to leaves.
+    pub leaves: usize,
+    /// Dials under way.
+    pub dialling: usize,
+    /// Addresses in the book.
+    pub hosts_known: usize,
+    /// Distinct addresses heard from lately.
+    pub nodes_heard: usize,
 }
 
 /// One listed folder.
@@ -291,6 +355,9 @@ pub struct File {
 /// One link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
+    /// On which network.
+    #[serde(default)]
+    pub net: Net,
     /// Address of the other end of the socket.
     pub addr: SocketAddr,
     /// Where it says it listens.
@@ -316,6 +383,9 @@ pub struct Peer {
 /// One hit frame: a responder and its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
+    /// On which network it came; `None`: it was not searched for there (`browse`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<Net>,
     /// Hops from the responder to us; 0 is a neighbour.
     pub hops: u8,
     /// Where the responder serves files.
@@ -375,6 +445,21 @@ pub struct Counters {
     pub sent: std::collections::BTreeMap<String, u64>,
     /// By reason: dropped.
     pub dropped: std::collections::BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// Adds those of another overlay.
+    pub fn add(&mut self, other: Self) {
+        for (sum, more) in [
+            (&mut self.received, other.received),
+            (&mut self.sent, other.sent),
+            (&mut self.dropped, other.dropped),
+        ] {
+            for (name, count) in more {
+                *sum.entry(name).or_default() += count;
+            }
+        }
+    }
 }
 
 /// What a node knows of one message id.

@@ -120,7 +120,7 @@ fn a_node_that_is_told_to_dial_itself_does_not_link() {
     let addr = node.addr();
     let refused = node
         .servent
-        .request(Request::PeerAdd { addr })
+        .request(Request::peer_add(addr))
         .all(SOON)
         .unwrap_err();
     assert!(refused.contains(&addr.to_string()), "{refused}");
@@ -139,7 +139,7 @@ fn peers_are_added_and_dropped_on_request() {
     };
     let (first, second) = (Node::start(&[], quiet()), Node::start(&[], quiet()));
     let addr = second.addr();
-    first.ask(Request::PeerAdd { addr });
+    first.ask(Request::peer_add(addr));
     assert_eq!(
         first.peers().len(),
         1,
@@ -152,7 +152,7 @@ fn peers_are_added_and_dropped_on_request() {
     unreachable.servent.stop();
     let refused = first
         .servent
-        .request(Request::PeerAdd { addr: gone })
+        .request(Request::peer_add(gone))
         .all(SOON)
         .unwrap_err();
     assert!(refused.contains(&gone.to_string()), "{refused}");
@@ -322,6 +322,7 @@ fn junk_in_answer_to_every_query_is_dropped_and_costs_the_link_in_the_end() {
         urn: None,
         ttl: None,
         kind: None,
+        nets: Vec::new(),
     };
     let mut replies = node.servent.request(search);
     assert!(matches!(

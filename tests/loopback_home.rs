@@ -61,6 +61,7 @@ fn search(text: &str) -> Request {
         urn: None,
         ttl: None,
         kind: None,
+        nets: Vec::new(),
     }
 }
 
@@ -106,6 +107,7 @@ fn a_search_finds_what_a_neighbour_of_a_neighbour_shares() {
         urn: Some(urn),
         ttl: None,
         kind: None,
+        nets: Vec::new(),
     };
     assert_eq!(
         first_hit(&mut near.servent.request(by_hash)).records,
@@ -182,7 +184,7 @@ fn a_search_goes_on_as_links_come_up() {
         Some(Reply::Searching { neighbours: 0, .. })
     ));
     assert!(replies.next(Duration::from_millis(1)).is_none() && !replies.over());
-    near.ask(Request::PeerAdd { addr: far.addr() });
+    near.ask(Request::peer_add(far.addr()));
     assert!(matches!(replies.next(SOON), Some(Reply::Hit(_))));
 }
 

@@ -78,7 +78,7 @@ fn two_nodes_of_the_live_network_find_each_others_files_over_compressed_links() 
     let (sharer, _dirs) = sharing_leaf();
     let hub = ultrapeer();
     let addr = hub.addr();
-    sharer.ask(Request::PeerAdd { addr });
+    sharer.ask(Request::peer_add(addr));
     let asker = Node::start(&[hub.addr()], live(Role::Leaf));
     asker.until_links(1);
     hub.until_links(2);
@@ -239,7 +239,7 @@ fn a_leaf_asks_for_pushes_until_somebody_has_reached_it() {
         let (leaf, _dirs) = sharing_leaf();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let mut replies = leaf.servent.request(Request::PeerAdd { addr });
+        let mut replies = leaf.servent.request(Request::peer_add(addr));
         let mut ultrapeer = Raw::accept(&listener, "");
         assert_eq!(replies.next(SOON), Some(Reply::Done));
         let mut tag = 0;

@@ -36,6 +36,7 @@ fn live(role: Role, keep: &[SocketAddr]) -> Config {
 /// A hit of the file "Moby Dick.txt" at a node that is not where it says.
 fn hit_of(servent: ServentId, proxies: &[SocketAddr]) -> Hit {
     Hit {
+        net: None,
         hops: 1,
         addr: "127.0.0.1:9".parse().unwrap(),
         nick: None,
@@ -96,9 +97,7 @@ fn walled(middle: &Node, files: &[(&str, &str)]) -> (TempDir, Node) {
     });
     assert!(node.servent.wait_hashed(SOON));
     // Only now, so that the first routing table it sends holds its words.
-    node.ask(Request::PeerAdd {
-        addr: middle.addr(),
-    });
+    node.ask(Request::peer_add(middle.addr()));
     node.until_links(1);
     (dir, node)
 }

@@ -42,7 +42,7 @@ pub fn run(context: &mut Context, args: &BrowseArgs) -> Result<Exit, Failure> {
         }
         match received.recv_timeout(LOOK) {
             Ok(Ok(hit)) => {
-                intake.take(context, &hit_for_people(0, hit))?;
+                intake.take(context, &hit_for_people(None, 0, hit))?;
             }
             Ok(Err(error)) => {
                 // What came before it breaks off is good.

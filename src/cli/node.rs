@@ -160,7 +160,7 @@ impl NodeHandle {
             net::whom(on)
         ));
         for addr in peers {
-            if let Err(message) = node.ask(&Request::PeerAdd { addr })?.all(DIAL_WAIT) {
+            if let Err(message) = node.ask(&Request::peer_add(addr))?.all(DIAL_WAIT) {
                 context.out.say(&format!("{addr}: {message}"));
             }
         }
@@ -220,6 +220,15 @@ impl NodeHandle {
             Self::Running(_) => Ok(self.status()?.net.into()),
             Self::Hosted(_, own) => Ok(own.net),
         }
+    }
+
+    /// On how many nets it asks.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub fn net_count(&self) -> Result<usize, Failure> {
+        // A node of an earlier version says none: it is on one.
+        Ok(self.status()?.nets.len().max(1))
     }
 
     /// Has sources connect that cannot be connected to.

@@ -22,7 +22,7 @@ pub fn run(context: &Context, verb: Option<&PeersVerb>) -> Result<Exit, Failure>
     let node = NodeHandle::expect_running(context)?;
     let (host, request, exit): (_, fn(_) -> _, _) = match verb {
         None | Some(PeersVerb::List) => return list(context, &node),
-        Some(PeersVerb::Add { host }) => (host, |addr| Request::PeerAdd { addr }, Exit::NoNetwork),
+        Some(PeersVerb::Add { host }) => (host, Request::peer_add, Exit::NoNetwork),
         Some(PeersVerb::Drop { host }) => (host, |addr| Request::PeerDrop { addr }, Exit::Nothing),
     };
     let addr = host

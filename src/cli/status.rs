@@ -157,6 +157,7 @@ mod tests {
             uploaded_bytes: 4_200_000,
             nodes_heard: 9,
             finding: None,
+            nets: Vec::new(),
         };
         let text = screen(&status).join("\n");
         for part in [

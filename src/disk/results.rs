@@ -96,6 +96,9 @@ pub struct Copy {
     /// Its listener accepts TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
+    /// The net that it was heard on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<String>,
 }
 
 impl Copy {
@@ -295,6 +298,7 @@ mod tests {
             alternates: Vec::new(),
             partial: false,
             tls: false,
+            net: None,
         }
     }
 

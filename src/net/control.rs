@@ -134,9 +134,10 @@ async fn attend(stream: &UnixStream, desk: &Desk) {
         servent,
         index,
         push_proxies,
+        net,
     } = request
     {
-        let work = handed::answer(stream, desk, &servent, index, push_proxies);
+        let work = handed::answer(stream, desk, &servent, index, push_proxies, net);
         rt::unless(hung_up(stream), work).await;
         return;
     }

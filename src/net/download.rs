@@ -69,6 +69,7 @@ impl Job {
                     servent,
                     index: record.index,
                     proxies: hit.push_proxies.clone(),
+                    net: hit.net.map(Into::into),
                 };
                 source.or_push(walled, hit.push)
             }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::control;
-use crate::node::event::Direction;
+use crate::node::event::{Direction, Role};
 use crate::node::{Drop, LinkInfo, Node, Stats, Time};
 use crate::wire::Kind;
 
 /// What only the core knows of a [`control::Status`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Figures {
+    pub(crate) role: Role,
     pub(crate) links: usize,
+    pub(crate) leaves: usize,
     pub(crate) dialling: usize,
     pub(crate) hosts_known: usize,
     pub(crate) nodes_heard: usize,
@@ -19,7 +21,9 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn of(node: &Node, now: Time) -> Self {
         Self {
+            role: node.config().role,
             links: node.link_count(),
+            leaves: node.leaf_count(),
             dialling: node.dialling(),
             hosts_known: node.known_hosts().len(),
             nodes_heard: node.nodes_heard(now),
@@ -30,6 +34,7 @@ impl Figures {
 /// One link for people; `totals` are the frames queued and shed by its send queue.
 pub(crate) fn peer(info: &LinkInfo<'_>, totals: (u64, u64), now: Time) -> control::Peer {
     control::Peer {
+        net: control::Net::default(),
         addr: info.peer.remote,
         listen: info.peer.listen,
         agent: info.peer.agent.to_string(),

@@ -1,16 +1,17 @@
 //! Drives the greeting machines of the core over a socket, on both sides, with deadlines.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::inbox::{Handle, Inbox};
 use super::link::Connected;
 use super::listen::{TurnedAway, Visit};
+use super::overlays::{Overlay, Overlays};
 use super::rt::{self, ReadExt, TcpStream, WriteExt};
 use crate::node::LinkId;
 use crate::node::event::{DialError, Gone, Peer};
-use crate::node::greet::{Acceptor, Codings, Dialer, Me, Step};
+use crate::node::greet::{self, Acceptor, Codings, Dialer, Me, Step};
+use crate::wire::heads::HeadReader;
 
 /// Bytes read at once while greeting; a whole greeting has some 500.
 const CHUNK_BYTES: usize = 4096;
@@ -93,17 +94,22 @@ pub(crate) async fn call(
     }
 }
 
-/// Greets a peer that called us; `first` is what it has said so far.
+/// Greets a peer that called us, in the name of the overlay it belongs to; `first` is what it has said so far.
 pub(crate) async fn receive(
     stream: TcpStream,
     remote: SocketAddr,
-    first: &[u8],
-    greeting: &Arc<Greeting>,
-    handle: &Handle,
+    mut first: Vec<u8>,
+    overlays: &Overlays,
     visit: Visit,
 ) {
+    let choice = rt::timeout(GREET_TIME, choose(&stream, remote, &mut first, overlays)).await;
+    let Some(overlay) = choice.ok().flatten() else {
+        overlays.first().greeting.turned_away.count_greeting();
+        return;
+    };
+    let (greeting, handle) = (&overlay.greeting, &overlay.handle);
     let link = handle.new_link();
-    let talk = accept(&stream, remote, first, greeting, handle, link);
+    let talk = accept(&stream, remote, &first, greeting, handle, link);
     let up = rt::timeout(GREET_TIME, talk).await.ok().flatten();
     // A neighbour is no stranger, and the node task closes its socket.
     drop(visit);
@@ -122,6 +128,34 @@ pub(crate) async fn receive(
     };
     // An error: the node has ended, and the socket goes with the message.
     let _ = handle.send(message).await;
+}
+
+/// The overlay that a caller belongs to, by its address; where that says nothing, by its whole first group, which is
+/// then in `first`. `None`: there is no such overlay, or no such group.
+async fn choose<'a>(
+    mut stream: &TcpStream,
+    remote: SocketAddr,
+    first: &mut Vec<u8>,
+    overlays: &'a Overlays,
+) -> Option<&'a Overlay> {
+    let mut possible = overlays.of(remote.ip());
+    let one = possible.next()?;
+    if possible.next().is_none() {
+        return Some(one);
+    }
+    let (mut reader, mut read) = (HeadReader::new(), 0);
+    let mut chunk = [0; CHUNK_BYTES];
+    loop {
+        if let Some((head, _)) = reader.push(&first[read..]).ok()? {
+            let two_tiers = greet::of_two_tiers(&head);
+            return overlays
+                .of(remote.ip())
+                .find(|overlay| overlay.net().is_two_tier() == two_tiers);
+        }
+        read = first.len();
+        let len = stream.read(&mut chunk).await.ok().filter(|len| *len > 0)?;
+        first.extend_from_slice(&chunk[..len]);
+    }
 }
 
 /// The peer, how bytes are written on this link, and those behind its greeting; `None` when it comes to nothing.

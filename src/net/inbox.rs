@@ -93,6 +93,13 @@ impl Handle {
         )
     }
 
+    /// Another inbox, of a second node task: no link and no ticket has a number that is used here.
+    pub(crate) fn another(&self) -> (Self, Receiver<Inbox>) {
+        let (inbox, received) = rt::bounded(INBOX_MAX);
+        let ids = self.ids.clone();
+        (Self { inbox, ids }, received)
+    }
+
     /// Sends, and waits while the inbox is full.
     pub(crate) async fn send(&self, message: Inbox) -> Result<(), Ended> {
         self.inbox.send(message).await.map_err(|_| Ended)

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::awaited::Awaited;
-use super::greeting::{self, Greeting};
-use super::inbox::{Handle, Inbox};
+use super::greeting;
+use super::inbox::Inbox;
+use super::overlays::Overlays;
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
 use super::upload::{self, Serving};
 use crate::node::Event;
@@ -107,11 +108,17 @@ fn count(counter: &AtomicU64) {
 /// All that an incoming connection needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Hall {
-    pub(crate) greeting: Arc<Greeting>,
-    pub(crate) handle: Handle,
+    pub(crate) overlays: Overlays,
     pub(crate) serving: Arc<Serving>,
     pub(crate) door: Arc<Door>,
     pub(crate) awaited: Arc<Awaited>,
+}
+
+impl Hall {
+    /// Where connections turned away before they belong anywhere are counted.
+    fn turned_away(&self) -> &TurnedAway {
+        &self.overlays.first().greeting.turned_away
+    }
 }
 
 /// Accepts until `closed` is ready.
@@ -135,7 +142,7 @@ pub(crate) async fn accept(listener: TcpListener, hall: Hall, closed: impl Futur
 
 fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
     let Some(visit) = hall.door.enter(&stream, remote.ip()) else {
-        count(&hall.greeting.turned_away.crowd);
+        count(&hall.turned_away().crowd);
         return;
     };
     let hall = hall.clone();
@@ -145,24 +152,27 @@ fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
 
 async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: &Hall) {
     let local = stream.local_addr().map(|addr| addr.ip());
-    let away = &hall.greeting.turned_away;
+    let away = hall.turned_away();
     let Ok(first) = rt::timeout(FIRST_LINE_TIME, first_line(&stream)).await else {
         log::debug!("{remote}: no first line in time");
         return count(&away.slow);
     };
     let speaks = first.as_deref().map_or(Speaks::Unknown, sniff);
-    let net = hall.greeting.me.net;
     // On a flat overlay everybody counts as reachable.
-    if speaks != Speaks::Unknown
-        && net.is_two_tier()
-        && local.is_ok_and(|local| net.proves_reach(remote.ip(), local))
-    {
-        hall.handle.post(Inbox::Event(Event::Reached));
+    let two_tier = hall
+        .overlays
+        .of(remote.ip())
+        .filter(|overlay| overlay.net().is_two_tier());
+    for overlay in two_tier {
+        let proves = |local| overlay.net().proves_reach(remote.ip(), local);
+        if speaks != Speaks::Unknown && local.as_ref().is_ok_and(|local| proves(*local)) {
+            overlay.handle.post(Inbox::Event(Event::Reached));
+        }
     }
     match speaks {
         Speaks::Gnutella => {
             let first = first.unwrap_or_default();
-            greeting::receive(stream, remote, &first, &hall.greeting, &hall.handle, visit).await;
+            greeting::receive(stream, remote, first, &hall.overlays, visit).await;
         }
         Speaks::Http => {
             visit.identified();

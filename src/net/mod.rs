@@ -1,7 +1,7 @@
 //! SHELL 2: SOCKETS. The core on real sockets: tasks, deadlines and bytes, no protocol decisions.
 //!
 //! - `rt`: the runtime and the clock, in one file;
-//! - `task`: the node task, the only owner of a [`Node`](crate::node::Node);
+//! - `task`: the node task, the only owner of a [`Node`](crate::node::Node); `overlays`: one for each net;
 //! - `inbox`: the way to it; `link`: reader and writer of one link; `coding`: compressed or not; `greeting`,
 //!   `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
@@ -30,6 +30,7 @@ mod inbox;
 mod link;
 mod listen;
 mod news;
+mod overlays;
 mod own;
 mod page;
 mod push_proxy;

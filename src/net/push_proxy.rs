@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::inbox::Handle;
+use super::overlays::Overlays;
 use super::upload_reply::{self, Reply};
 use crate::node::event::{Command, Notice, Passed, PassedPush};
 use crate::wire::ServentId;
@@ -57,7 +58,7 @@ pub(super) async fn answer(
     wanted: Wanted,
     node: Option<&str>,
     asker: SocketAddr,
-    handle: &Handle,
+    overlays: &Overlays,
 ) -> Reply {
     let refuse = |text: &str| upload_reply::error(400, text).may_go_on();
     let Some(to) = node.and_then(|node| node.trim().parse().ok()) else {
@@ -70,7 +71,15 @@ pub(super) async fn answer(
         tls: wanted.tls,
         asker,
     };
-    match passed(push, handle).await {
+    // Only to neighbours of the net that the asker is on.
+    let mut outcome = None;
+    for overlay in overlays.of(asker.ip()) {
+        outcome = passed(push, &overlay.handle).await;
+        if outcome != Some(Passed::Unknown) {
+            break;
+        }
+    }
+    match outcome {
         Some(Passed::Sent) => upload_reply::text(202, "the push was sent"),
         Some(Passed::Unknown) => {
             upload_reply::error(410, "no neighbour of this node has this id").may_go_on()

@@ -17,9 +17,11 @@ use super::download_source::Source;
 use super::http::AGENT;
 use super::http_conn::Conn;
 use super::inbox::{Ask, Ended, Handle};
+use super::overlays::Overlay;
 use super::requests::Desk;
 use super::rt::{self, Clock, TcpStream};
 use crate::node::Time;
+use crate::node::address::Net;
 use crate::node::event::{Command, Notice, PushSpec, Pushed};
 use crate::wire::ServentId;
 use crate::wire::heads::HeadWriter;
@@ -48,6 +50,8 @@ pub struct Walled {
     pub index: u32,
     /// Who passes pushes on to it, as its hit said.
     pub proxies: Vec<SocketAddr>,
+    /// The net that its hit came on; `None`: any.
+    pub net: Option<Net>,
 }
 
 /// Why no connection came.
@@ -149,7 +153,7 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
         index: whom.index,
         port,
     };
-    let pushed = match push(&desk.handle, spec).await {
+    let pushed = match push(desk, whom, spec).await {
         Ok(pushed) => pushed,
         Err(Ended) => return NoneCame::NotAsked(stopping),
     };
@@ -177,7 +181,7 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
     if pushed == Pushed::Sent {
         rt::sleep(left(AGAIN_AFTER)).await;
         // A way that has gone meanwhile changes nothing: it was asked before.
-        let _ = push(&desk.handle, spec).await;
+        let _ = push(desk, whom, spec).await;
     }
     rt::sleep(left(COMES_WITHIN)).await;
     let port = port.map_or_else(|| listen_port(desk), NonZeroU16::get);
@@ -189,10 +193,23 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
 }
 
 fn listen_port(desk: &Desk) -> u16 {
-    desk.config.listen.map_or(0, |listen| listen.port())
+    desk.listen.map_or(0, |listen| listen.port())
 }
 
-async fn push(handle: &Handle, spec: PushSpec) -> Result<Pushed, Ended> {
+/// Pushes on each net that it may be on; the best of what came of it.
+async fn push(desk: &Desk, whom: &Walled, spec: PushSpec) -> Result<Pushed, Ended> {
+    let mut best = Pushed::NoWay;
+    for overlay in desk.overlays.on(whom.net.as_slice()) {
+        match push_on(&overlay.handle, spec).await? {
+            Pushed::Sent => best = Pushed::Sent,
+            Pushed::NorCanWe if best == Pushed::NoWay => best = Pushed::NorCanWe,
+            Pushed::NorCanWe | Pushed::NoWay => {}
+        }
+    }
+    Ok(best)
+}
+
+async fn push_on(handle: &Handle, spec: PushSpec) -> Result<Pushed, Ended> {
     let notices = handle.command(Command::Push(spec)).await?;
     while let Some(notice) = notices.next().await {
         if let Notice::Pushed(pushed) = notice {
@@ -204,13 +221,28 @@ async fn push(handle: &Handle, spec: PushSpec) -> Result<Pushed, Ended> {
 
 /// Asks the push proxies at a time; `true`: at least one has passed the push on.
 async fn ask_proxies(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> bool {
-    let net = desk.config.net;
-    let own = desk.config.listen;
+    let mut any = false;
+    for overlay in desk.overlays.on(whom.net.as_slice()) {
+        any |= ask_proxies_on(overlay, desk, port, whom).await;
+    }
+    any
+}
+
+async fn ask_proxies_on(
+    overlay: &Overlay,
+    desk: &Desk,
+    port: Option<NonZeroU16>,
+    whom: &Walled,
+) -> bool {
+    let net = overlay.net();
+    let own = desk.listen;
+    // Where a hit of an unknown net came from, its proxies' addresses say.
+    let of_net = |proxy: IpAddr| whom.net.is_some() || overlays_has(desk, proxy, net);
     let proxies = whom
         .proxies
         .iter()
-        .filter(|proxy| net.believes(**proxy) && Some(**proxy) != own);
-    let seen = desk.handle.ask(Ask::SeenIp).await.ok().flatten();
+        .filter(|proxy| net.believes(**proxy) && of_net(proxy.ip()) && Some(**proxy) != own);
+    let seen = overlay.handle.ask(Ask::SeenIp).await.ok().flatten();
     let port = port.map_or_else(|| listen_port(desk), NonZeroU16::get);
     let asked: Vec<_> = proxies
         .take(PROXIES_ASKED_MAX)
@@ -239,6 +271,10 @@ async fn ask_proxies(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> bo
         any |= matches!(asked.await, Some(200..=299));
     }
     any
+}
+
+fn overlays_has(desk: &Desk, addr: IpAddr, net: Net) -> bool {
+    desk.overlays.of(addr).any(|overlay| overlay.net() == net)
 }
 
 /// The status that a push proxy answers with.

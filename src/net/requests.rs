@@ -1,17 +1,22 @@
 //! Answers requests of people, whether they came over the control socket or from this process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::{FutureExt, future};
+
 use super::awaited::Awaited;
 use super::discovery::finding::Shown;
-use super::inbox::{Ask, Ended, Handle};
+use super::inbox::{Ask, Ended, Notices};
+use super::overlays::{Overlay, Overlays};
 use super::rt::{self, Clock, Sender};
 use super::upload::Serving;
 use crate::control::{self, Reply, Request};
+use crate::node::Time;
+use crate::node::address::Net;
 use crate::node::event::{Command, Notice, SearchSpec};
 use crate::node::media::Kind;
-use crate::node::{Config, Time};
 use crate::wire::hit::QueryHit;
 use crate::wire::urn::tiger_to_base32;
 use crate::wire::{Guid, ServentId, Sha1};
@@ -22,10 +27,11 @@ const COMMAND_TIME: Duration = Duration::from_secs(45);
 /// All that answers need.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) config: Arc<Config>,
+    pub(crate) overlays: Overlays,
     pub(crate) id: ServentId,
+    /// Where it listens, if it does.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) clock: Clock,
-    pub(crate) handle: Handle,
     pub(crate) serving: Arc<Serving>,
     pub(crate) shares: Arc<super::shares::Shelf>,
     pub(crate) awaited: Arc<Awaited>,
@@ -94,17 +100,23 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             urn,
             ttl,
             kind,
+            nets,
         } => {
             let spec = spec(text, urn.as_deref(), ttl, kind.as_deref())?;
-            search(spec, desk, to).await?;
+            search(spec, &nets, desk, to).await?;
         }
         Request::Peers => {
-            for peer in desk.handle.ask(Ask::Peers).await? {
-                to.send(Reply::Peer(peer)).await?;
+            for overlay in desk.overlays.all() {
+                for mut peer in overlay.handle.ask(Ask::Peers).await? {
+                    peer.net = overlay.net().into();
+                    to.send(Reply::Peer(peer)).await?;
+                }
             }
         }
-        Request::PeerAdd { addr } => command(Command::AddPeer(addr), desk).await?,
-        Request::PeerDrop { addr } => command(Command::DropPeer(addr), desk).await?,
+        Request::PeerAdd { addr, net } => {
+            command(Command::AddPeer(addr), overlay_of(addr, net, desk)?).await?;
+        }
+        Request::PeerDrop { addr } => drop_peer(addr, desk).await?,
         Request::Shares { files } => {
             for share in desk.shares.list() {
                 to.send(Reply::Share(share)).await?;
@@ -126,15 +138,20 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             }
         }
         Request::Counters => {
-            to.send(Reply::Counters(desk.handle.ask(Ask::Counters).await?))
-                .await?;
+            let mut sum = control::Counters::default();
+            for overlay in desk.overlays.all() {
+                sum.add(overlay.handle.ask(Ask::Counters).await?);
+            }
+            to.send(Reply::Counters(sum)).await?;
         }
         Request::Trace { guid } => {
             let id = Guid(ServentId::from_hex(&guid).ok_or_else(|| no_guid(&guid))?.0);
-            to.send(Reply::Trace(
-                desk.handle.ask(|answer| Ask::Trace(id, answer)).await?,
-            ))
-            .await?;
+            let mut known = None;
+            for overlay in desk.overlays.all() {
+                let trace = overlay.handle.ask(|answer| Ask::Trace(id, answer)).await?;
+                known = known.or(trace);
+            }
+            to.send(Reply::Trace(known)).await?;
         }
         Request::Push { .. } => {
             let text = "a connection can only be handed over on the control socket";
@@ -152,32 +169,78 @@ fn no_guid(text: &str) -> String {
     format!("{text:?} is no message id: 32 hexadecimal digits, as `searching` gives them")
 }
 
+/// The overlay on this net; unnamed, the one that an address belongs to.
+fn overlay_of(
+    addr: SocketAddr,
+    net: Option<control::Net>,
+    desk: &Desk,
+) -> Result<&Overlay, String> {
+    let found = match net {
+        Some(net) => desk.overlays.on(&[net.into()]).next(),
+        None => desk.overlays.of(addr.ip()).next(),
+    };
+    found.ok_or_else(|| "this node is not on that network; start it with --net for it".to_owned())
+}
+
+/// The link may be on any net.
+async fn drop_peer(addr: SocketAddr, desk: &Desk) -> Result<(), Failed> {
+    let mut last = Ok(());
+    for overlay in desk.overlays.all() {
+        last = command(Command::DropPeer(addr), overlay).await;
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
 async fn status(desk: &Desk) -> Result<control::Status, Ended> {
-    let figures = desk.handle.ask(Ask::Figures).await?;
+    let mut nets = Vec::new();
+    for overlay in desk.overlays.all() {
+        nets.push(on_net(overlay).await?);
+    }
     let uploads = desk.serving.figures();
+    let sum = |figure: fn(&control::OnNet) -> usize| nets.iter().map(figure).sum();
     Ok(control::Status {
-        name: desk.config.name.clone(),
-        net: desk.config.net.into(),
-        role: desk
-            .config
-            .net
-            .is_two_tier()
-            .then(|| desk.config.role.into()),
+        name: desk.overlays.first().config.name.clone(),
+        net: desk.overlays.first().net().into(),
+        role: nets.iter().find_map(|on| on.role),
         servent: desk.id.to_string(),
-        listen: desk.config.listen,
+        listen: desk.listen,
         pid: std::process::id(),
         uptime_s: desk.clock.now().since(Time::ZERO).as_secs(),
-        links: figures.links,
-        dialling: figures.dialling,
-        hosts_known: figures.hosts_known,
+        links: sum(|on| on.links),
+        dialling: sum(|on| on.dialling),
+        hosts_known: sum(|on| on.hosts_known),
         shares: desk.shares.list(),
         uploads_active: uploads.active,
         upload_slots: uploads.slots,
         uploads_done: uploads.done,
         uploaded_bytes: uploads.bytes,
-        nodes_heard: figures.nodes_heard,
+        nodes_heard: sum(|on| on.nodes_heard),
         finding: desk.finding.as_ref().map(Shown::get),
+        nets,
     })
+}
+
+async fn on_net(overlay: &Overlay) -> Result<control::OnNet, Ended> {
+    let figures = overlay.handle.ask(Ask::Figures).await?;
+    let two_tier = overlay.net().is_two_tier();
+    Ok(control::OnNet {
+        net: overlay.net().into(),
+        role: two_tier.then_some(figures.role.into()),
+        links: figures.links,
+        leaves: figures.leaves,
+        dialling: figures.dialling,
+        hosts_known: figures.hosts_known,
+        nodes_heard: figures.nodes_heard,
+    })
+}
+
+/// One search on one net.
+struct OneNet {
+    net: Net,
+    notices: Notices,
 }
 
 fn spec(
@@ -203,33 +266,83 @@ fn spec(
     })
 }
 
-async fn search(spec: SearchSpec, desk: &Desk, to: &Replies) -> Result<(), Failed> {
-    let notices = desk.handle.command(Command::Search(spec)).await?;
-    while let Some(notice) = notices.next().await {
+async fn search(
+    spec: SearchSpec,
+    nets: &[control::Net],
+    desk: &Desk,
+    to: &Replies,
+) -> Result<(), Failed> {
+    let nets: Vec<Net> = nets.iter().map(|net| Net::from(*net)).collect();
+    let mut searches = Vec::new();
+    for overlay in desk.overlays.on(&nets) {
+        let search = Command::Search(spec.clone());
+        searches.push(OneNet {
+            net: overlay.net(),
+            notices: overlay.handle.command(search).await?,
+        });
+    }
+    // A net that fails ends its part; the last one that fails ends the search.
+    let mut last = Err("this node is not on that network".to_owned().into());
+    let mut turn = 0;
+    while !searches.is_empty() {
+        turn += 1;
+        let (at, notice) = next_of(&searches, turn).await;
+        let net = searches[at].net;
         match notice {
-            Notice::Searching {
+            Some(Notice::Searching {
                 guid,
                 neighbours,
                 ttl,
-            } => {
+            }) => {
                 to.send(Reply::Searching {
                     guid: guid.to_string(),
                     neighbours,
                     ttl,
+                    net: net.into(),
                 })
                 .await?;
             }
-            Notice::Hit { hops, hit } => to.send(Reply::Hit(Box::new(hit_of(hops, *hit)))).await?,
-            Notice::Pushed(_) | Notice::Passed(_) => {}
-            Notice::Done(result) => return Ok(result?),
+            Some(Notice::Hit { hops, hit }) => {
+                to.send(Reply::Hit(Box::new(hit_of(Some(net), hops, *hit))))
+                    .await?;
+            }
+            Some(Notice::Pushed(_) | Notice::Passed(_)) => {}
+            Some(Notice::Done(result)) => {
+                searches.remove(at);
+                if let (Err(message), false) = (&result, searches.is_empty()) {
+                    let message = message.clone();
+                    to.send(Reply::Failed {
+                        net: net.into(),
+                        message,
+                    })
+                    .await?;
+                }
+                last = result.map_err(Failed::Message);
+            }
+            None => {
+                searches.remove(at);
+                last = Err(Ended.into());
+            }
         }
     }
-    Err(Ended.into())
+    last
+}
+
+/// The next notice of any of some searches, at least one, and of which. The search `turn` is looked at first, so that
+/// a busy net does not silence another.
+async fn next_of(searches: &[OneNet], turn: usize) -> (usize, Option<Notice>) {
+    let next = |at: usize| async move { (at, searches[at].notices.next().await) };
+    let last = turn % searches.len();
+    let mut any = next(last).boxed();
+    for more in 1..searches.len() {
+        any = future::or(next((last + more) % searches.len()), any).boxed();
+    }
+    any.await
 }
 
 /// Gives a command and waits for its end.
-async fn command(command: Command, desk: &Desk) -> Result<(), Failed> {
-    let notices = desk.handle.command(command).await?;
+async fn command(command: Command, overlay: &Overlay) -> Result<(), Failed> {
+    let notices = overlay.handle.command(command).await?;
     let end = async {
         loop {
             match notices.next().await {
@@ -245,8 +358,9 @@ async fn command(command: Command, desk: &Desk) -> Result<(), Failed> {
 }
 
 /// A hit as commands see it.
-pub(crate) fn hit_of(hops: u8, hit: QueryHit) -> control::Hit {
+pub(crate) fn hit_of(net: Option<Net>, hops: u8, hit: QueryHit) -> control::Hit {
     control::Hit {
+        net: net.map(Into::into),
         hops,
         addr: hit.addr,
         nick: hit.nick,

@@ -23,6 +23,7 @@ use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
 use super::listen::{self, Hall, Listen};
 use super::news::{News, Newsroom};
+use super::overlays::{Overlay, Overlays};
 use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::{self, Desk};
@@ -57,6 +58,9 @@ pub struct Settings {
     pub listen: Listen,
     /// Addresses of nodes to begin with.
     pub peers: Vec<SocketAddr>,
+    /// Further overlays to take part in, each on a net of its own. They share port, shares and upload slots with the
+    /// first and learn none of its addresses.
+    pub also: Vec<Also>,
     /// Where it looks for others by itself.
     pub discovery: Discovery,
     /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.
@@ -73,6 +77,15 @@ pub struct Settings {
     pub shares: Vec<ShareFolder>,
     /// How they are scanned.
     pub share_options: Options,
+}
+
+/// One more overlay beside the first.
+#[derive(Clone, Debug, Default)]
+pub struct Also {
+    /// The core's settings there; `listen` is filled in.
+    pub config: Config,
+    /// Addresses of nodes to begin with.
+    pub peers: Vec<SocketAddr>,
 }
 
 /// Why a node does not start.
@@ -104,6 +117,9 @@ pub enum StartError {
     /// Folders to share, but no place for their hashes.
     #[error("a node without a home shares nothing; give it one")]
     ShareWithoutHome,
+    /// Two overlays on one net.
+    #[error("a node is on each net once")]
+    NetTwice,
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -132,10 +148,6 @@ impl Servent {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one list of steps, in the order they must be taken"
-    )]
     pub fn start(mut settings: Settings) -> Result<Self, StartError> {
         let home = settings.home.take().map(hold).transpose()?;
         let listen = settings.listen;
@@ -143,72 +155,48 @@ impl Servent {
         let addr = listener
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
-        let mut known = std::mem::take(&mut settings.peers);
-        known.extend(
-            home.iter()
-                .flat_map(|(home, _)| home.load_hosts(settings.config.net)),
-        );
 
         let mut rng = system_rng()?;
         let id = match &home {
             Some((home, _)) => home.servent_id().map_err(LockError::Io)?,
             None => random_servent(&mut rng),
         };
-        let config = Arc::new(Config {
-            listen: addr,
-            ..settings.config.clone()
-        });
         let clock = Clock::start();
-        let channel = Handle::new();
-        let handle = channel.0.clone();
+        let (overlays, inboxes) = overlays(&settings, addr, id)?;
         let (newsroom, news) = Newsroom::with_reader();
-        let shares = share(&settings, home.as_ref(), &handle, &newsroom)?;
-        let serving = serve(&settings, id, addr, &shares, &handle, &newsroom);
+        let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
+        let serving = serve(&settings, id, addr, &shares, &overlays, &newsroom);
         // Last, as it is the only thing that a start that fails would leave behind.
         let control = home
             .as_ref()
             .map(|(home, _)| control::bind(home.socket()))
             .transpose()?;
 
-        let looking = looks_on_lan(&settings, addr).then(|| discovery::lan::Search {
-            handle: handle.clone(),
-            listen: addr,
-            max_links: config.max_links,
-            rng: ChaCha8Rng::from_rng(&mut rng),
-            clock,
-        });
-        let datagrams = datagrams(&settings, &config, &handle, &mut rng, clock);
-        let finding = datagrams
-            .as_ref()
-            .map(|(datagrams, _)| datagrams.finding.clone());
-        let greeting = Arc::new(Greeting::new(me(&config, id)));
-        let node = Node::new(config.clone(), id, rng);
-        let task = NodeTask::new(node, clock, channel, greeting.clone(), newsroom)
-            .serving(serving.clone());
         let (stop, stop_asked) = rt::bounded(1);
         let (open, closed) = rt::bounded::<()>(1);
         let awaited = Arc::<Awaited>::default();
         let hall = Hall {
-            greeting,
-            handle: handle.clone(),
+            overlays: overlays.clone(),
             serving: serving.clone(),
             door: Arc::default(),
             awaited: awaited.clone(),
         };
-        let desk = Desk {
-            awaited,
-            finding,
-            config,
-            id,
-            clock,
-            handle: handle.clone(),
-            serving,
-            shares,
-            stop,
-        };
-        let desk = Arc::new(desk);
-        // All detached: the first ends with `Inbox::Stop`, the others when `open` closes.
-        rt::spawn(task.run());
+        // All detached: the node tasks end with `Inbox::Stop`, the others when `open` closes.
+        let mut finding = None;
+        for (overlay, inbox) in overlays.all().zip(inboxes) {
+            let node = Node::new(overlay.config.clone(), id, ChaCha8Rng::from_rng(&mut rng));
+            let channel = (overlay.handle.clone(), inbox);
+            let (greeting, newsroom) = (overlay.greeting.clone(), newsroom.clone());
+            let task =
+                NodeTask::new(node, clock, channel, greeting, newsroom).serving(serving.clone());
+            rt::spawn(task.run());
+            let shown = look_around(&settings, overlay, &mut rng, clock, &closed);
+            finding = finding.or(shown);
+            if let Some((home, _)) = &home {
+                let keep = keep_hosts(home.clone(), overlay.net(), overlay.handle.clone());
+                rt::spawn(rt::unless(until_closed(closed.clone()), keep));
+            }
+        }
         if let Some(listener) = listener {
             rt::spawn(listen::accept(
                 listener.into(),
@@ -216,24 +204,23 @@ impl Servent {
                 until_closed(closed.clone()),
             ));
         }
+        let desk = Arc::new(Desk {
+            awaited,
+            finding,
+            overlays,
+            id,
+            listen: addr,
+            clock,
+            serving,
+            shares,
+            stop,
+        });
         if let Some(listener) = control {
             rt::spawn(control::serve(
                 listener,
                 desk.clone(),
                 until_closed(closed.clone()),
             ));
-        }
-        if let Some(search) = looking {
-            let look = discovery::lan::run(search);
-            rt::spawn(rt::unless(until_closed(closed.clone()), look));
-        }
-        if let Some((datagrams, socket)) = datagrams {
-            let speak = discovery::udp::run(datagrams, socket);
-            rt::spawn(rt::unless(until_closed(closed.clone()), speak));
-        }
-        if let Some((home, _)) = &home {
-            let keep = keep_hosts(home.clone(), settings.config.net, handle);
-            rt::spawn(rt::unless(until_closed(closed.clone()), keep));
         }
         let servent = Self {
             desk,
@@ -246,8 +233,24 @@ impl Servent {
             closed,
             pusher: OnceLock::new(),
         };
-        servent.tell(Inbox::Event(Event::Heard(known)));
+        servent.remember(settings);
         Ok(servent)
+    }
+
+    /// Hands each overlay the addresses it begins with: those given and those remembered of its net.
+    fn remember(&self, settings: Settings) {
+        let also = settings.also.into_iter().map(|also| also.peers);
+        for (overlay, mut known) in self
+            .desk
+            .overlays
+            .all()
+            .zip([settings.peers].into_iter().chain(also))
+        {
+            if let Some((home, _)) = &self.home {
+                known.extend(home.load_hosts(overlay.net()));
+            }
+            tell(overlay, Inbox::Event(Event::Heard(known)));
+        }
     }
 
     /// Where it listens, with the port it got.
@@ -336,10 +339,15 @@ impl Servent {
         if let Some((home, _)) = &self.home {
             // A socket that stays behind is recognised as stale by the next node.
             let _ = std::fs::remove_file(home.socket());
-            save_hosts(home, self.desk.config.net, &self.known_hosts());
+            for overlay in self.desk.overlays.all() {
+                save_hosts(home, overlay.net(), &known_hosts(overlay));
+            }
         }
         let (done, finished) = rt::bounded::<()>(1);
-        self.tell(Inbox::Stop(done));
+        for overlay in self.desk.overlays.all() {
+            tell(overlay, Inbox::Stop(done.clone()));
+        }
+        drop(done);
         // Later than that: links end by their own deadlines, without us.
         let _ = rt::wait_for(wait, finished.recv());
         self.desk.shares.stop();
@@ -356,21 +364,64 @@ impl Servent {
         self.desk.shares.wait_hashed(patience)
     }
 
-    fn tell(&self, message: Inbox) {
-        // An error: the node task has ended, which only `leave` makes it do.
-        let _ = rt::block_on(self.desk.handle.send(message));
+    /// Addresses known on the net of its (first) overlay, best first.
+    pub fn known_hosts(&self) -> Vec<SocketAddr> {
+        known_hosts(self.desk.overlays.first())
     }
 
-    /// Addresses known, best first.
-    pub fn known_hosts(&self) -> Vec<SocketAddr> {
-        rt::block_on(self.desk.handle.ask(Ask::Hosts)).unwrap_or_default()
+    /// Addresses known of each net it is on, best first.
+    pub fn known_hosts_by_net(&self) -> Vec<(Net, Vec<SocketAddr>)> {
+        let all = self.desk.overlays.all();
+        all.map(|overlay| (overlay.net(), known_hosts(overlay)))
+            .collect()
     }
+}
+
+fn known_hosts(overlay: &Overlay) -> Vec<SocketAddr> {
+    rt::block_on(overlay.handle.ask(Ask::Hosts)).unwrap_or_default()
+}
+
+fn tell(overlay: &Overlay, message: Inbox) {
+    // An error: the node task has ended, which only `leave` makes it do.
+    let _ = rt::block_on(overlay.handle.send(message));
 }
 
 impl Drop for Servent {
     fn drop(&mut self) {
         self.leave(Duration::ZERO);
     }
+}
+
+/// The overlays of a node that is to listen at `addr`, and the inbox of each.
+fn overlays(
+    settings: &Settings,
+    addr: Option<SocketAddr>,
+    id: ServentId,
+) -> Result<(Overlays, Vec<Receiver<Inbox>>), StartError> {
+    let (mut all, mut inboxes): (Vec<Overlay>, Vec<_>) = (Vec::new(), Vec::new());
+    let configs = [&settings.config]
+        .into_iter()
+        .chain(settings.also.iter().map(|also| &also.config));
+    for config in configs {
+        if all.iter().any(|overlay| overlay.net() == config.net) {
+            return Err(StartError::NetTwice);
+        }
+        let config = Arc::new(Config {
+            listen: addr,
+            ..config.clone()
+        });
+        let (handle, inbox) = match all.first() {
+            None => Handle::new(),
+            Some(first) => first.handle.another(),
+        };
+        inboxes.push(inbox);
+        all.push(Overlay {
+            greeting: Arc::new(Greeting::new(me(&config, id))),
+            config,
+            handle,
+        });
+    }
+    Ok((Overlays::new(all), inboxes))
 }
 
 /// What we say about ourselves in greetings.
@@ -391,7 +442,7 @@ fn me(config: &Config, id: ServentId) -> Me {
 fn share(
     settings: &Settings,
     home: Option<&(Home, HomeLock)>,
-    handle: &Handle,
+    overlays: &Overlays,
     newsroom: &Newsroom,
 ) -> Result<Arc<Shelf>, StartError> {
     let Settings {
@@ -407,7 +458,7 @@ fn share(
         home,
         shares,
         share_options,
-        handle.clone(),
+        overlays.clone(),
         newsroom.clone(),
     )?;
     Ok(Arc::new(shelf))
@@ -419,15 +470,15 @@ fn serve(
     id: ServentId,
     listen: Option<SocketAddr>,
     shares: &Arc<Shelf>,
-    handle: &Handle,
+    overlays: &Overlays,
     newsroom: &Newsroom,
 ) -> Arc<Serving> {
     let face = Face {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
         servent: id,
-        name: settings.config.name.clone(),
+        name: overlays.shown_name().to_owned(),
     };
-    let told = told(handle.clone(), newsroom.clone());
+    let told = told(overlays.clone(), newsroom.clone());
     let serving = Serving::new(
         shares.clone(),
         face,
@@ -435,13 +486,17 @@ fn serve(
         settings.limit_up,
         told,
     );
-    Arc::new(serving.passing_pushes(handle.clone()))
+    Arc::new(serving.passing_pushes(overlays.clone()))
 }
 
 /// Passes on what happens to uploads, without waiting.
-fn told(handle: Handle, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
+fn told(overlays: Overlays, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
     move |told| match told {
-        Told::Busy(busy) => handle.post(Inbox::Event(Event::Busy(busy))),
+        Told::Busy(busy) => {
+            for overlay in overlays.all() {
+                overlay.handle.post(Inbox::Event(Event::Busy(busy)));
+            }
+        }
         Told::Uploaded { to, name, bytes } => {
             newsroom.publish(|| News::Uploaded { to, name, bytes });
         }
@@ -484,22 +539,50 @@ async fn until_closed(closed: Receiver<()>) {
     let _ = closed.recv().await;
 }
 
+/// Starts what looks for nodes of an overlay outside it; what asking caches comes to is shown there. All detached: they end when `closed` is.
+fn look_around(
+    settings: &Settings,
+    overlay: &Overlay,
+    rng: &mut ChaCha8Rng,
+    clock: Clock,
+    closed: &Receiver<()>,
+) -> Option<Shown> {
+    if looks_on_lan(settings, overlay) {
+        let look = discovery::lan::run(discovery::lan::Search {
+            handle: overlay.handle.clone(),
+            listen: overlay.config.listen,
+            max_links: overlay.config.max_links,
+            rng: ChaCha8Rng::from_rng(rng),
+            clock,
+        });
+        rt::spawn(rt::unless(until_closed(closed.clone()), look));
+    }
+    let (datagrams, socket) = datagrams(settings, overlay, rng, clock)?;
+    let finding = datagrams.finding.clone();
+    let speak = discovery::udp::run(datagrams, socket);
+    rt::spawn(rt::unless(until_closed(closed.clone()), speak));
+    Some(finding)
+}
+
 /// Who listens on loopback only cannot be reached from elsewhere: looking would find no neighbours, and tell others
 /// of one that they cannot have.
-fn looks_on_lan(settings: &Settings, listen: Option<SocketAddr>) -> bool {
+fn looks_on_lan(settings: &Settings, overlay: &Overlay) -> bool {
     settings.discovery == Discovery::Lan
-        && settings.config.net == Net::Lan
-        && !listen.is_some_and(|addr| addr.ip().is_loopback())
+        && overlay.net() == Net::Lan
+        && !overlay
+            .config
+            .listen
+            .is_some_and(|addr| addr.ip().is_loopback())
 }
 
 /// The datagram socket of a node on the live network; a LAN has none. Without it links work all the same.
 fn datagrams(
     settings: &Settings,
-    config: &Config,
-    handle: &Handle,
+    overlay: &Overlay,
     rng: &mut ChaCha8Rng,
     clock: Clock,
 ) -> Option<(Datagrams, rt::UdpSocket)> {
+    let config = &overlay.config;
     if config.net == Net::Lan {
         return None;
     }
@@ -507,7 +590,7 @@ fn datagrams(
         .inspect_err(|error| log::warn!("host caches are not asked: UDP: {error}"))
         .ok()?;
     let datagrams = Datagrams {
-        handle: handle.clone(),
+        handle: overlay.handle.clone(),
         rng: ChaCha8Rng::from_rng(rng),
         clock,
         net: config.net,

@@ -5,8 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inbox::{Handle, Inbox};
+use super::inbox::Inbox;
 use super::news::{News, Newsroom};
+use super::overlays::Overlays;
 use super::rt;
 use super::upload::Files;
 use crate::control;
@@ -32,7 +33,7 @@ impl Shelf {
         Self::Empty(Arc::default())
     }
 
-    /// Starts to scan; the node is handed each new library.
+    /// Starts to scan; each overlay is handed each new library.
     ///
     /// # Errors
     /// A folder cannot or must not be listed.
@@ -40,13 +41,16 @@ impl Shelf {
         home: &Home,
         folders: &[ShareFolder],
         options: &Options,
-        handle: Handle,
+        overlays: Overlays,
         news: Newsroom,
     ) -> Result<Self, SharesError> {
         let on_library: OnLibrary = Box::new(move |library| {
             news.publish(|| published(&library));
             // Waits while the inbox is full, so that libraries arrive in order. An error: the node has ended.
-            let _ = rt::block_on(handle.send(Inbox::Event(Event::Library(library))));
+            for overlay in overlays.all() {
+                let changed = Event::Library(library.clone());
+                let _ = rt::block_on(overlay.handle.send(Inbox::Event(changed)));
+            }
         });
         Shares::start_with(home, folders, options, on_library).map(Self::Folders)
     }

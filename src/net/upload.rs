@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::browse;
-use super::inbox::Handle;
+use super::overlays::Overlays;
 use super::push_proxy;
 
 use super::rt::{self, Clock, ReadExt, TcpStream, WriteExt};
@@ -111,8 +111,8 @@ pub(crate) struct Serving {
     done: AtomicU64,
     bytes: AtomicU64,
     told: Box<dyn Fn(Told) + Send + Sync>,
-    /// The node whose neighbours pushes are passed on to; `None`: files are all there is.
-    node: Option<Handle>,
+    /// The overlays in which pushes are passed on to neighbours; `None`: files are all there is.
+    overlays: Option<Overlays>,
 }
 
 impl fmt::Debug for Serving {
@@ -144,14 +144,14 @@ impl Serving {
             done: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             told: Box::new(told),
-            node: None,
+            overlays: None,
         }
     }
 
     /// Serves as the push proxy of this node's neighbours too.
-    pub(crate) fn passing_pushes(self, node: Handle) -> Self {
+    pub(crate) fn passing_pushes(self, overlays: Overlays) -> Self {
         Self {
-            node: Some(node),
+            overlays: Some(overlays),
             ..self
         }
     }
@@ -400,8 +400,8 @@ impl Session<'_> {
 
     async fn reply(&mut self, request: Request) -> Reply {
         let (serving, local) = (self.visit.serving.clone(), self.stream.local_addr().ok());
-        if let Some(((wanted, node), handle)) = request.push().zip(serving.node.as_ref()) {
-            return push_proxy::answer(wanted, node, self.remote, handle).await;
+        if let Some(((wanted, node), overlays)) = request.push().zip(serving.overlays.as_ref()) {
+            return push_proxy::answer(wanted, node, self.remote, overlays).await;
         }
         let head_only = request.head_only;
         // Files are opened and pages are made on a thread that may wait.

@@ -45,6 +45,17 @@ impl Net {
         }
     }
 
+    /// Is whoever comes from there one of this net, to a node that is on others too? Each address is on one net only,
+    /// so that nobody is heard on two: private ones are of a LAN, public ones of the live network. A rehearsal has
+    /// the addresses of a LAN; there the greeting tells ([`of_two_tiers`](super::greet::of_two_tiers)).
+    pub fn claims(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Lan => is_bogon(ip),
+            Self::Rehearsal => true,
+            Self::Gnutella => !is_bogon(ip),
+        }
+    }
+
     /// Does a connection from `remote` to our address `local` prove that others can reach us? Not one of our own
     /// making, nor on the live network one from within our own network.
     pub fn proves_reach(self, remote: IpAddr, local: IpAddr) -> bool {
@@ -192,6 +203,22 @@ mod tests {
             "10.1.2.3:80",
         ] {
             assert!(Net::Lan.believes(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_address_is_on_one_net_of_a_node_that_is_on_two() {
+        for (ip, net) in [
+            ("192.168.1.20", Net::Lan),
+            ("127.0.0.1", Net::Lan),
+            ("fe80::1", Net::Lan),
+            ("::ffff:10.0.0.1", Net::Lan),
+            ("8.8.8.8", Net::Gnutella),
+            ("2a00::1", Net::Gnutella),
+        ] {
+            let ip = ip.parse().unwrap();
+            let claimed = [Net::Lan, Net::Gnutella].map(|net| net.claims(ip));
+            assert_eq!(claimed, [net == Net::Lan, net == Net::Gnutella], "{ip}");
         }
     }
 

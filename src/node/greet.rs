@@ -44,6 +44,12 @@ impl Me {
     }
 }
 
+/// Is the sender of this first group of the live network, where all say that they route queries by tables? A node of
+/// a flat overlay never does. For a node that is on two nets whose addresses do not tell them apart.
+pub fn of_two_tiers(head: &Head) -> bool {
+    head.get("X-Query-Routing").is_some()
+}
+
 /// How the bytes of one direction of a link are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {

@@ -431,6 +431,11 @@ impl Node {
         self.links.len()
     }
 
+    /// Links to leaves.
+    pub fn leaf_count(&self) -> usize {
+        self.links.count(event::Role::Leaf)
+    }
+
     /// What is known of a message id.
     pub fn trace(&self, guid: &Guid) -> Option<Trace> {
         let route = self.routes.trace(guid)?;

@@ -82,6 +82,7 @@ impl Finder {
             urn: Some(sha1.to_string()),
             ttl: None,
             kind: None,
+            nets: Vec::new(),
         };
         let mut replies = node.ask(&request)?;
         let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::cli::args::values::Address;
 use crate::cli::exit::{Exit, Failure};
+use crate::control;
 use crate::disk::results::{Copy, Key, Lookup, Results, Saved, is_id};
 use crate::net::Walled;
 use crate::net::download::{BadUrl, Source};
@@ -49,6 +50,8 @@ struct Line {
     partial: bool,
     #[serde(default)]
     tls: bool,
+    #[serde(default)]
+    net: Option<String>,
 }
 
 /// Sources taken from what the copies of one file say of others: hearsay, each a call to a stranger. Our choice.
@@ -67,6 +70,11 @@ pub fn source_of(copy: &Copy) -> Source {
         servent,
         index: copy.index,
         proxies: copy.push_proxies.clone(),
+        net: copy
+            .net
+            .as_deref()
+            .and_then(control::Net::of_name)
+            .map(Into::into),
     };
     source.or_push(walled, copy.push)
 }
@@ -292,6 +300,7 @@ impl Wanted {
                 alternates: json.alternates.clone(),
                 partial: json.partial,
                 tls: json.tls,
+                net: json.net.clone(),
             };
             (sha1.is_some() || named).then(|| source_of(&copy))
         };
@@ -344,6 +353,7 @@ mod tests {
             alternates: Vec::new(),
             partial: false,
             tls: false,
+            net: None,
         }
     }
 

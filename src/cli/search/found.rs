@@ -41,6 +41,7 @@ impl Offer {
             alternates: record.alternates.clone(),
             partial: record.partial,
             tls: hit.tls,
+            net: hit.net.map(|net| net.name().to_owned()),
         };
         Self {
             copy,
@@ -288,6 +289,7 @@ mod tests {
 
     fn hit(port: u16, hops: u8, free: bool, records: Vec<Record>) -> control::Hit {
         control::Hit {
+            net: None,
             hops,
             addr: SocketAddr::from(([127, 0, 0, 1], port)),
             nick: (port == 1).then(|| "nas".to_owned()),

@@ -14,7 +14,7 @@ use crate::cli::args::values::Span;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
-use crate::cli::net::patience;
+use crate::cli::net::{patience, whom};
 use crate::cli::node::{Linked, NodeHandle, discovery};
 use crate::cli::output::{Format, Output, units};
 use crate::control::{Hit, Reply, Request};
@@ -219,6 +219,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
         urn,
         ttl: args.ttl,
         kind: args.filter.kind.clone(),
+        nets: Vec::new(),
     };
     let (reason, neighbours) = listen(context, &node, &request, limits, &mut intake)?;
     let heard = node.status().map_or(0, |status| status.nodes_heard);
@@ -255,7 +256,7 @@ fn listen(
     let mut replies = node.ask(request)?;
     let clock = Stopwatch::start();
     let mut quiet = Stopwatch::start();
-    let mut neighbours = 0;
+    let (nets, mut asked, mut neighbours) = (node.net_count()?, 0, 0);
     loop {
         if context.interrupt.asked() {
             return Ok((Reason::Interrupted, neighbours));
@@ -272,12 +273,21 @@ fn listen(
             quiet.left(limits.idle),
         ];
         match replies.next(left.into_iter().flatten().min().unwrap_or(LOOK)) {
-            Some(Reply::Searching { neighbours: 0, .. }) => {
-                return Err(node.no_neighbour());
-            }
             Some(Reply::Searching {
                 neighbours: sent, ..
-            }) => neighbours = sent,
+            }) => {
+                asked += 1;
+                neighbours += sent;
+                if asked == nets && neighbours == 0 {
+                    return Err(node.no_neighbour());
+                }
+            }
+            Some(Reply::Failed { net, message }) => {
+                asked += 1;
+                context
+                    .out
+                    .say(&format!("not asking {}: {message}", whom(net.into())));
+            }
             Some(Reply::Hit(hit)) => {
                 if intake.take(context, &hit)? {
                     quiet = Stopwatch::start();

@@ -138,6 +138,8 @@ struct HitLine<'a> {
     alternates: &'a [SocketAddr],
     partial: bool,
     tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net: Option<&'a str>,
     servent: &'a str,
     index: u32,
 }
@@ -322,6 +324,7 @@ fn json(out: &Output, offer: &Offer, t: Duration) -> Result<(), Failure> {
         alternates: &copy.alternates,
         partial: copy.partial,
         tls: copy.tls,
+        net: copy.net.as_deref(),
         servent: &copy.servent,
         index: copy.index,
     };
@@ -347,6 +350,7 @@ mod tests {
             alternates: Vec::new(),
             partial: false,
             tls: false,
+            net: None,
         };
         Offer {
             copy,

@@ -14,7 +14,7 @@ use rustix::net::{
 };
 
 use super::send;
-use crate::control::{Reply, Request};
+use crate::control::{self, Reply, Request};
 use crate::net::pusher::{self, COMES_WITHIN, NoneCame, Walled};
 use crate::net::requests::Desk;
 use crate::net::rt::{self, TcpStream, UnixStream, WatchedUnix, WriteExt};
@@ -34,6 +34,7 @@ pub(super) async fn answer(
     servent: &str,
     index: u32,
     proxies: Vec<SocketAddr>,
+    net: Option<control::Net>,
 ) {
     let Some(id) = ServentId::from_hex(servent) else {
         let message =
@@ -45,6 +46,7 @@ pub(super) async fn answer(
         servent: id,
         index,
         proxies,
+        net: net.map(Into::into),
     };
     let message = match pusher::call(desk, None, &whom).await {
         Ok(brought) => match send_with(stream, &Reply::Pushed, brought.as_fd()) {
@@ -89,6 +91,7 @@ pub(in crate::net) async fn call(socket: &Path, whom: &Walled) -> Result<TcpStre
             servent: whom.servent.to_string(),
             index: whom.index,
             push_proxies: whom.proxies.clone(),
+            net: whom.net.map(Into::into),
         };
         let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');

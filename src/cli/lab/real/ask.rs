@@ -110,7 +110,7 @@ impl NodeClient {
 
     /// Links it to a node; done when the link is up.
     pub(super) fn link_to(&self, addr: SocketAddr) -> Result<(), Failure> {
-        self.all(&Request::PeerAdd { addr }, WORK_WAIT).map(drop)
+        self.all(&Request::peer_add(addr), WORK_WAIT).map(drop)
     }
 
     /// Reads its folders; done when every name in them can be found.

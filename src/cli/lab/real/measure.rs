@@ -65,6 +65,7 @@ pub(in crate::cli::lab) fn ask(
         urn: None,
         ttl: Some(question.ttl),
         kind: None,
+        nets: Vec::new(),
     };
     let clock = Stopwatch::start();
     let failed = |why: String| Failure::new(Exit::NoNetwork, format!("node {}: {why}", asker.name));
