@@ -91,7 +91,7 @@ pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
 pub const QUEUE_HIGH_BYTES: usize = SEND_QUEUE_BYTES / 2;
 /// ... until no more than this is queued (gtk-gnutella: a quarter).
 pub const QUEUE_LOW_BYTES: usize = SEND_QUEUE_BYTES / 4;
-/// Default for `--limit-search`: query and routing bytes a second on one link, each way.
+/// Default for `--limit-search`: bytes a second on one link, each way, hits and routing tables aside.
 pub const SEARCH_RATE: u64 = 64 * 1024;
 
 /// Bytes a second of our own hits on one link, as a multiple of the search rate: one query of some 30 bytes
@@ -126,7 +126,7 @@ pub struct Config {
     pub seen_cache: NonZeroUsize,
     /// Let a repeat of an id with a higher TTL than any seen pass again (`X-Ext-Probes`).
     pub ext_probes: bool,
-    /// Query and routing bytes a second on one link, each way; `None`: no limit.
+    /// Bytes a second on one link, each way, hits and routing tables aside; `None`: no limit.
     pub limit_search: Option<u64>,
     /// Keep links alive and watch for silence. Off only in simulations of pure routing.
     pub keepalive: bool,

@@ -20,8 +20,11 @@ pub(super) struct Link {
     pub(super) dropped: u64,
     /// Wire offences; halved at each keep-alive.
     pub(super) offences: u32,
-    /// Query and routing bytes in.
+    /// Bytes in, but for hits and routing tables.
     pub(super) rate_in: Bucket,
+    /// Updates of its routing table in: what they cost us. One that is dropped would break its sequence, so they have
+    /// a bound of their own.
+    pub(super) rate_tables: Bucket,
     /// Query bytes out.
     pub(super) rate_out: Bucket,
     /// Bytes of our own hits out.
@@ -54,6 +57,7 @@ impl Link {
             dropped: 0,
             offences: 0,
             rate_in: Bucket::default(),
+            rate_tables: Bucket::default(),
             rate_out: Bucket::default(),
             rate_hits: Bucket::default(),
             ping_again: now,

@@ -201,7 +201,8 @@ impl Node {
         link.received += 1;
         let taken = match self.config.limit_search {
             Some(rate)
-                if kind != Kind::QueryHit && !link.rate_in.take(now, frame.wire_len(), rate) =>
+                if !matches!(kind, Kind::QueryHit | Kind::Qrp)
+                    && !link.rate_in.take(now, frame.wire_len(), rate) =>
             {
                 Err(Drop::RateLimited)
             }

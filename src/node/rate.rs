@@ -16,6 +16,12 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Takes `bytes` when `rate` (bytes a second) allows; otherwise takes nothing and says so.
     pub(super) fn take(&mut self, now: Time, bytes: usize, rate: u64) -> bool {
+        let burst = rate.saturating_mul(BURST_S).max(1);
+        self.take_within(now, bytes as u64, rate, burst)
+    }
+
+    /// The same with a burst of its own, for what comes seldom and in large pieces.
+    pub(super) fn take_within(&mut self, now: Time, amount: u64, rate: u64, burst: u64) -> bool {
         let passed_ns = now.0.saturating_sub(self.at.0);
         let regained = u128::from(passed_ns) * u128::from(rate) / 1_000_000_000;
         if regained > 0 {
@@ -24,8 +30,8 @@ impl Bucket {
                 .saturating_sub(u64::try_from(regained).unwrap_or(u64::MAX));
             self.at = now;
         }
-        let after = self.spent + bytes as u64;
-        let fits = after <= rate.saturating_mul(BURST_S).max(1);
+        let after = self.spent.saturating_add(amount);
+        let fits = after <= burst;
         if fits {
             self.spent = after;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::wire::qrp::ENTRIES_MAX;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::event::{Bye, LinkId, Outbox, Role};
@@ -19,6 +20,18 @@ const UPDATE_LEAF: Duration = Duration::from_secs(120);
 /// A leaf whose table is fuller than one in so many would stuff the merged one and is left out of it.
 const MERGED_FILL: u32 = 2;
 
+/// What the largest table costs when it comes unpacked, a byte an entry: its RESET, its sequence, and its bytes
+/// with the heads of 256 pieces.
+const LARGEST_TABLE: u64 = 3 * ENTRIES_MAX as u64 + 256 * 8;
+/// What the updates of one link may cost at once: the largest table, and that again.
+const UPDATES_BURST: u64 = 2 * LARGEST_TABLE;
+/// And a second, in the long run: the largest table once a minute, as often as anybody updates.
+const UPDATES_RATE: u64 = LARGEST_TABLE / 60;
+
+const TOO_MANY_UPDATES: Bye = Bye {
+    code: 413,
+    text: "Too many query routing updates",
+};
 const BAD_TABLE: Bye = Bye {
     code: 413,
     text: "Invalid query routing sequence",
@@ -164,7 +177,17 @@ impl Node {
         if !expected || !(leaf || link.peer.ultrapeer_query_routing) {
             return Err(Drop::Unused);
         }
-        let Ok(complete) = link.tables.get_or_insert_default().take(&frame.payload) else {
+        let tables = link.tables.get_or_insert_default();
+        let cost = tables.cost(&frame.payload);
+        // Without this piece the sequence is broken, and so is all that would follow.
+        if !link
+            .rate_tables
+            .take_within(now, cost, UPDATES_RATE, UPDATES_BURST)
+        {
+            self.close(from, TOO_MANY_UPDATES, out);
+            return Err(Drop::RateLimited);
+        }
+        let Ok(complete) = tables.take(&frame.payload) else {
             self.close(from, BAD_TABLE, out);
             return Err(Drop::BadTable);
         };

@@ -106,10 +106,16 @@ impl std::ops::DerefMut for Tiers {
 impl Tiers {
     /// A node for each role, not linked.
     pub fn new(roles: &[Role]) -> Self {
+        Self::limited(roles, None)
+    }
+
+    /// The same, with so many bytes a second of searching on each link.
+    pub fn limited(roles: &[Role], limit_search: Option<u64>) -> Self {
         let mut net = Wired::new(0, &quiet());
         for (n, role) in roles.iter().enumerate() {
             let config = Config {
                 listen: Some(addr(n)),
+                limit_search,
                 ..live(*role)
             };
             net.nodes.push(Node::new(

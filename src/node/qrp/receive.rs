@@ -79,6 +79,19 @@ impl TableReceiver {
         }
     }
 
+    /// What taking in this payload costs at most, in units of a byte read or an entry touched: a RESET of a few bytes
+    /// makes a table of any size, and so may a packed sequence change one.
+    pub fn cost(&self, payload: &[u8]) -> u64 {
+        let touched = match Qrp::parse(payload) {
+            Ok(Qrp::Reset { entries, .. }) => entries,
+            Ok(Qrp::Patch { .. }) if self.sequence.is_none() => {
+                self.table.as_ref().map_or(0, QueryTable::entries)
+            }
+            Ok(Qrp::Patch { .. }) | Err(_) => 0,
+        };
+        payload.len() as u64 + u64::from(touched)
+    }
+
     /// The table, once its first sequence is complete.
     pub fn table(&self) -> Option<&QueryTable> {
         self.table.as_ref().filter(|_| self.complete)
@@ -162,7 +175,13 @@ impl Sequence {
     fn apply(&mut self, raw: &[u8], table: &mut QueryTable) -> Result<(), QrpError> {
         let bits = u32::from(self.entry_bits);
         let entries = table.entries() as usize;
+        let per_byte = 8 / bits as usize;
         for byte in raw {
+            // Most of a sequence changes nothing.
+            if *byte == 0 && self.applied + per_byte <= entries {
+                self.applied += per_byte;
+                continue;
+            }
             for part in 0..8 / bits {
                 if self.applied == entries {
                     // The last byte of a tiny table may have room to spare; a whole byte too many is a lie.
