@@ -199,7 +199,7 @@ impl NodeHandle {
                 ..config
             },
             listen: Listen::Nowhere,
-            peers: known,
+            remembered: known,
             discovery,
             host_caches: caches.host_caches,
             web_caches: caches.web_caches,
@@ -363,7 +363,7 @@ impl NodeHandle {
         match self {
             Self::Running(_) => {}
             Self::Hosted(servent, own) => {
-                let hosts = servent.known_hosts();
+                let hosts = servent.remembered();
                 if !hosts.is_empty()
                     && let Err(error) = context.home.save_hosts(own.net, &hosts)
                 {

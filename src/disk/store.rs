@@ -26,6 +26,7 @@ use sha1::Digest;
 use super::lists::List;
 use super::save::{at, load, save};
 use crate::node::address::Net;
+use crate::node::hosts::Remembered;
 use crate::node::limits::HOSTS_MAX;
 use crate::wire::ServentId;
 
@@ -327,39 +328,35 @@ impl Home {
         Ok(id)
     }
 
-    /// Addresses remembered from the last run on this net, best first, at most [`HOSTS_MAX`]. A file that is damaged
-    /// counts as none; nothing is lost that the network does not tell again.
-    pub fn load_hosts(&self, net: Net) -> Vec<SocketAddr> {
+    /// What is remembered of the last run on this net, at most [`HOSTS_MAX`] addresses. A file that is damaged counts as
+    /// none; nothing is lost that the network does not tell again.
+    pub fn load_hosts(&self, net: Net) -> Remembered {
         let path = self.hosts(net);
         let read = load(&path, HOSTS_BYTES_MAX).and_then(|bytes| match bytes {
-            Some(bytes) => Ok(serde_json::from_slice::<Hosts>(&bytes)?.hosts),
-            None => Ok(Vec::new()),
+            Some(bytes) => Ok(Some(serde_json::from_slice::<Book>(&bytes)?)),
+            None => Ok(None),
         });
         match read {
-            Ok(mut hosts) => {
-                hosts.truncate(HOSTS_MAX.get());
-                hosts
-            }
+            Ok(hosts) => hosts.map(Book::remembered).unwrap_or_default(),
             Err(error) => {
                 log::warn!(
                     "{}: {error}; starting without remembered hosts",
                     path.display()
                 );
-                Vec::new()
+                Remembered::default()
             }
         }
     }
 
-    /// Remembers addresses, best first; those above [`HOSTS_MAX`] are left out.
+    /// Remembers addresses; those above [`HOSTS_MAX`] are left out, the worst first.
     ///
     /// # Errors
     /// What the system says, with the path.
-    pub fn save_hosts(&self, net: Net, hosts: &[SocketAddr]) -> io::Result<()> {
-        let hosts = Hosts {
-            v: 1,
-            hosts: hosts.iter().take(HOSTS_MAX.get()).copied().collect(),
-        };
-        save(&self.hosts(net), &serde_json::to_vec(&hosts)?)
+    pub fn save_hosts(&self, net: Net, hosts: &Remembered) -> io::Result<()> {
+        save(
+            &self.hosts(net),
+            &serde_json::to_vec(&Book::new(hosts.clone()))?,
+        )
     }
 
     /// The list of host caches of this net, for people to edit.
@@ -397,9 +394,53 @@ impl Home {
 
 /// The hosts file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Hosts {
+struct Book {
     v: u32,
+    #[serde(default)]
+    anchors: Vec<SocketAddr>,
+    #[serde(default)]
+    tried: Vec<SocketAddr>,
     hosts: Vec<SocketAddr>,
+}
+
+impl Book {
+    fn new(hosts: Remembered) -> Self {
+        let Remembered {
+            anchors,
+            tried,
+            heard_of,
+        } = hosts;
+        let mut kept = Self {
+            v: 1,
+            anchors,
+            tried,
+            hosts: heard_of,
+        };
+        let mut left = HOSTS_MAX.get();
+        for list in [&mut kept.anchors, &mut kept.tried, &mut kept.hosts] {
+            list.truncate(left);
+            left -= list.len();
+        }
+        kept
+    }
+
+    fn remembered(self) -> Remembered {
+        let Self {
+            anchors,
+            tried,
+            hosts: heard_of,
+            ..
+        } = Self::new(Remembered {
+            anchors: self.anchors,
+            tried: self.tried,
+            heard_of: self.hosts,
+        });
+        Remembered {
+            anchors,
+            tried,
+            heard_of,
+        }
+    }
 }
 
 /// The socket's path, or, where that is too long to be bound, a short one that only this home gives.
@@ -571,19 +612,31 @@ mod tests {
     #[test]
     fn hosts_are_remembered_within_bounds_and_damage_counts_as_none() {
         let (_dir, home) = home();
-        assert_eq!(home.load_hosts(Net::Lan), []);
-        let hosts: Vec<SocketAddr> = (0..3_000u16)
-            .map(|port| SocketAddr::from(([10, 0, 0, 1], port)))
-            .collect();
+        assert!(home.load_hosts(Net::Lan).is_empty());
+        let many = |c: u8| -> Vec<SocketAddr> {
+            (1..=1_500u16)
+                .map(|port| SocketAddr::from(([10, 0, c, 1], port)))
+                .collect()
+        };
+        let hosts = Remembered {
+            anchors: many(1)[..2].to_vec(),
+            tried: many(2),
+            heard_of: many(3),
+        };
         home.save_hosts(Net::Lan, &hosts).unwrap();
-        assert_eq!(home.load_hosts(Net::Lan), &hosts[..HOSTS_MAX.get()]);
-        assert_eq!(
-            home.load_hosts(Net::Gnutella),
-            [],
+        let back = home.load_hosts(Net::Lan);
+        let most: Vec<_> = hosts.all().take(HOSTS_MAX.get()).collect();
+        assert_eq!(back.all().collect::<Vec<_>>(), most);
+        assert_eq!((back.anchors, back.tried), (hosts.anchors, hosts.tried));
+        assert!(
+            home.load_hosts(Net::Gnutella).is_empty(),
             "nets know nothing of each other"
         );
+        let older = b"{\"v\":1,\"hosts\":[\"10.0.0.1:1\"]}";
+        fs::write(home.hosts(Net::Lan), older).unwrap();
+        assert_eq!(home.load_hosts(Net::Lan).heard_of.len(), 1);
         fs::write(home.hosts(Net::Lan), b"{\"v\":1,\"hosts\":[").unwrap();
-        assert_eq!(home.load_hosts(Net::Lan), []);
+        assert!(home.load_hosts(Net::Lan).is_empty());
     }
 
     #[test]

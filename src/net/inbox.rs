@@ -9,6 +9,7 @@ use super::link::Connected;
 use super::rt::{self, Receiver, Sender};
 use crate::control;
 use crate::node::event::{Gone, Peer, Verdict};
+use crate::node::hosts::Remembered;
 use crate::node::udp::{Introduction, Wants};
 use crate::node::{Command, Event, LinkId, Notice, Ticket};
 use crate::wire::{Frame, Guid};
@@ -55,8 +56,8 @@ pub(crate) enum Ask {
     Counters(Sender<control::Counters>),
     /// What is known of an id.
     Trace(Guid, Sender<Option<control::Trace>>),
-    /// The address book.
-    Hosts(Sender<Vec<SocketAddr>>),
+    /// The address book, as it is remembered.
+    Hosts(Sender<Remembered>),
     /// What to tell one who asks by datagram from there.
     Introduction(SocketAddr, Wants, Sender<Introduction>),
     /// The address that neighbours see us at, if others would believe it.

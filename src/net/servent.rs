@@ -37,6 +37,7 @@ use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::address::Net;
 use crate::node::event::Role;
 use crate::node::greet::Me;
+use crate::node::hosts::Remembered;
 use crate::node::udp::Wants;
 use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
@@ -61,6 +62,8 @@ pub struct Settings {
     /// Further overlays to take part in, each on a net of its own. They share port, shares and upload slots with the
     /// first and learn none of its addresses.
     pub also: Vec<Also>,
+    /// What an earlier run knew, for a node without a home.
+    pub remembered: Remembered,
     /// Where it looks for others by itself.
     pub discovery: Discovery,
     /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.
@@ -240,16 +243,22 @@ impl Servent {
     /// Hands each overlay the addresses it begins with: those given and those remembered of its net.
     fn remember(&self, settings: Settings) {
         let also = settings.also.into_iter().map(|also| also.peers);
-        for (overlay, mut known) in self
+        let mut given = Some(settings.remembered);
+        for (overlay, known) in self
             .desk
             .overlays
             .all()
             .zip([settings.peers].into_iter().chain(also))
         {
-            if let Some((home, _)) = &self.home {
-                known.extend(home.load_hosts(overlay.net()));
-            }
+            // Without a home, what was given is about the first.
+            let given = given.take().unwrap_or_default();
+            let remembered = match &self.home {
+                Some((home, _)) => home.load_hosts(overlay.net()),
+                None => given,
+            };
             tell(overlay, Inbox::Event(Event::Heard(known)));
+            let remembered = Event::Remembered(Box::new(remembered));
+            tell(overlay, Inbox::Event(remembered));
         }
     }
 
@@ -340,7 +349,7 @@ impl Servent {
             // A socket that stays behind is recognised as stale by the next node.
             let _ = std::fs::remove_file(home.socket());
             for overlay in self.desk.overlays.all() {
-                save_hosts(home, overlay.net(), &known_hosts(overlay));
+                save_hosts(home, overlay.net(), &remembered(overlay));
             }
         }
         let (done, finished) = rt::bounded::<()>(1);
@@ -366,18 +375,23 @@ impl Servent {
 
     /// Addresses known on the net of its (first) overlay, best first.
     pub fn known_hosts(&self) -> Vec<SocketAddr> {
-        known_hosts(self.desk.overlays.first())
+        self.remembered().all().collect()
     }
 
     /// Addresses known of each net it is on, best first.
     pub fn known_hosts_by_net(&self) -> Vec<(Net, Vec<SocketAddr>)> {
         let all = self.desk.overlays.all();
-        all.map(|overlay| (overlay.net(), known_hosts(overlay)))
+        all.map(|overlay| (overlay.net(), remembered(overlay).all().collect()))
             .collect()
+    }
+
+    /// What is known of others on the net of its (first) overlay, for the next run.
+    pub fn remembered(&self) -> Remembered {
+        remembered(self.desk.overlays.first())
     }
 }
 
-fn known_hosts(overlay: &Overlay) -> Vec<SocketAddr> {
+fn remembered(overlay: &Overlay) -> Remembered {
     rt::block_on(overlay.handle.ask(Ask::Hosts)).unwrap_or_default()
 }
 
@@ -514,7 +528,7 @@ fn hold(home: Home) -> Result<(Home, HomeLock), LockError> {
 }
 
 /// Keeps the address book for the next start.
-fn save_hosts(home: &Home, net: Net, hosts: &[SocketAddr]) {
+fn save_hosts(home: &Home, net: Net, hosts: &Remembered) {
     if !hosts.is_empty()
         && let Err(error) = home.save_hosts(net, hosts)
     {

@@ -402,7 +402,7 @@ impl NodeTask {
             Ask::Counters(to) => drop(to.try_send(self.counters())),
             Ask::Trace(guid, to) => drop(to.try_send(self.trace(&guid))),
             Ask::SeenIp(to) => drop(to.try_send(self.node.seen_ip())),
-            Ask::Hosts(to) => drop(to.try_send(self.node.known_hosts())),
+            Ask::Hosts(to) => drop(to.try_send(self.node.remembered())),
             Ask::Introduction(from, wants, to) => {
                 let now = self.clock.now();
                 drop(to.try_send(self.node.introduction(now, from, wants)));

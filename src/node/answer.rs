@@ -152,6 +152,17 @@ impl Node {
         link.pongs_left -= 1;
         let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
         let teller = link.peer.remote;
+        if self.config.net.is_two_tier() && self.hosts.is_new(pong.addr) {
+            // One that tells of everybody wants us to call whom it likes, or to forget the others.
+            if link.addresses_again <= now {
+                link.addresses_again = now.plus(limits::PONG_ADDRESSES_SPAN);
+                link.addresses_left = limits::PONG_ADDRESSES_MAX;
+            }
+            link.addresses_left = link
+                .addresses_left
+                .checked_sub(1)
+                .ok_or(Drop::AddressFlood)?;
+        }
         if self.config.net.believes(pong.addr) && Some(pong.addr) != self.config.listen {
             self.hosts.learn(pong.addr, Source::Peer(teller), Some(now));
             self.pongs.learn(CachedPong {

@@ -14,6 +14,7 @@ use crate::wire::hit::QueryHit;
 use crate::wire::query::Media;
 use crate::wire::{Frame, Guid, ServentId, Sha1};
 
+use super::hosts::Remembered;
 use super::library::Library;
 
 /// One link to a neighbour. Chosen by the shell, rising and never reused, so that a late event about a
@@ -176,6 +177,8 @@ pub enum Event {
     Library(Arc<Library>),
     /// Addresses learned outside the overlay: the command line, the remembered ones.
     Heard(Vec<SocketAddr>),
+    /// What an earlier run knew.
+    Remembered(Box<Remembered>),
     /// A node on this network answered from there just now, outside the overlay.
     Answered(SocketAddr),
     /// Somebody who is no neighbour, a host cache, told of these.

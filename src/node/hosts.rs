@@ -5,6 +5,9 @@
 //! the group of whoever told of it: one source reaches a few buckets only, however much it tells. A place that
 //! is taken is given up only by an address that is *terrible*. On a LAN each address is its own group.
 //!
+//! Who worked once and meets another that worked at its place in *tried* is called again (a *feeler*) and stays if it
+//! still works: a crowd of real nodes drives nobody out who is alive.
+//!
 //! Addresses are drawn at random, so that the links of a flat overlay make a random graph. Failed addresses
 //! wait, each time twice as long.
 
@@ -38,6 +41,35 @@ const SLOTS: u64 = 32;
 const FAILS_NEVER_GOOD: u8 = 3;
 /// Failures after which any address is terrible.
 const FAILS_MAX: u8 = 10;
+
+/// Ultrapeers that are called first after a restart (Bitcoin Core's anchors: 2).
+pub(super) const ANCHORS_MAX: usize = 2;
+/// Newcomers that wait for a place in the table of those that worked.
+const CHALLENGES_MAX: usize = 16;
+
+/// What outlives a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The ultrapeers linked longest at the end: called first, at most 2.
+    pub anchors: Vec<SocketAddr>,
+    /// Those a greeting was done with, those that failed least first.
+    pub tried: Vec<SocketAddr>,
+    /// Those only heard of.
+    pub heard_of: Vec<SocketAddr>,
+}
+
+impl Remembered {
+    /// All addresses, best first.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let lists = [&self.anchors, &self.tried, &self.heard_of];
+        lists.into_iter().flatten().copied()
+    }
+
+    /// Nobody?
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+}
 
 /// Where an address came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +121,8 @@ pub(super) struct Hosts {
     known: BTreeMap<SocketAddr, Host>,
     places: BTreeMap<Place, SocketAddr>,
     selves: Vec<SocketAddr>,
+    /// Newcomers that worked, with the address at their place.
+    challenges: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Hosts {
@@ -99,6 +133,7 @@ impl Hosts {
             known: BTreeMap::new(),
             places: BTreeMap::new(),
             selves: Vec::new(),
+            challenges: Vec::new(),
         }
     }
 
@@ -138,26 +173,25 @@ impl Hosts {
         if !plausible(addr) || self.selves.contains(&addr) {
             return;
         }
-        self.remove(addr);
+        self.challenges.retain(|(_, old)| *old != addr);
         let place = self.tried_place(addr);
-        if !self.make_room(place)
-            && let Some(old) = self.places.get(&place).copied()
-        {
-            // Who worked before makes room only for who works now: the old one goes back among the new.
-            let back = self.new_place(old, self.net.group(old));
-            let host = self.remove(old);
-            if let Some(host) = host
-                && self.make_room(back)
-            {
-                self.put(
-                    old,
-                    Host {
-                        place: back,
-                        ..host
-                    },
-                );
+        let holder = self.places.get(&place).copied();
+        if holder.is_some_and(|old| old != addr) && !self.make_room(place) {
+            // Whether the old one still works is found out first; meanwhile this one is as good as any new one.
+            self.learn(addr, Source::Ours, Some(now));
+            if let Some(host) = self.known.get_mut(&addr) {
+                host.fails = 0;
+                host.not_before = now.plus(limits::CALL_GAP);
             }
+            if let Some(old) = holder
+                && self.challenges.len() < CHALLENGES_MAX
+                && !self.challenges.contains(&(addr, old))
+            {
+                self.challenges.push((addr, old));
+            }
+            return;
         }
+        self.remove(addr);
         self.put(
             addr,
             Host {
@@ -167,6 +201,52 @@ impl Hosts {
                 heard: Some(now),
             },
         );
+    }
+
+    /// Puts back an address that worked in an earlier run.
+    pub(super) fn restore(&mut self, addr: SocketAddr) {
+        let good = plausible(addr) && self.net.admits(addr.ip()) && !self.selves.contains(&addr);
+        let place = self.tried_place(addr);
+        if good && !self.known.contains_key(&addr) && !self.places.contains_key(&place) {
+            self.put(
+                addr,
+                Host {
+                    place,
+                    fails: 0,
+                    not_before: Time::ZERO,
+                    heard: None,
+                },
+            );
+        }
+    }
+
+    /// Whom to call only to see whether it works: one whose place is wanted, else a random one that was only heard of.
+    pub(super) fn feeler(
+        &self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        taken: impl Fn(SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        let may = |addr: &SocketAddr| !taken(*addr) && self.may_dial(*addr, now);
+        let challenged = self.challenges.iter().map(|(_, old)| *old).find(&may);
+        challenged.or_else(|| {
+            let new = |(addr, host): &(&SocketAddr, &Host)| {
+                host.place.0 == Table::New && host.fails == 0 && may(addr)
+            };
+            let count = self.known.iter().filter(new).count();
+            let at = (count > 0).then(|| rng.random_range(0..count))?;
+            self.known.iter().filter(new).nth(at).map(|(addr, _)| *addr)
+        })
+    }
+
+    /// All of one network: links to two of them are one too many on the live network.
+    pub(super) fn same_group(&self, a: SocketAddr, b: SocketAddr) -> bool {
+        self.net.group(a) == self.net.group(b)
+    }
+
+    /// Not in the book yet?
+    pub(super) fn is_new(&self, addr: SocketAddr) -> bool {
+        !self.known.contains_key(&addr)
     }
 
     /// It was no use: wait before the next try.
@@ -182,6 +262,30 @@ impl Hosts {
                 .min(limits::BACKOFF_MAX);
             host.fails = host.fails.saturating_add(1);
             host.not_before = now.plus(wait);
+        }
+        if let Some(at) = self.challenges.iter().position(|(_, old)| *old == addr) {
+            let (newcomer, old) = self.challenges.swap_remove(at);
+            self.give_way(old, newcomer);
+        }
+    }
+
+    /// The old one does not work any more: it is one of those heard of, and the newcomer takes its place.
+    fn give_way(&mut self, old: SocketAddr, newcomer: SocketAddr) {
+        let Some(mut was) = self.remove(old) else {
+            return;
+        };
+        if let Some(new) = self.remove(newcomer) {
+            self.put(
+                newcomer,
+                Host {
+                    place: was.place,
+                    ..new
+                },
+            );
+        }
+        was.place = self.new_place(old, self.net.group(old));
+        if self.make_room(was.place) {
+            self.put(old, was);
         }
     }
 
@@ -260,6 +364,25 @@ impl Hosts {
         let mut all: Vec<_> = self.known.iter().collect();
         all.sort_by_key(|(_, host)| (host.place.0, host.fails, std::cmp::Reverse(host.heard)));
         all.into_iter().map(|(addr, _)| *addr).collect()
+    }
+
+    /// All but the anchors, for the next run.
+    pub(super) fn remembered(&self, anchors: Vec<SocketAddr>) -> Remembered {
+        let is_tried = |addr: &SocketAddr| {
+            self.known
+                .get(addr)
+                .is_some_and(|host| host.place.0 == Table::Tried)
+        };
+        let others = self
+            .all()
+            .into_iter()
+            .filter(|addr| !anchors.contains(addr));
+        let (tried, heard_of) = others.partition(is_tried);
+        Remembered {
+            anchors,
+            tried,
+            heard_of,
+        }
     }
 
     /// Addresses seen alive lately.
@@ -465,6 +588,72 @@ mod tests {
         assert!(!hosts.may_dial(told, Time::ZERO));
     }
 
+    fn is_tried(hosts: &Hosts, addr: SocketAddr) -> bool {
+        hosts
+            .known
+            .get(&addr)
+            .is_some_and(|host| host.place.0 == Table::Tried)
+    }
+
+    #[test]
+    fn who_worked_is_asked_again_before_another_that_works_takes_its_place() {
+        for still_works in [true, false] {
+            let (mut hosts, mut rng) = (Hosts::new(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
+            let old = public(1);
+            hosts.connected(old, Time::ZERO);
+            let place = hosts.known[&old].place;
+            let newcomer = (1..100_000)
+                .map(|n| public(n << 16 | 1))
+                .find(|addr| hosts.tried_place(*addr) == place)
+                .unwrap();
+            hosts.connected(newcomer, Time::ZERO);
+            assert!(is_tried(&hosts, old) && !is_tried(&hosts, newcomer));
+            let later = Time::ZERO.plus(limits::CALL_GAP);
+            assert_eq!(hosts.feeler(later, &mut rng, |_| false), Some(old));
+            if still_works {
+                hosts.connected(old, later);
+            } else {
+                hosts.failed(old, later, Failure::NobodyThere);
+            }
+            assert_eq!(is_tried(&hosts, old), still_works);
+            assert_eq!(is_tried(&hosts, newcomer), !still_works);
+            assert!(hosts.known.contains_key(&old), "it is not forgotten");
+            let much_later = later.plus(limits::BACKOFF_MAX);
+            let next = hosts.feeler(much_later, &mut rng, |_| false);
+            assert_eq!(
+                next.is_some(),
+                still_works,
+                "one new one is left to try, or none that never failed"
+            );
+        }
+    }
+
+    #[test]
+    fn a_restart_keeps_who_worked_apart_from_hearsay() {
+        let mut hosts = Hosts::new(Net::Gnutella, 7);
+        for n in 0..20 {
+            hosts.connected(public(n << 16 | 1), Time::ZERO);
+            hosts.learn(public(n << 16 | 2), Source::Peer(public(9)), None);
+        }
+        let anchors = vec![public(1), public(2 << 16 | 1)];
+        let kept = hosts.remembered(anchors.clone());
+        assert_eq!(kept.anchors, anchors);
+        assert!(kept.tried.iter().all(|addr| is_tried(&hosts, *addr)));
+        assert_eq!(kept.all().count(), hosts.all().len());
+        let mut next = Hosts::new(Net::Gnutella, 8);
+        next.restore("10.0.0.1:6346".parse().unwrap());
+        assert!(
+            next.all().is_empty(),
+            "what may not be called may not be restored"
+        );
+        kept.tried.iter().for_each(|addr| next.restore(*addr));
+        let back = kept.tried.iter().filter(|addr| is_tried(&next, **addr));
+        assert!(
+            back.count() >= kept.tried.len() - 2,
+            "but for the odd collision"
+        );
+    }
+
     #[test]
     fn an_address_that_worked_makes_room_only_for_one_that_works() {
         let mut hosts = Hosts::new(Net::Gnutella, 7);
@@ -472,6 +661,7 @@ mod tests {
             hosts.connected(public(n << 16 | 1), Time::ZERO);
         }
         assert!(hosts.all().len() <= PLACES);
+        assert!(hosts.challenges.len() <= CHALLENGES_MAX);
         assert!(
             hosts
                 .places

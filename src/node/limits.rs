@@ -44,6 +44,17 @@ pub const PUSH_ROUTES_MAX: NonZeroUsize = nonzero(8_192);
 pub const HOSTS_MAX: NonZeroUsize = nonzero(2_560);
 /// Addresses taken from one `X-Try` list.
 pub const TRY_PEERS_MAX: usize = 20;
+/// New addresses taken from the pongs of one neighbour of the live network in [`PONG_ADDRESSES_SPAN`]
+/// (bootstrap.md section 7).
+pub const PONG_ADDRESSES_MAX: u16 = 100;
+/// See [`PONG_ADDRESSES_MAX`].
+pub const PONG_ADDRESSES_SPAN: Duration = Duration::from_mins(60);
+/// Addresses taken from one answer of a cache. Ours: as many as from the pongs of a neighbour in an hour.
+pub const TOLD_MAX: usize = 100;
+/// From one feeler to the next while links are enough (bootstrap.md section 7: 2 to 5 minutes).
+pub const FEELER_GAP: Duration = Duration::from_secs(180);
+/// One in so many accepted links may be of one network (bootstrap.md section 7: 25 %).
+pub const GROUP_SHARE: usize = 4;
 /// Addresses given in `X-Try-Ultrapeers` (gtk-gnutella gives up to 10).
 pub const TRY_PEERS_GIVEN: usize = 10;
 /// Pongs kept for answers.

@@ -6,6 +6,7 @@ use crate::wire::{Guid, ServentId};
 
 use super::Time;
 use super::event::{LinkId, Peer, Role};
+use super::limits;
 use super::qrp::QueryTable;
 use super::qrp::receive::TableReceiver;
 use super::rate::Bucket;
@@ -43,6 +44,9 @@ pub(super) struct Link {
     pub(super) tables: Option<Box<TableReceiver>>,
     /// Our own table as it has it.
     pub(super) has_of_us: Option<Arc<QueryTable>>,
+    /// New addresses that its pongs may still tell of, and when that is filled up again.
+    pub(super) addresses_left: u16,
+    pub(super) addresses_again: Time,
     /// When it may ask to be called back again.
     pub(super) knock_again: Time,
 }
@@ -67,6 +71,8 @@ impl Link {
             pressed: false,
             tables: None,
             has_of_us: None,
+            addresses_left: limits::PONG_ADDRESSES_MAX,
+            addresses_again: now.plus(limits::PONG_ADDRESSES_SPAN),
             knock_again: now,
         }
     }

@@ -4,7 +4,7 @@
 //! `net` drives it with sockets, `sim` in virtual time; the contract of both stands in [`event`].
 //!
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
-//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `lan`: who else is on this network;
+//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`: so that nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
@@ -16,9 +16,10 @@ mod asking;
 pub mod caches;
 pub mod downloads;
 pub mod dynamic;
+mod eclipse;
 pub mod event;
 pub mod greet;
-mod hosts;
+pub mod hosts;
 mod introduce;
 pub mod lan;
 pub mod library;
@@ -169,9 +170,11 @@ impl Node {
             Event::Heard(addrs) => addrs
                 .into_iter()
                 .for_each(|addr| self.hosts.learn(addr, Source::Ours, None)),
+            Event::Remembered(remembered) => self.recall(&remembered),
             Event::Answered(addr) => self.hosts.learn(addr, Source::Peer(addr), Some(now)),
             Event::Told(by, addrs) => addrs
                 .into_iter()
+                .take(limits::TOLD_MAX)
                 .for_each(|addr| self.hosts.learn(addr, Source::Peer(by), None)),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
@@ -183,6 +186,7 @@ impl Node {
         [
             self.peering.keepalive,
             self.peering.again,
+            self.peering.feeler,
             self.asking.due(),
             self.table.due,
         ]

@@ -13,7 +13,10 @@ use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
 use super::address::Net;
-use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict};
+use super::eclipse::is_crowded;
+use super::event::{
+    Action, Bye, DialError, Direction, LinkId, Notice, Outbox, Peer, Role, Ticket, Verdict,
+};
 use super::hosts::{Failure, Source};
 use super::links::{Link, Links};
 use super::tiers::Tier;
@@ -23,10 +26,18 @@ use super::{Config, Node, Time, limits};
 #[derive(Debug, Default)]
 pub(super) struct Peering {
     /// Addresses that a link is kept to; dropping one by hand takes it off.
-    keep: Vec<SocketAddr>,
+    pub(super) keep: Vec<SocketAddr>,
     admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>, Role)>,
     dialling: Vec<SocketAddr>,
-    waiting: Vec<(Ticket, SocketAddr)>,
+    pub(super) waiting: Vec<(Ticket, SocketAddr)>,
+    /// Ultrapeers of an earlier run that are still to be called first.
+    pub(super) anchors: Vec<SocketAddr>,
+    /// The same, remembered until there are better ones.
+    pub(super) last_anchors: Vec<SocketAddr>,
+    /// Who is being called only to see whether it works.
+    pub(super) feeling: Option<SocketAddr>,
+    /// When to do that next.
+    pub(super) feeler: Option<Time>,
     /// When to look for more neighbours again.
     pub(super) again: Option<Time>,
     /// When all links get their next keep-alive.
@@ -77,6 +88,10 @@ impl Peering {
         self.dialling.len()
     }
 
+    pub(super) fn dialled(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.dialling.iter().copied()
+    }
+
     fn is_dialling(&self, addr: SocketAddr) -> bool {
         self.dialling.contains(&addr)
     }
@@ -94,7 +109,7 @@ impl Peering {
 }
 
 /// Is this our own address, or that of a node we are, or are about to be, linked to?
-fn is_taken(
+pub(super) fn is_taken(
     listen: Option<SocketAddr>,
     peering: &Peering,
     links: &Links,
@@ -161,6 +176,10 @@ impl Node {
             .iter()
             .filter(|(.., role)| *role == peer.role)
             .count();
+        let limit = (most / limits::GROUP_SHARE).max(1);
+        if self.config.net == Net::Gnutella && self.accepted_from_group(peer) >= limit {
+            return refuse(503, "Too many links from your network", Vec::new());
+        }
         if self.links.count(peer.role) + admitted >= most {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
             return refuse(503, "Too many links", try_peers);
@@ -202,12 +221,13 @@ impl Node {
             .admitted
             .retain(|(admitted, ..)| *admitted != id);
         let dialled = match peer.direction {
-            super::event::Direction::Dialled(addr) => Some(addr),
-            super::event::Direction::Accepted => None,
+            Direction::Dialled(addr) => Some(addr),
+            Direction::Accepted => None,
         };
-        let unwanted = self.unwanted(&peer);
+        let unwanted = self.unwanted(&peer).or_else(|| self.only_felt(dialled));
         if let Some(addr) = dialled {
             self.peering.dialling.retain(|dialled| *dialled != addr);
+            self.peering.feeling.take_if(|felt| *felt == addr);
             let result = match unwanted {
                 None => Ok(()),
                 Some(DUPLICATE) => Err(format!("already linked to {addr}")),
@@ -238,6 +258,11 @@ impl Node {
             self.reached();
         }
         self.links.insert(id, Link::new(peer, now));
+        if self.config.net.is_two_tier() {
+            self.peering
+                .feeler
+                .get_or_insert(now.plus(limits::FEELER_GAP));
+        }
         self.introduce_table(id, out);
         self.introduce(id, out);
         if self.config.keepalive {
@@ -317,6 +342,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         self.peering.dialling.retain(|dialled| *dialled != addr);
+        self.peering.feeling.take_if(|felt| *felt == addr);
         let linked = self.links.iter().any(|(_, link)| link.peer.is_at(addr));
         let result = match error {
             DialError::Refused { code: 409, .. } if linked => Ok(()),
@@ -420,7 +446,7 @@ impl Node {
         self.link_down(id);
     }
 
-    fn dial(&mut self, addr: SocketAddr, out: &mut Outbox) {
+    pub(super) fn dial(&mut self, addr: SocketAddr, out: &mut Outbox) {
         self.peering.dialling.push(addr);
         out.push(Action::Dial(addr));
     }
@@ -445,9 +471,14 @@ impl Node {
         let missing = self.config.min_links.saturating_sub(have);
         let room = limits::DIALS_MAX.saturating_sub(self.peering.dialling.len());
         for _ in 0..missing.min(room) {
+            let anchor = self.next_anchor(now);
             let (listen, peering, links) = (self.config.listen, &self.peering, &self.links);
-            let taken = |addr| is_taken(listen, peering, links, addr);
-            let Some(addr) = self.hosts.draw(now, &mut self.rng, taken) else {
+            let hosts = &self.hosts;
+            let taken = |addr| {
+                is_taken(listen, peering, links, addr) || is_crowded(hosts, peering, links, addr)
+            };
+            let drawn = anchor.or_else(|| self.hosts.draw(now, &mut self.rng, taken));
+            let Some(addr) = drawn else {
                 break;
             };
             self.dial(addr, out);
@@ -466,6 +497,9 @@ impl Node {
     pub(super) fn tick(&mut self, now: Time, out: &mut Outbox) {
         if self.peering.keepalive.is_some_and(|at| at <= now) {
             self.keepalive(now, out);
+        }
+        if self.peering.feeler.is_some_and(|at| at <= now) {
+            self.feel(now, out);
         }
         self.asking_tick(now, out);
         self.tables_tick(now, out);

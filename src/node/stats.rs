@@ -53,6 +53,8 @@ drops! {
     PingTooSoon => "ping_too_soon",
     /// A pong or hit nobody asked for.
     Unasked => "unasked",
+    /// A pong of a neighbour that told of more new addresses than one may.
+    AddressFlood => "address_flood",
     /// A query with nothing to look for.
     EmptyQuery => "empty_query",
     /// A query of a neighbour whose answers could not be sent: its send queue is full.

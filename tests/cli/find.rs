@@ -163,6 +163,13 @@ fn a_node_that_stays_finds_the_network_by_its_list() {
         "{}",
         told.err
     );
+
+    // Whom it was linked with is called first after a restart, without any cache.
+    world.run("newcomer", &["down"]).expect(0);
+    let kept = std::fs::read_to_string(home.join("hosts-rehearsal.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["anchors"][0], hub.address());
+    world.node("newcomer", &LIVE, &[]).wait_linked(hub.listen);
 }
 
 #[test]

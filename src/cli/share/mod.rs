@@ -219,8 +219,8 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
 
 /// Where a node of the public network has its neighbours from.
 fn say_who_is_asked(context: &Context, config: &Config, caches: &Caches) {
-    let known = context.home.load_hosts(config.net).len() as u64;
-    if !config.keep.is_empty() || known > 0 {
+    let known = context.home.load_hosts(config.net);
+    if !config.keep.is_empty() || !known.is_empty() {
         return;
     }
     let list = context.home.host_caches(config.net);
