@@ -215,13 +215,19 @@ impl Node {
                     && asking.asker != Asker::Leaf(*id)
                     && hops < link.hops_flow
             })
-            .map(|(id, link)| Candidate {
+            .map(|(id, link)| {
+                (
+                    id,
+                    link,
+                    link.table().map(|table| table.matches(&asking.words)),
+                )
+            })
+            .map(|(id, link, matches)| Candidate {
                 link: id,
                 degree: link.peer.degree,
                 max_ttl: link.peer.max_ttl.min(self.config.ttl_max),
-                matches: link
-                    .table()
-                    .is_some_and(|table| table.matches(&asking.words)),
+                matches: matches == Some(true),
+                barren: matches == Some(false),
                 ext_probes: link.peer.ext_probes,
             })
             .collect();

@@ -43,6 +43,8 @@ pub struct Candidate {
     pub max_ttl: u8,
     /// Its table matches the query.
     pub matches: bool,
+    /// It has a table, and that does not match: with TTL 1 the query would find nothing there.
+    pub barren: bool,
     /// It lets the same id pass again with a higher TTL (`X-Ext-Probes`).
     pub ext_probes: bool,
 }
@@ -142,6 +144,7 @@ impl DynamicQuery {
             .iter()
             .copied()
             .filter(|candidate| !self.has_asked(candidate.link))
+            .filter(|candidate| !candidate.barren || candidate.max_ttl > 1)
             .collect();
         if let Some(end) = self.end(now, fresh.is_empty()) {
             return Step::End(end);
@@ -223,6 +226,13 @@ impl DynamicQuery {
             .rev()
             .find(|ttl| horizon(candidate.degree, *ttl) <= per_link)
             .unwrap_or(1);
+        if ttl == 1 && candidate.barren {
+            // The last hop goes by table: another one for it, else one hop more.
+            return fresh
+                .iter()
+                .find(|other| !other.barren)
+                .map_or((candidate, 2), |other| (*other, 1));
+        }
         (candidate, ttl)
     }
 }
@@ -238,6 +248,7 @@ mod tests {
                 degree: 32,
                 max_ttl: 4,
                 matches: false,
+                barren: false,
                 ext_probes: true,
             })
             .collect()
@@ -299,6 +310,32 @@ mod tests {
         assert_eq!(ttls(query.step(query.due(), &links)), [1]);
         query.add_results(10);
         assert_eq!(query.step(query.due(), &links), Step::End(End::Enough));
+    }
+
+    #[test]
+    fn a_last_hop_goes_only_where_a_table_matches_or_is_not_known() {
+        let (mut links, mut query) = (candidates(32), DynamicQuery::new(150, Time::ZERO));
+        query.step(Time::ZERO, &links);
+        query.add_results(140);
+        links
+            .iter_mut()
+            .for_each(|candidate| candidate.barren = true);
+        let ahead = query.clone();
+        assert_eq!(
+            ttls(query.step(query.due(), &links)),
+            [2],
+            "a hop further on"
+        );
+        links[17].barren = false;
+        let mut query = ahead;
+        assert_eq!(
+            query.step(query.due(), &links),
+            Step::Send(vec![(LinkId(17), 1)])
+        );
+        for candidate in &mut links {
+            (candidate.barren, candidate.max_ttl) = (true, 1);
+        }
+        assert_eq!(query.step(query.due(), &links), Step::End(End::NoneLeft));
     }
 
     #[test]

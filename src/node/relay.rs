@@ -46,7 +46,7 @@ impl Node {
         );
         match novelty {
             Novelty::Fresh => {}
-            Novelty::Raised if self.config.ext_probes => {}
+            Novelty::Raised if self.config.ext_probes && !self.is_leaf(from) => {}
             Novelty::Raised | Novelty::Duplicate { .. } => return Err(Drop::Duplicate),
         }
         let query = Query::parse(&frame.payload).map_err(|error| match error {
@@ -65,6 +65,10 @@ impl Node {
             Tier::Flat => {}
             Tier::Leaf => return Ok(()),
             Tier::Ultrapeer => {
+                // Of a copy with a higher TTL leaves get no second one.
+                if novelty == Novelty::Fresh {
+                    self.relay_to_leaves(now, from, trimmed, &query, &frame.payload, out);
+                }
                 self.relay_as_ultrapeer(now, from, trimmed, &query, &frame.payload, out);
                 return Ok(());
             }
@@ -79,6 +83,12 @@ impl Node {
         };
         self.spread_query(now, Some(from), relayed, out, |_| true);
         Ok(())
+    }
+
+    fn is_leaf(&self, link: LinkId) -> bool {
+        self.links
+            .get(link)
+            .is_some_and(|link| link.peer.role == Role::Leaf)
     }
 
     /// May this neighbour send us queries now?

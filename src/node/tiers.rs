@@ -35,8 +35,9 @@ impl Node {
         }
     }
 
-    /// Passes a query on as an ultrapeer. `header` is trimmed, and as it arrived.
-    pub(super) fn relay_as_ultrapeer(
+    /// Gives a query that came for the first time to the leaves of ours that match. `header` is as for
+    /// [`relay_as_ultrapeer`](Self::relay_as_ultrapeer).
+    pub(super) fn relay_to_leaves(
         &mut self,
         now: Time,
         from: LinkId,
@@ -52,13 +53,35 @@ impl Node {
             ..header
         };
         self.give_to_leaves(now, Some(from), &words, next, payload, out);
+    }
+
+    /// Passes a query on to ultrapeers, as one. `header` is trimmed, and as it arrived.
+    pub(super) fn relay_as_ultrapeer(
+        &mut self,
+        now: Time,
+        from: LinkId,
+        header: Header,
+        query: &Query<'_>,
+        payload: &Bytes,
+        out: &mut Outbox,
+    ) {
+        let next = Header {
+            ttl: header.ttl - 1,
+            hops: header.hops.saturating_add(1),
+            ..header
+        };
         if self
             .links
             .get(from)
             .is_some_and(|link| link.peer.role == Role::Leaf)
         {
+            // With hops as received: neighbours trim hops + TTL, and the leaf's own hop is not to cost it the last one
+            // (overlay, "Routing").
             let ours_to_ask = Frame {
-                header: next,
+                header: Header {
+                    hops: header.hops,
+                    ..next
+                },
                 payload: payload.clone(),
             };
             return self.ask(now, Asker::Leaf(from), ours_to_ask, query, out);
@@ -66,6 +89,7 @@ impl Node {
         if next.ttl == 0 {
             return self.stats.count_drop(Drop::TtlSpent);
         }
+        let words = QueryWords::of(&query.text);
         let last_hop = next.ttl == 1;
         let relayed = Frame {
             header: next,
