@@ -1,6 +1,7 @@
 //! The topology format: what is read, what is refused and how it is said, and that it round-trips.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use filbert::node::event::Role;
 use filbert::topology::{Network, Shape, Topology, parse, parse_spec};
 
 /// Every part of the format at once.
@@ -231,7 +232,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_it_must_be() {
 }
 
 /// Every shape, small.
-const SPECS: [&str; 10] = [
+const SPECS: [&str; 11] = [
     "ring:12",
     "line:5",
     "star:20",
@@ -242,6 +243,7 @@ const SPECS: [&str; 10] = [
     "er:n=64,p=0.06",
     "ba:n=64,m=2",
     "ws:n=64,k=4,p=0.1",
+    "two-tier:u=8,d=4,leaves=40",
 ];
 
 #[test]
@@ -370,11 +372,82 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_what_it_refuses() {
         r#""generate": [{"kind": "ring", "n": 5, "m": 2}]"#,
         r#""generate": [{"kind": "rings", "n": 5}]"#,
         r#""events": [{"at": "1s", "do": "kil", "node": "a"}]"#,
+        r#""generate": [{"kind": "two-tier", "u": 4, "d": 3, "leaves": 9, "role": "leaf"}]"#,
+        r#""nodes": [{"id": "a", "role": "leave"}]"#,
         r#""searches": [{"from": "a", "query": " "}]"#,
         r#""content": {"files": 3, "copies": {}}"#,
         r#""colours": []"#,
     ] {
         assert!(!fits(&with(part)), "{part}");
         assert!(parse(&with(part)).is_err(), "{part}");
+    }
+}
+
+#[test]
+fn roles_come_from_the_node_its_shape_or_the_defaults_and_must_fit() {
+    let network = |text: &str| parse(&with(text)).and_then(|topology| Network::new(&topology));
+    let roles = |text: &str| -> Vec<Option<Role>> {
+        let network = network(text).unwrap();
+        (0..u32::try_from(network.names.len()).unwrap())
+            .map(|node| network.roles.of(node))
+            .collect()
+    };
+    let (leaf, ultrapeer) = (Some(Role::Leaf), Some(Role::Ultrapeer));
+    assert_eq!(
+        roles(
+            r#""defaults": {"role": "leaf"}, "generate": [{"kind": "line", "n": 2, "role": "ultrapeer"}],
+            "nodes": [{"id": "a"}, {"id": "b", "role": "ultrapeer"}], "links": [["a", "b"]]"#
+        ),
+        [ultrapeer, ultrapeer, leaf, ultrapeer]
+    );
+    assert_eq!(
+        roles(r#""nodes": [{"id": "a"}]"#),
+        [None],
+        "flat unless somebody says so"
+    );
+    let two_tier =
+        network(r#""generate": [{"kind": "two-tier", "u": 8, "d": 4, "leaves": 40}]"#).unwrap();
+    let graph = two_tier.graph();
+    for node in 0..48 {
+        let (links, role) = (graph.links(node), two_tier.roles.of(node));
+        let up = links
+            .iter()
+            .filter(|half| two_tier.roles.of(half.to) == ultrapeer)
+            .count();
+        let wanted = if node < 8 {
+            (ultrapeer, 4, 15)
+        } else {
+            (leaf, 3, 0)
+        };
+        assert_eq!((role, up, links.len() - up), wanted, "node {node}");
+    }
+    for (text, message) in [
+        (
+            r#""nodes": [{"id": "a", "role": "leaf"}, {"id": "b"}], "links": [["a", "b"]]"#,
+            "others have a role and \"b\" has none",
+        ),
+        (
+            r#""defaults": {"role": "leaf"}, "nodes": [{"id": "a"}, {"id": "b"}], "links": [["a", "b"]]"#,
+            "a and b are both leaves",
+        ),
+        (
+            r#""nodes": [{"id": "a", "role": "leave"}]"#,
+            "known here: leaf, ultrapeer",
+        ),
+        (
+            r#""generate": [{"kind": "two-tier", "u": 4, "d": 4, "leaves": 40}]"#,
+            "two-tier links its ultrapeers as random-regular needs k from 1 to n - 1",
+        ),
+        (
+            r#""generate": [{"kind": "two-tier", "u": 2, "d": 1, "leaves": 40}]"#,
+            "two-tier needs k from 1 to u",
+        ),
+        (
+            r#""generate": [{"kind": "two-tier", "u": 4, "d": 3, "leaves": 9, "role": "leaf"}]"#,
+            "unknown key",
+        ),
+    ] {
+        let error = network(text).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::rngs::ChaCha8Rng;
 
-use crate::node::event::{Direction, Peer};
+use crate::node::address::Net;
+use crate::node::event::{Direction, Peer, Role};
 use crate::node::library::Library;
 use crate::node::{Config, Event, LinkId, Node, Outbox, Time, limits};
 use crate::topology::{Network, TopologyError, dice};
@@ -58,16 +59,21 @@ impl World {
                 .seen_cache(at)
                 .and_then(NonZeroUsize::new)
                 .unwrap_or(limits::SEEN_CACHE);
+            let role = network.roles.of(at);
             let config = Arc::clone(
                 configs
-                    .entry(seen)
-                    .or_insert_with(|| Arc::new(config(network, seen))),
+                    .entry((seen, role == Some(Role::Leaf)))
+                    .or_insert_with(|| Arc::new(config(network, seen, role))),
             );
             let mut rng = node_rng(network.seed, at);
             let servent = servent(&mut rng);
             let mut node = Node::new(config, servent, rng);
             let library = setting.libraries.get(&at).unwrap_or(&empty);
             node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
+            if role.is_some() {
+                // Everybody can be connected to here; else two leaves would not answer each other.
+                node.handle(Time::ZERO, Event::Reached, &mut out);
+            }
             nodes.push(node);
         }
         let mut world = Self {
@@ -76,9 +82,7 @@ impl World {
             calendar: Calendar::new(lines.span_ns()),
             frames: Frames::default(),
             meter: Meter::new(count),
-            checks: setting
-                .check
-                .then(|| Box::new(Checks::new(network.defaults.ext_probes.unwrap_or(false)))),
+            checks: setting.check.then(|| Box::new(Checks::new(network))),
             trace: Trace::new(setting.trace),
             graph,
             nodes,
@@ -91,6 +95,7 @@ impl World {
             in_flight: 0,
             warmed: 0,
             byes: 0,
+            called_back: Vec::new(),
         };
         world.link_up(network);
         Ok(world)
@@ -99,7 +104,8 @@ impl World {
     /// Brings all links up, in the order of the file.
     fn link_up(&mut self, network: &Network) {
         let mut next = vec![0_u32; self.nodes.len()];
-        let ext_probes = network.defaults.ext_probes.unwrap_or(false);
+        let ext_probes = network.ext_probes();
+        let degrees = network.ultrapeer_links();
         for edge in &network.edges {
             for (node, other, direction) in [
                 (edge.a, edge.b, Direction::Dialled(addr(edge.b))),
@@ -107,7 +113,7 @@ impl World {
             ] {
                 let link = LinkId(next[node as usize]);
                 next[node as usize] += 1;
-                let peer = Box::new(Peer {
+                let flat = Peer {
                     listen: Some(addr(other)),
                     servent: Some(self.nodes[other as usize].id()),
                     agent: Box::default(),
@@ -115,6 +121,10 @@ impl World {
                     ext_probes,
                     bye: true,
                     ..Peer::bare(direction, addr(other), addr(node).ip())
+                };
+                let peer = Box::new(match network.roles.of(other) {
+                    None => flat,
+                    Some(role) => in_tiers(flat, role, degrees[other as usize]),
                 });
                 self.hand(node, Event::LinkUp(link, peer));
             }
@@ -122,8 +132,32 @@ impl World {
     }
 }
 
-/// Settings of a node in the lab: pure routing, no limits but those of the file.
-fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
+/// What a node of two tiers says in its greeting besides.
+fn in_tiers(flat: Peer, role: Role, degree: usize) -> Peer {
+    Peer {
+        role,
+        max_ttl: limits::LIVE_TTL_MAX,
+        degree: u16::try_from(degree).unwrap_or(u16::MAX),
+        query_routing: role == Role::Ultrapeer,
+        ultrapeer_query_routing: role == Role::Ultrapeer,
+        dynamic_querying: role == Role::Ultrapeer,
+        vendor_messages: true,
+        ..flat
+    }
+}
+
+/// Settings of a node in the lab: pure routing, no limits but those of the file, and in two tiers that of hops.
+fn config(network: &Network, seen_cache: NonZeroUsize, role: Option<Role>) -> Config {
+    let tiers = role.map(|role| Config {
+        net: Net::Rehearsal,
+        max_leaves: usize::MAX,
+        ..Config::live(role)
+    });
+    let ttl_max = if tiers.is_some() {
+        limits::LIVE_TTL_MAX
+    } else {
+        u8::MAX
+    };
     Config {
         listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
         name: String::new(),
@@ -131,12 +165,12 @@ fn config(network: &Network, seen_cache: NonZeroUsize) -> Config {
         min_links: 0,
         max_links: usize::MAX,
         ttl: network.defaults.ttl.unwrap_or(limits::TTL),
-        ttl_max: u8::MAX,
+        ttl_max,
         seen_cache,
-        ext_probes: network.defaults.ext_probes.unwrap_or(false),
+        ext_probes: network.ext_probes(),
         limit_search: None,
         keepalive: false,
-        ..Config::default()
+        ..tiers.unwrap_or_default()
     }
 }
 

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::node::Node;
+use crate::node::limits::LIVE_TTL_MAX;
+use crate::topology::{Network, Roles};
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::Totals;
@@ -34,6 +36,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Checks {
     ext_probes: bool,
+    roles: Roles,
     known: BTreeMap<(u32, Guid), Known>,
     /// The frame that the node at work got, and on which link.
     at_work: Option<(u32, u32, Header)>,
@@ -44,9 +47,10 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn new(ext_probes: bool) -> Self {
+    pub(super) fn new(network: &Network) -> Self {
         Self {
-            ext_probes,
+            ext_probes: network.ext_probes(),
+            roles: network.roles.clone(),
             known: BTreeMap::new(),
             at_work: None,
             relayed: false,
@@ -96,6 +100,17 @@ impl Checks {
                 format!("node {node} link {link}: {header:?}"),
             );
         }
+        if self.roles.is_leaf(node) && header.hops != 0 {
+            let detail = format!("leaf {node} link {link}: {header:?}");
+            self.breach("a leaf passes nothing on", detail);
+        }
+        if self.roles.are_two_tiers() && header.ttl > LIVE_TTL_MAX && header.kind == Kind::Query {
+            let detail = format!("node {node} link {link}: {header:?}");
+            self.breach(
+                "no query goes out with more than the live network's TTL",
+                detail,
+            );
+        }
         let Some((at, came_on, got)) = self.at_work else {
             return;
         };
@@ -103,12 +118,20 @@ impl Checks {
         let detail = || {
             format!("node {node} got {got:?} on link {came_on} and sent {header:?} on link {link}")
         };
-        if got.guid == header.guid && got.kind == header.kind {
+        let travels = !matches!(header.kind, Kind::Vendor | Kind::StandardVendor | Kind::Qrp);
+        if travels && got.guid == header.guid && got.kind == header.kind {
             if link == came_on {
                 self.breach("no frame goes back over the link it came from", detail());
             }
             let sum = |header: Header| u16::from(header.ttl) + u16::from(header.hops);
-            if sum(header) > sum(got) || header.hops <= got.hops {
+            // A leaf's query starts anew at its ultrapeer, which chooses the TTL link by link.
+            let asks_for_leaf =
+                self.roles.are_two_tiers() && header.kind == Kind::Query && got.hops == 0;
+            // And a copy for a leaf of one's own is never spent.
+            let last = header.ttl == 1 && self.roles.are_two_tiers();
+            let grows = sum(header) > sum(got) && !asks_for_leaf && !last;
+            let stays = header.hops <= got.hops && !asks_for_leaf;
+            if grows || stays {
                 self.breach("TTL + hops never grows and hops always do", detail());
             }
             match header.kind {
@@ -178,12 +201,17 @@ impl Checks {
         self.at_work = None;
     }
 
-    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes.
-    pub(super) fn balance(&mut self, totals: Totals, in_flight: u64, byes: u64, nodes: &[Node]) {
+    /// At every moment: no frame appears or vanishes.
+    pub(super) fn conserves(&mut self, totals: Totals, in_flight: u64) {
         if totals.sent != totals.delivered + totals.lost + totals.shed + in_flight {
             let detail = format!("{totals:?}, {in_flight} in flight");
             self.breach("sent = delivered + lost + shed + in flight", detail);
         }
+    }
+
+    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes.
+    pub(super) fn balance(&mut self, totals: Totals, in_flight: u64, byes: u64, nodes: &[Node]) {
+        self.conserves(totals, in_flight);
         let sum = |count: fn(&Node, Kind) -> u64| -> u64 {
             nodes
                 .iter()

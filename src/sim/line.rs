@@ -2,7 +2,7 @@
 
 use rand::rngs::ChaCha8Rng;
 
-use crate::node::limits::SEND_QUEUE_BYTES;
+use crate::node::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES, SEND_QUEUE_BYTES};
 use crate::node::sendq::SendQueue;
 use crate::topology::{Network, Traits, dice};
 use crate::wire::{Frame, HEADER_BYTES, Header};
@@ -26,6 +26,8 @@ struct Direction {
     /// While bytes are going out and until when.
     busy_until_ns: u64,
     queue: Option<Box<SendQueue>>,
+    /// Its queue went over the high mark and not back to the low one since.
+    pressed: bool,
 }
 
 /// All links.
@@ -102,6 +104,21 @@ impl Lines {
         }
         direction.busy_until_ns = now_ns.saturating_add(time_ns(frame.wire_len(), rate));
         Fate::Arrives(direction.arrival(direction.busy_until_ns, &traits, &mut self.rng))
+    }
+
+    /// Whether the queue at an end has just gone over its high mark (`true`) or back to its low one (`false`).
+    pub(super) fn pressure(&mut self, end: usize) -> Option<bool> {
+        let direction = self.directions.get_mut(end)?;
+        let bytes = direction.queue.as_ref()?.len();
+        let changed = if direction.pressed {
+            bytes <= QUEUE_LOW_BYTES
+        } else {
+            bytes > QUEUE_HIGH_BYTES
+        };
+        changed.then(|| {
+            direction.pressed = !direction.pressed;
+            direction.pressed
+        })
     }
 
     /// Whether frames wait at an end, and until when they must.

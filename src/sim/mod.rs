@@ -24,10 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::node::event::{DialError, Gone, SearchSpec};
+use crate::node::event::{DialError, Gone, PushSpec, SearchSpec};
 use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use crate::topology::{Graph, Names};
-use crate::wire::Frame;
+use crate::wire::{Frame, ServentId};
 
 use calendar::{Calendar, Placed};
 use check::Checks;
@@ -45,6 +45,8 @@ pub use trace::Sink;
 
 /// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
 const DIAL_NS: u64 = 1_000_000_000;
+/// Whoever asks for a push; no query is numbered so.
+const PUSH_TICKET: Ticket = Ticket(u64::MAX);
 /// Events looked at ahead: a core waits for some ten to twenty answers of memory at once.
 const AHEAD: usize = 16;
 /// Nodes below which all of them are in the cache anyway.
@@ -61,6 +63,8 @@ enum Happening {
     Alarm { node: u32 },
     /// A link with a rate can send again.
     Ready { node: u32, link: u32 },
+    /// The send queue of a link went over its high mark, or back to its low one.
+    Pressed { node: u32, link: u32, over: bool },
     /// A dial came to nothing.
     NoAnswer { node: u32, addr: Box<SocketAddr> },
 }
@@ -72,6 +76,7 @@ impl Placed for Happening {
             | Self::Gone { node, .. }
             | Self::Alarm { node }
             | Self::Ready { node, .. }
+            | Self::Pressed { node, .. }
             | Self::NoAnswer { node, .. } => *node,
         }
     }
@@ -116,6 +121,8 @@ pub struct World {
     warmed: usize,
     /// Last words sent for nodes.
     byes: u64,
+    /// Connections that nodes would open because of a push.
+    called_back: Vec<(u32, SocketAddr, u32)>,
 }
 
 impl World {
@@ -160,6 +167,22 @@ impl World {
             Event::Command(Ticket(query as u64), Command::Search(spec)),
         );
         query
+    }
+
+    /// Has a node ask `servent` to connect to it and offer its file number `index`, now.
+    pub fn push(&mut self, asker: u32, servent: ServentId, index: u32) {
+        let spec = PushSpec {
+            servent,
+            index,
+            port: None,
+        };
+        self.hand(asker, Event::Command(PUSH_TICKET, Command::Push(spec)));
+    }
+
+    /// Connections that nodes would have opened because of a push: who, where to, for which file. Files are not moved
+    /// here.
+    pub fn called_back(&self) -> &[(u32, SocketAddr, u32)] {
+        &self.called_back
     }
 
     /// Queries asked so far; the number of the next one.
@@ -259,6 +282,9 @@ impl World {
                 }
             }
             Happening::Ready { node, link } => self.ready(node, link),
+            Happening::Pressed { node, link, over } => {
+                self.hand(node, Event::Pressed(LinkId(link), over));
+            }
             Happening::NoAnswer { node, addr } => {
                 self.hand(node, Event::DialFailed(*addr, DialError::Unreachable));
             }
@@ -320,14 +346,16 @@ impl World {
                     self.close(node, link.0);
                 }
                 Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
-                // Nobody offers links here, everybody can be connected to, and files are not moved.
-                Action::Admit(..) | Action::CallBack(..) | Action::Knock(_) => {}
+                Action::CallBack(to, index) => self.called_back.push((node, *to, *index)),
+                // Nobody offers links here, and everybody can be connected to.
+                Action::Admit(..) | Action::Knock(_) => {}
             }
         }
         out.clear();
         self.out = out;
         if let Some(checks) = &mut self.checks {
             checks.handled(node, &self.nodes[node as usize]);
+            checks.conserves(self.totals, self.in_flight);
         }
         if let Some(at) = self.nodes[node as usize].next_wakeup()
             && self.alarms.get(&node) != Some(&at.0)
@@ -361,6 +389,7 @@ impl World {
             | Notice::Pushed(_)
             | Notice::Passed(_)
             | Notice::Done(Ok(())) => {}
+            Notice::Done(Err(_)) if ticket == PUSH_TICKET => {}
             Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
         }
     }
@@ -412,6 +441,7 @@ impl World {
                     self.nodes[node as usize].count_shed(shed);
                 }
                 self.wait(node, link.0, end);
+                self.pressure(node, link.0, end);
             }
         }
     }
@@ -420,6 +450,14 @@ impl World {
     fn wait(&mut self, node: u32, link: u32, end: usize) {
         if let Some(until) = self.lines.waits_until(end) {
             self.calendar.push(until, Happening::Ready { node, link });
+        }
+    }
+
+    /// Tells the node when the send queue of a link is too full, or has room again. Not at once: the node is at work.
+    fn pressure(&mut self, node: u32, link: u32, end: usize) {
+        if let Some(over) = self.lines.pressure(end) {
+            let pressed = Happening::Pressed { node, link, over };
+            self.calendar.push(self.now, pressed);
         }
     }
 
@@ -445,6 +483,7 @@ impl World {
                 },
             );
         }
+        self.pressure(node, link, end);
     }
 
     /// Closes a link at both ends; the other one notices after the link's delay.

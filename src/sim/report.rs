@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::node::event::Role;
 use crate::topology::plan::Ask;
 use crate::topology::{Graph, Network};
 
@@ -61,6 +62,12 @@ pub struct GraphReport {
     pub nodes: usize,
     /// Links.
     pub links: usize,
+    /// Of those, ultrapeers and leaves, in two tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ultrapeers: Option<usize>,
+    /// See `ultrapeers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<usize>,
     /// Pieces that are not linked to each other.
     pub components: u32,
     /// Links of a node on average.
@@ -295,7 +302,10 @@ impl Report {
         let (nodes, links, components) = (graph.nodes(), graph.edges(), graph.components().1);
         #[expect(clippy::cast_precision_loss, reason = "links are far below 2^53")]
         let mean_degree = 2.0 * links as f64 / nodes as f64;
-        let full_flood = (components == 1).then(|| (2 * links + 1 - nodes) as u64);
+        let full_flood = (components == 1 && !network.roles.are_two_tiers())
+            .then(|| (2 * links + 1 - nodes) as u64);
+        let tiers = network.roles.are_two_tiers();
+        let tier = |role: Role| tiers.then(|| network.roles.count(role));
         Self {
             v: VERSION,
             r#type: "lab-report",
@@ -306,6 +316,8 @@ impl Report {
                 describe: network.describe.clone(),
                 nodes,
                 links,
+                ultrapeers: tier(Role::Ultrapeer),
+                leaves: tier(Role::Leaf),
                 components,
                 mean_degree,
                 full_flood,
@@ -332,6 +344,9 @@ impl Report {
             "Graph    {}: {} nodes, {} links, mean degree {:.1}",
             graph.describe, graph.nodes, graph.links, graph.mean_degree
         );
+        if let (Some(ultrapeers), Some(leaves)) = (graph.ultrapeers, graph.leaves) {
+            let _ = write!(text, ", {ultrapeers} ultrapeers and {leaves} leaves");
+        }
         if graph.components > 1 {
             let _ = write!(text, ", in {} pieces", graph.components);
         }
@@ -383,7 +398,12 @@ impl Report {
             .iter()
             .filter(|query| !query.predicted.exact)
             .count();
-        if loose > 0 {
+        if let (Some(_), Some(summary)) = (self.graph.leaves, &self.summary) {
+            lines.push(format!(
+                "dynamic queries and routing tables sent {:.1} messages per query; a flood with the same TTL would send {:.1}",
+                summary.messages_mean, summary.predicted_messages_mean
+            ));
+        } else if loose > 0 {
             lines.push(format!("{loose} queries without an exact prediction: delays differ, links lose frames, or memory is short"));
         }
         if let Some(summary) = self.summary.as_ref().filter(|summary| summary.expected > 0) {

@@ -122,6 +122,10 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         check: options.check,
     };
     let mut world = World::new(network, setting)?;
+    if network.roles.are_two_tiers() {
+        // Routing tables travel first: those of leaves, then those of ultrapeers with their leaves'.
+        world.run_until_quiet(EVENTS_MAX);
+    }
     // Searches of the file come one after the other, those with a time after them.
     let (timed, sequential): (Vec<_>, Vec<_>) = plan
         .asks
@@ -209,6 +213,10 @@ pub fn predictions(
 
 /// Whether a query must cost exactly what is predicted.
 fn exact(network: &Network, plan: &Plan, ask: &Ask) -> bool {
+    if network.roles.are_two_tiers() {
+        // The prediction is that of a flood, which nobody makes here: a yardstick.
+        return false;
+    }
     let calm = network
         .traits
         .iter()
@@ -233,6 +241,6 @@ fn exact(network: &Network, plan: &Plan, ask: &Ask) -> bool {
         .min();
     let remembers =
         seen_least.is_none_or(|seen| seen >= at_once) && at_once <= limits::SEEN_CACHE.get();
-    let once = !network.defaults.ext_probes.unwrap_or(false) || (level && at_once == 1);
+    let once = !network.ext_probes() || (level && at_once == 1);
     calm && (level || ttl_suffices) && remembers && once
 }

@@ -16,15 +16,19 @@ mod parse;
 pub mod plan;
 mod print;
 mod random;
+mod roles;
 mod shapes;
 mod spec;
 mod types;
 mod units;
 
+use crate::node::event::Role;
+
 pub use graph::Graph;
 pub use names::{Names, nearest};
 pub use network::{Edge, Network, Traits};
 pub use parse::parse;
+pub use roles::Roles;
 pub use shapes::Shape;
 pub use spec::parse_spec;
 pub use types::{
@@ -43,6 +47,9 @@ pub const LINKS_MAX: usize = 64_000_000;
 pub(crate) const ID_BYTES_MAX: usize = 64;
 /// Name of the one folder that the `files` of a node lie in. Its word matches queries, as any folder's does.
 pub const FILES_FOLDER: &str = "files";
+
+/// The places in two tiers, as files have them.
+pub(crate) const ROLES: [(&str, Role); 2] = [("leaf", Role::Leaf), ("ultrapeer", Role::Ultrapeer)];
 
 /// What is wrong with a topology, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

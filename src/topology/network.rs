@@ -6,7 +6,8 @@ use super::names::Names;
 use super::types::{
     Asker, Content, Defaults, Fault, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
-use super::{Graph, LINKS_MAX, NODES_MAX, TopologyError, dice};
+use super::{Graph, LINKS_MAX, NODES_MAX, Roles, TopologyError, dice};
+use crate::node::event::Role;
 
 /// Delay of a link that says nothing: a domestic line. Our choice; only ratios matter to a flood.
 const DELAY_NS: u64 = 10_000_000;
@@ -50,6 +51,8 @@ pub struct Network {
     pub edges: Vec<Edge>,
     /// The different kinds of links; the first is what the defaults say.
     pub traits: Vec<Traits>,
+    /// Who is a leaf and who an ultrapeer.
+    pub roles: Roles,
     /// Values for all nodes that say nothing else.
     pub defaults: Defaults,
     /// The nodes that say something.
@@ -117,7 +120,10 @@ impl Network {
                 "has no nodes; add \"generate\" or \"nodes\"",
             ));
         }
+        let roles = Roles::new(topology, &names, &nodes)?;
+        roles.check_links(&edges, &names)?;
         let network = Self {
+            roles,
             name: topology.name.clone(),
             describe: describe(topology),
             seed: topology.seed,
@@ -157,6 +163,32 @@ impl Network {
             .or(self.defaults.seen_cache)
     }
 
+    /// Whether a repeat of an id with a higher TTL passes again: as the file says, else in two tiers as on the live
+    /// network, where dynamic queries need it.
+    pub fn ext_probes(&self) -> bool {
+        let usual = self.roles.are_two_tiers();
+        self.defaults.ext_probes.unwrap_or(usual)
+    }
+
+    /// Links to ultrapeers of each node of two tiers that it says it aims at (`X-Degree`): `max_peers`, or those it
+    /// has.
+    pub fn ultrapeer_links(&self) -> Vec<usize> {
+        if !self.roles.are_two_tiers() {
+            return Vec::new();
+        }
+        let mut degrees = vec![0_usize; self.names.len()];
+        for edge in &self.edges {
+            for (node, other) in [(edge.a, edge.b), (edge.b, edge.a)] {
+                degrees[node as usize] +=
+                    usize::from(self.roles.of(other) == Some(Role::Ultrapeer));
+            }
+        }
+        (0..)
+            .zip(degrees)
+            .map(|(node, degree)| self.max_peers(node).unwrap_or(degree))
+            .collect()
+    }
+
     /// The same network with every node and link named one by one, whatever it was drawn from.
     pub fn spelled_out(&self, topology: &Topology) -> Topology {
         let mut spelled = Topology {
@@ -168,6 +200,7 @@ impl Network {
             .map(|node| {
                 let mut spec = self.nodes.get(&node).cloned().unwrap_or_default();
                 spec.id = self.names.name(node).into_owned();
+                spec.role = self.roles.of(node);
                 spec
             })
             .collect();

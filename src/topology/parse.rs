@@ -7,7 +7,8 @@ use super::types::{
     Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
     Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
-use super::{FORMAT, ID_BYTES_MAX, NODES_MAX, TopologyError, is_id};
+use super::{FORMAT, ID_BYTES_MAX, NODES_MAX, ROLES, TopologyError, is_id};
+use crate::node::event::Role;
 
 type Result<T> = std::result::Result<T, TopologyError>;
 
@@ -78,6 +79,7 @@ fn defaults(at: &At<'_>) -> Result<Defaults> {
         "seen_cache",
         "ext_probes",
         "slots",
+        "role",
         "delay",
         "jitter",
         "drop",
@@ -89,6 +91,7 @@ fn defaults(at: &At<'_>) -> Result<Defaults> {
         seen_cache: object.read("seen_cache", seen_cache)?,
         ext_probes: object.read("ext_probes", super::at::At::flag)?,
         slots: object.read("slots", |at| at.count(0, 10_000))?,
+        role: object.read("role", role)?,
         link: link_traits(&object)?,
     })
 }
@@ -108,26 +111,34 @@ fn link_traits(object: &Object<'_>) -> Result<LinkTraits> {
 
 fn generate(at: &At<'_>) -> Result<Generate> {
     let words: Vec<(&'static str, Kind)> = Kind::words().collect();
-    let any: Vec<&str> = ["kind", "prefix"]
+    let any: Vec<&str> = ["kind", "prefix", "role"]
         .into_iter()
         .chain(Kind::all_keys())
         .collect();
     let kind = at.object(&any)?.need("kind")?.one_of(&words)?;
     let keys: Vec<&str> = ["kind", "prefix"]
         .into_iter()
+        .chain((!kind.has_roles()).then_some("role"))
         .chain(kind.keys().iter().copied())
         .collect();
     let object = at.object(&keys)?;
     let mut values = Vec::new();
     for key in kind.keys() {
-        values.push(object.need(key)?.real(0.0, 1e9)?);
+        values.push(match kind.fallback(key) {
+            Some(fallback) if object.get(key).is_none() => fallback,
+            _ => object.need(key)?.real(0.0, 1e9)?,
+        });
     }
     let shape = kind.shape(&values).map_err(|message| at.fault(message))?;
     let prefix = match object.get("prefix") {
         Some(prefix) => id(&prefix)?,
         None => "n".to_owned(),
     };
-    Ok(Generate { shape, prefix })
+    Ok(Generate {
+        shape,
+        prefix,
+        role: object.read("role", role)?,
+    })
 }
 
 fn node(at: &At<'_>) -> Result<NodeSpec> {
@@ -138,6 +149,7 @@ fn node(at: &At<'_>) -> Result<NodeSpec> {
         "slots",
         "max_peers",
         "seen_cache",
+        "role",
         "behaviour",
     ])?;
     Ok(NodeSpec {
@@ -147,8 +159,13 @@ fn node(at: &At<'_>) -> Result<NodeSpec> {
         slots: object.read("slots", |at| at.count(0, 10_000))?,
         max_peers: object.read("max_peers", |at| at.count(1, NODES_MAX))?,
         seen_cache: object.read("seen_cache", seen_cache)?,
+        role: object.read("role", role)?,
         behaviour: object.read("behaviour", behaviour)?,
     })
+}
+
+fn role(at: &At<'_>) -> Result<Role> {
+    at.one_of(&ROLES)
 }
 
 fn behaviour(at: &At<'_>) -> Result<Behaviour> {

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::FORMAT;
 use super::types::{
     Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate, Link,
     LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
 use super::units::show_duration;
+use super::{FORMAT, ROLES};
+use crate::node::event::Role;
 
 /// Keys and values in the order in which they are written.
 #[derive(Default)]
@@ -107,6 +108,7 @@ fn defaults(defaults: &Defaults) -> Line {
         .maybe("seen_cache", defaults.seen_cache)
         .maybe("ext_probes", defaults.ext_probes)
         .maybe("slots", defaults.slots)
+        .maybe("role", defaults.role.map(role))
         .traits(&defaults.link)
 }
 
@@ -121,7 +123,14 @@ fn generate(generate: &Generate) -> String {
         };
         line.0.push((key, text));
     }
-    line.put("prefix", generate.prefix.as_str()).text()
+    line.put("prefix", generate.prefix.as_str())
+        .maybe("role", generate.role.map(role))
+        .text()
+}
+
+fn role(role: Role) -> &'static str {
+    let word = ROLES.iter().find(|(_, known)| *known == role);
+    word.expect("every role has a word").0
 }
 
 fn node(spec: &NodeSpec) -> Line {
@@ -143,6 +152,7 @@ fn node(spec: &NodeSpec) -> Line {
         .maybe("slots", spec.slots)
         .maybe("max_peers", spec.max_peers)
         .maybe("seen_cache", spec.seen_cache)
+        .maybe("role", spec.role.map(role))
         .maybe("behaviour", behaviour)
 }
 

@@ -39,6 +39,26 @@ pub(super) fn regular(n: u32, k: u32, rng: &mut ChaCha8Rng) -> Vec<Link> {
     set.links
 }
 
+/// Gives each of so many leaves `k` of `u` ultrapeers, all ultrapeers about as many: they are dealt from a shuffled
+/// deck. Leaves are numbered after the ultrapeers, and come first in their links, for they dial.
+pub(super) fn leaves(u: u32, leaves: u32, k: u32, rng: &mut ChaCha8Rng) -> Vec<Link> {
+    let (mut links, mut deck) = (Vec::new(), Vec::new());
+    for leaf in u..u + leaves {
+        let mut own: Vec<u32> = Vec::new();
+        while own.len() < k as usize {
+            // The last of the deck that it does not have; of a deck that has none, a new one.
+            if let Some(at) = deck.iter().rposition(|ultrapeer| !own.contains(ultrapeer)) {
+                own.push(deck.remove(at));
+            } else {
+                deck = (0..u).collect();
+                dice::shuffle(rng, &mut deck);
+            }
+        }
+        links.extend(own.into_iter().map(|ultrapeer| (leaf, ultrapeer)));
+    }
+    links
+}
+
 /// With `k` above half of `n` random exchanges hardly ever fit: take a ring lattice and exchange its links at
 /// random many times over.
 fn dense_regular(n: u32, k: u32, rng: &mut ChaCha8Rng) -> Vec<Link> {

@@ -3,6 +3,7 @@
 use rand::rngs::ChaCha8Rng;
 
 use super::{LINKS_MAX, NODES_MAX, random};
+use crate::node::event::Role;
 
 /// A shape and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +73,17 @@ pub enum Shape {
         /// Chance that a link is moved.
         p: f64,
     },
+    /// Two tiers: nodes 0 to `u - 1` are ultrapeers, a random regular graph; the leaves after them dial ultrapeers.
+    TwoTier {
+        /// Ultrapeers.
+        u: u32,
+        /// Links of each ultrapeer to others; `u * d` is even.
+        d: u32,
+        /// Leaves in all.
+        leaves: u32,
+        /// Ultrapeers of each leaf.
+        k: u32,
+    },
 }
 
 /// Which shape, without its size.
@@ -87,12 +99,16 @@ pub(super) enum Kind {
     ErdosRenyi,
     BarabasiAlbert,
     WattsStrogatz,
+    TwoTier,
 }
+
+/// Ultrapeers of a leaf unless said otherwise, as live leaves have (LimeWire).
+const ULTRAPEERS_OF_LEAF: f64 = 3.0;
 
 /// Kind, long name, short name, keys.
 type Row = (Kind, &'static str, &'static str, &'static [&'static str]);
 
-const KINDS: [Row; 10] = [
+const KINDS: [Row; 11] = [
     (Kind::Ring, "ring", "ring", &["n"]),
     (Kind::Line, "line", "line", &["n"]),
     (Kind::Star, "star", "star", &["n"]),
@@ -107,6 +123,12 @@ const KINDS: [Row; 10] = [
         "watts-strogatz",
         "ws",
         &["n", "k", "p"],
+    ),
+    (
+        Kind::TwoTier,
+        "two-tier",
+        "two-tier",
+        &["u", "d", "leaves", "k"],
     ),
 ];
 
@@ -136,7 +158,17 @@ impl Kind {
 
     /// The keys of all kinds.
     pub(super) fn all_keys() -> impl Iterator<Item = &'static str> {
-        ["n", "b", "d", "w", "h", "k", "p", "m"].into_iter()
+        ["n", "b", "d", "w", "h", "k", "p", "m", "u", "leaves"].into_iter()
+    }
+
+    /// Does the shape say which node is what?
+    pub(super) fn has_roles(self) -> bool {
+        self == Self::TwoTier
+    }
+
+    /// The value of a key that may be left out.
+    pub(super) fn fallback(self, key: &str) -> Option<f64> {
+        (self == Self::TwoTier && key == "k").then_some(ULTRAPEERS_OF_LEAF)
     }
 
     /// The shape with these values of its [`keys`](Self::keys).
@@ -195,6 +227,12 @@ impl Kind {
                 k: whole("k")?,
                 p: named("p"),
             },
+            Self::TwoTier => Shape::TwoTier {
+                u: whole("u")?,
+                d: whole("d")?,
+                leaves: whole("leaves")?,
+                k: whole("k")?,
+            },
         };
         shape.check().map(|()| shape)
     }
@@ -213,6 +251,7 @@ impl Shape {
             Self::ErdosRenyi { .. } => Kind::ErdosRenyi,
             Self::BarabasiAlbert { .. } => Kind::BarabasiAlbert,
             Self::WattsStrogatz { .. } => Kind::WattsStrogatz,
+            Self::TwoTier { .. } => Kind::TwoTier,
         }
     }
 
@@ -233,6 +272,9 @@ impl Shape {
             Self::ErdosRenyi { n, p } => vec![n.into(), p],
             Self::BarabasiAlbert { n, m } => vec![n.into(), m.into()],
             Self::WattsStrogatz { n, k, p } => vec![n.into(), k.into(), p],
+            Self::TwoTier { u, d, leaves, k } => {
+                vec![u.into(), d.into(), leaves.into(), k.into()]
+            }
         };
         self.kind().keys().iter().copied().zip(values).collect()
     }
@@ -249,6 +291,7 @@ impl Shape {
             | Self::BarabasiAlbert { n, .. }
             | Self::WattsStrogatz { n, .. } => Some(n),
             Self::Grid { w, h } => w.checked_mul(h),
+            Self::TwoTier { u, leaves, .. } => u.checked_add(leaves),
             Self::Tree { b, d } => {
                 let (mut nodes, mut layer) = (1_u32, 1_u32);
                 for _ in 0..d {
@@ -293,6 +336,20 @@ impl Shape {
                 sense(k >= 2 && k % 2 == 0 && k < n, "an even k from 2 to n - 1")?;
                 sense((0.0..=1.0).contains(&p), "p from 0 to 1")?;
             }
+            // Below, from its parts.
+            Self::TwoTier { .. } => {}
+        }
+        if let Self::TwoTier { u, d, leaves, k } = self {
+            sense(u >= 1, "u of 1 and more")?;
+            if u == 1 {
+                sense(d == 0, "d of 0: one ultrapeer has no others to link to")?;
+            } else {
+                let top = Self::RandomRegular { n: u, k: d }.check();
+                top.map_err(|why| {
+                    format!("two-tier links its ultrapeers as {why}, n being u and k being d")
+                })?;
+            }
+            sense(leaves == 0 || (1..=u).contains(&k), "k from 1 to u")?;
         }
         let nodes = self.nodes().map_or(usize::MAX, |n| n as usize);
         if nodes > NODES_MAX {
@@ -324,11 +381,23 @@ impl Shape {
                 u64::from(n) * u64::from(k) / 2
             }
             Self::BarabasiAlbert { n, m } => u64::from(n) * u64::from(m),
+            Self::TwoTier { u, d, leaves, k } => {
+                u64::from(u) * u64::from(d) / 2 + u64::from(leaves) * u64::from(k)
+            }
             Self::Ring { .. }
             | Self::Line { .. }
             | Self::Star { .. }
             | Self::Tree { .. }
             | Self::Grid { .. } => 2 * self.nodes().map_or(u64::MAX / 2, u64::from),
+        }
+    }
+
+    /// The place in two tiers of node number `at` of this shape, if it says so.
+    pub fn role(self, at: u32) -> Option<Role> {
+        match self {
+            Self::TwoTier { u, .. } if at < u => Some(Role::Ultrapeer),
+            Self::TwoTier { .. } => Some(Role::Leaf),
+            _ => None,
         }
     }
 
@@ -349,6 +418,15 @@ impl Shape {
             Self::ErdosRenyi { n, p } => random::erdos_renyi(n, p, rng),
             Self::BarabasiAlbert { n, m } => random::barabasi_albert(n, m, rng),
             Self::WattsStrogatz { n, k, p } => random::watts_strogatz(n, k, p, rng),
+            Self::TwoTier { u, d, leaves, k } => {
+                let mut links = if d == 0 {
+                    Vec::new()
+                } else {
+                    random::regular(u, d, rng)
+                };
+                links.extend(random::leaves(u, leaves, k, rng));
+                links
+            }
         }
     }
 }

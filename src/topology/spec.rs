@@ -7,7 +7,7 @@ use super::types::{Generate, Topology};
 
 /// Examples of every shape, for error texts and help.
 const EXAMPLES: &str = "ring:12, line:5, star:20, tree:b=3,d=4, grid:8x8, complete:8, rr:n=64,k=4, er:n=64,p=0.06, \
-                        ba:n=64,m=2, ws:n=64,k=4,p=0.1";
+                        ba:n=64,m=2, ws:n=64,k=4,p=0.1, two-tier:u=8,d=4,leaves=40";
 
 /// Reads a topology of one shape from a short text. Values may be given by name in any order, in the order of
 /// the keys, or as `WxH`.
@@ -50,6 +50,9 @@ pub fn parse_spec(text: &str, seed: u64) -> Result<Topology, TopologyError> {
             return Err(fault(format!("{part:?} gives a value a second time")));
         }
     }
+    for (value, key) in values.iter_mut().zip(keys) {
+        *value = value.or(kind.fallback(key));
+    }
     if let Some(missing) = values.iter().position(Option::is_none) {
         return Err(fault(format!(
             "the value of {} is missing; try one of {EXAMPLES}",
@@ -65,6 +68,7 @@ pub fn parse_spec(text: &str, seed: u64) -> Result<Topology, TopologyError> {
         generate: vec![Generate {
             shape,
             prefix: "n".to_owned(),
+            role: None,
         }],
         ..Topology::default()
     })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Shape;
+use crate::node::event::Role;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Defaults {
     pub ext_probes: Option<bool>,
     /// Upload slots.
     pub slots: Option<usize>,
+    /// Place in two tiers; `None`: a flat overlay of equals.
+    pub role: Option<Role>,
     /// Traits of all links.
     pub link: LinkTraits,
 }
@@ -68,6 +71,8 @@ pub struct Generate {
     pub shape: Shape,
     /// Node ids are this and a number from 0.
     pub prefix: String,
+    /// Place in two tiers of all its nodes; `None`: as the shape has it, else the defaults.
+    pub role: Option<Role>,
 }
 
 /// One node.
@@ -85,6 +90,8 @@ pub struct NodeSpec {
     pub max_peers: Option<usize>,
     /// Message ids it remembers.
     pub seen_cache: Option<usize>,
+    /// Place in two tiers.
+    pub role: Option<Role>,
     /// How it behaves, when not as it should.
     pub behaviour: Option<Behaviour>,
 }

@@ -88,6 +88,9 @@ pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
+    if network.roles.are_two_tiers() {
+        return cannot("be leaves and ultrapeers (\"role\")".to_owned());
+    }
     if !network.events.is_empty() {
         return cannot("make the \"events\" happen".to_owned());
     }
