@@ -89,6 +89,10 @@ fn a_ping_by_datagram_is_answered_once_a_minute_and_junk_never() {
     // Datagrams are taken in order, so the answer to the one before would be here by now.
     asker.set_nonblocking(true).unwrap();
     assert!(asker.recv_from(&mut [0; 64]).is_err(), "no second answer");
+    let dropped = node.counters().dropped;
+    assert_eq!(dropped["datagram_ping_too_soon"], 1);
+    assert_eq!(dropped["datagram_malformed"], 2);
+    assert_eq!(dropped["datagram_unasked"], 0);
 }
 
 #[test]
@@ -135,6 +139,9 @@ fn a_host_cache_is_believed_only_as_far_as_it_can_be() {
     let caches = vec!["no-port".to_owned(), name];
     let node = live(Role::Leaf, caches);
     serving.join().unwrap();
+    let dropped = node.counters().dropped;
+    // Another id, another sender, a second answer.
+    assert_eq!(dropped["datagram_unasked"], 3);
     let mut known = node.servent.known_hosts();
     known.sort();
     let told: [SocketAddr; 2] = [

@@ -142,6 +142,9 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             for overlay in desk.overlays.all() {
                 sum.add(overlay.handle.ask(Ask::Counters).await?);
             }
+            if let Some(finding) = &desk.finding {
+                sum.dropped.extend(finding.counted());
+            }
             to.send(Reply::Counters(sum)).await?;
         }
         Request::Trace { guid } => {

@@ -80,6 +80,63 @@ pub struct Introduction {
     pub proved: bool,
 }
 
+/// Why a datagram was dropped. Every drop has exactly one reason and is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    /// Longer than [`DATAGRAM_BYTES_MAX`].
+    TooLarge,
+    /// Nobody can be at the address it says it is from.
+    NoSender,
+    /// Not exactly one frame, or one that does not decode.
+    Malformed,
+    /// A kind that is of no use by datagram.
+    Unused,
+    /// A ping that has travelled, or has no life.
+    Relayed,
+    /// A ping in the name of a service that is no node.
+    Service,
+    /// A ping sooner than its address is answered.
+    PingTooSoon,
+    /// More addresses ping than are answered.
+    PingCrowd,
+    /// A pong nobody asked for, from elsewhere, with another id, or too late.
+    Unasked,
+    /// An answer that would be larger than the asker may get.
+    AnswerTooLarge,
+}
+
+impl Dropped {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::TooLarge,
+        Self::NoSender,
+        Self::Malformed,
+        Self::Unused,
+        Self::Relayed,
+        Self::Service,
+        Self::PingTooSoon,
+        Self::PingCrowd,
+        Self::Unasked,
+        Self::AnswerTooLarge,
+    ];
+
+    /// Name for counters and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "datagram_too_large",
+            Self::NoSender => "datagram_no_sender",
+            Self::Malformed => "datagram_malformed",
+            Self::Unused => "datagram_unused",
+            Self::Relayed => "datagram_relayed",
+            Self::Service => "datagram_service",
+            Self::PingTooSoon => "datagram_ping_too_soon",
+            Self::PingCrowd => "datagram_ping_crowd",
+            Self::Unasked => "datagram_unasked",
+            Self::AnswerTooLarge => "datagram_answer_too_large",
+        }
+    }
+}
+
 /// What was asked and answered lately.
 #[derive(Debug, Default)]
 pub struct Udp {
@@ -112,27 +169,35 @@ impl Udp {
         Some(datagram(guid, Kind::Ping, ping.build()))
     }
 
-    /// A datagram came in; `None`: it is dropped.
-    pub fn hear(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) -> Option<Heard> {
-        if bytes.len() > DATAGRAM_BYTES_MAX || !plausible(from) {
-            return None;
+    /// A datagram came in.
+    ///
+    /// # Errors
+    /// Why it is dropped.
+    pub fn hear(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) -> Result<Heard, Dropped> {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return Err(Dropped::TooLarge);
         }
-        let frame = Frame::from_datagram(bytes).ok()?;
+        if !plausible(from) {
+            return Err(Dropped::NoSender);
+        }
+        let frame = Frame::from_datagram(bytes).map_err(|_| Dropped::Malformed)?;
         match frame.header.kind {
             Kind::Ping => self.question(now, from, &frame).map(Heard::Question),
             Kind::Pong => {
-                let at = self.asked.iter().position(|(cache, guid, at)| {
+                let answers = |(cache, guid, at): &(SocketAddr, Guid, Time)| {
                     *cache == from && *guid == frame.header.guid && now.since(*at) < ASK_TIME
-                })?;
-                Pong::parse(&frame.payload).ok()?;
+                };
+                let at = self.asked.iter().position(answers);
+                let at = at.ok_or(Dropped::Unasked)?;
+                Pong::parse(&frame.payload).map_err(|_| Dropped::Malformed)?;
                 // One answer to one question.
                 self.asked.swap_remove(at);
-                Some(Heard::Hosts(from, Packed::parse(&frame.payload)))
+                Ok(Heard::Hosts(from, Packed::parse(&frame.payload)))
             }
             // Hops and TTL as they like: it begins anew here.
             Kind::Push => {
-                let push = Push::parse(&frame.payload).ok()?;
-                Some(Heard::Push(PassedPush {
+                let push = Push::parse(&frame.payload).map_err(|_| Dropped::Malformed)?;
+                Ok(Heard::Push(PassedPush {
                     servent: push.servent,
                     index: push.index,
                     to: push.addr,
@@ -140,17 +205,21 @@ impl Udp {
                     asker: from,
                 }))
             }
-            _ => None,
+            _ => Err(Dropped::Unused),
         }
     }
 
-    fn question(&mut self, now: Time, from: SocketAddr, ping: &Frame) -> Option<Question> {
+    fn question(&mut self, now: Time, from: SocketAddr, ping: &Frame) -> Result<Question, Dropped> {
         let header = ping.header;
-        // An answer to port 53 and its like would be an attack on who is there, with our name on it.
-        if header.hops != 0 || header.ttl == 0 || SERVICE_PORTS.contains(&from.port()) {
-            return None;
+        if header.hops != 0 || header.ttl == 0 {
+            return Err(Dropped::Relayed);
         }
-        let wants = match Ping::parse(&ping.payload).ok()?.wants_hosts {
+        // An answer to port 53 and its like would be an attack on who is there, with our name on it.
+        if SERVICE_PORTS.contains(&from.port()) {
+            return Err(Dropped::Service);
+        }
+        let ping_read = Ping::parse(&ping.payload).map_err(|_| Dropped::Malformed)?;
+        let wants = match ping_read.wants_hosts {
             None => Wants::Nothing,
             Some(flags) if flags & WANTS_ULTRAPEER_SLOTS != 0 => Wants::UltrapeerSlots,
             Some(_) => Wants::LeafSlots,
@@ -159,16 +228,16 @@ impl Udp {
         if let Some(at) = self.answered.get(&party)
             && now.since(*at) < ANSWER_GAP
         {
-            return None;
+            return Err(Dropped::PingTooSoon);
         }
         if self.answered.len() >= ANSWERED_MAX {
             self.answered.retain(|_, at| now.since(*at) < ANSWER_GAP);
         }
         if self.answered.len() >= ANSWERED_MAX {
-            return None;
+            return Err(Dropped::PingCrowd);
         }
         self.answered.insert(party, now);
-        Some(Question {
+        Ok(Question {
             from,
             wants,
             guid: header.guid,
@@ -251,7 +320,7 @@ mod tests {
 
     fn question(udp: &mut Udp, now: Time, from: &str, wants: Option<u8>) -> Option<Question> {
         match udp.hear(now, addr(from), &ping(wants)) {
-            Some(Heard::Question(question)) => Some(question),
+            Ok(Heard::Question(question)) => Some(question),
             _ => None,
         }
     }
@@ -286,7 +355,7 @@ mod tests {
         let answers = (0..10_000_u32)
             .filter(|n| {
                 let from = SocketAddr::from(((0x0A00_0000 + n).to_be_bytes(), 5));
-                udp.hear(at(62), from, &ping(None)).is_some()
+                udp.hear(at(62), from, &ping(None)).is_ok()
             })
             .count();
         assert!(answers <= ANSWERED_MAX && udp.answered.len() <= ANSWERED_MAX);
@@ -300,9 +369,21 @@ mod tests {
         relayed[18] = 1;
         let mut longer = ping(None);
         longer.push(0);
-        for junk in [&relayed[..], &longer, b"GTA", b"", &[0; 2_000]] {
-            assert_eq!(udp.hear(at(1), addr("9.1.1.1:5"), junk), None);
+        let query = datagram(Guid([7; 16]), Kind::Query, vec![0; 9]);
+        for (junk, reason) in [
+            (&relayed[..], Dropped::Relayed),
+            (&longer, Dropped::Malformed),
+            (b"GTA", Dropped::Malformed),
+            (b"", Dropped::Malformed),
+            (&[0; 2_000], Dropped::TooLarge),
+            (&query, Dropped::Unused),
+        ] {
+            assert_eq!(udp.hear(at(1), addr("9.1.1.1:5"), junk), Err(reason));
         }
+        assert_eq!(
+            udp.hear(at(1), addr("9.1.1.1:53"), &ping(None)),
+            Err(Dropped::Service)
+        );
         for victim in [
             "9.1.1.1:53",
             "9.1.1.1:0",
@@ -337,9 +418,12 @@ mod tests {
             tls: false,
             asker: from,
         };
-        assert_eq!(heard, Some(Heard::Push(passed)));
+        assert_eq!(heard, Ok(Heard::Push(passed)));
         let short = datagram(Guid([7; 16]), Kind::Push, push.build()[..25].to_vec());
-        assert_eq!(Udp::default().hear(at(1), from, &short), None);
+        assert_eq!(
+            Udp::default().hear(at(1), from, &short),
+            Err(Dropped::Malformed)
+        );
     }
 
     #[test]
@@ -355,22 +439,92 @@ mod tests {
             )
         };
         let mut udp = Udp::default();
-        assert_eq!(udp.hear(at(1), cache, &pong(1)), None, "nobody asked");
+        assert_eq!(
+            udp.hear(at(1), cache, &pong(1)),
+            Err(Dropped::Unasked),
+            "nobody asked"
+        );
         let asked = udp
             .ask(at(1), cache, Guid([1; 16]), Wants::LeafSlots)
             .unwrap();
         assert_eq!(asked.len(), 30, "as in the reference");
         assert_eq!(udp.ask(at(1), cache, Guid([2; 16]), Wants::LeafSlots), None);
-        assert_eq!(udp.hear(at(2), cache, &pong(2)), None, "another id");
-        assert_eq!(udp.hear(at(2), addr("9.9.9.8:6346"), &pong(1)), None);
-        assert_eq!(udp.hear(at(22), cache, &pong(1)), None, "too late");
+        assert_eq!(
+            udp.hear(at(2), cache, &pong(2)),
+            Err(Dropped::Unasked),
+            "another id"
+        );
+        assert_eq!(
+            udp.hear(at(2), addr("9.9.9.8:6346"), &pong(1)),
+            Err(Dropped::Unasked)
+        );
+        assert_eq!(
+            udp.hear(at(22), cache, &pong(1)),
+            Err(Dropped::Unasked),
+            "too late"
+        );
         udp.ask(at(30), cache, Guid([3; 16]), Wants::LeafSlots)
             .unwrap();
-        let Some(Heard::Hosts(by, packed)) = udp.hear(at(31), cache, &pong(3)) else {
+        let Ok(Heard::Hosts(by, packed)) = udp.hear(at(31), cache, &pong(3)) else {
             panic!("no hosts");
         };
         assert_eq!((by, packed.hosts.len()), (cache, 3));
-        assert_eq!(udp.hear(at(31), cache, &pong(3)), None, "once");
+        assert_eq!(
+            udp.hear(at(31), cache, &pong(3)),
+            Err(Dropped::Unasked),
+            "once"
+        );
+    }
+
+    /// For every kind of datagram, from strangers: the bytes that leave for each byte that came.
+    #[test]
+    fn nothing_that_strangers_send_makes_us_send_more_than_thrice_as_much() {
+        let introduction = introduction(false);
+        let payloads = [
+            Vec::new(),
+            Ping {
+                wants_hosts: Some(0),
+            }
+            .build(),
+            Ping {
+                wants_hosts: Some(1),
+            }
+            .build(),
+            vec![0],
+            vec![0; 14],
+            vec![0; 26],
+            vec![0; 1_000],
+        ];
+        let mut udp = Udp::default();
+        let mut answers = 0;
+        for (number, (kind, payload)) in (0..=255)
+            .flat_map(|kind| payloads.iter().map(move |payload| (kind, payload)))
+            .enumerate()
+        {
+            let sent = datagram(Guid([7; 16]), Kind::from_byte(kind), payload.clone());
+            let sender = 0x0900_0000 + u32::try_from(number).unwrap();
+            // Each address once, and then again from another port: no answer at all.
+            for port in [5, 6] {
+                let from = SocketAddr::from((sender.to_be_bytes(), port));
+                let told = match udp.hear(at(1), from, &sent) {
+                    Ok(Heard::Question(question)) => answer(&question, &introduction),
+                    Ok(Heard::Hosts(..) | Heard::Push(_)) | Err(_) => None,
+                };
+                let told = told.map_or(0, |told| told.len());
+                assert!(
+                    told <= AMPLIFICATION * sent.len(),
+                    "kind {kind}: {told} for {}",
+                    sent.len()
+                );
+                assert!(told == 0 || port == 5, "kind {kind}: answered twice");
+                answers += usize::from(told > 0);
+            }
+        }
+        assert_eq!(
+            answers,
+            payloads.len(),
+            "pings, and nothing else, are answered"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::net::inbox::{Ask, Ended, Handle, Inbox};
 use crate::net::rt::{self, Clock, UdpSocket};
 use crate::node::address::Net;
 use crate::node::caches::{Crowd, HostCaches, Hunger, Step, WebAnswer};
-use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Heard, Udp, Wants, answer};
+use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Dropped, Heard, Udp, Wants, answer};
 use crate::node::{Command, Event, Time};
 use crate::wire::Guid;
 
@@ -110,8 +110,9 @@ impl Speaker {
             Err(_) => {}
             Ok(Ok((len, from))) => {
                 let heard = self.udp.hear(clock.now(), from, &bytes[..len]);
-                if let Some(heard) = heard {
-                    self.take(heard).await?;
+                match heard {
+                    Ok(heard) => self.take(heard).await?,
+                    Err(why) => self.datagrams.finding.dropped(why),
                 }
             }
             Ok(Err(error)) => {
@@ -186,9 +187,11 @@ impl Speaker {
             Heard::Question(question) => {
                 let ask = |to| Ask::Introduction(question.from, question.wants, to);
                 let introduction = handle.ask(ask).await?;
-                if let Some(told) = answer(&question, &introduction)
-                    && let Err(error) = self.socket.send_to(&told, question.from).await
-                {
+                let Some(told) = answer(&question, &introduction) else {
+                    self.datagrams.finding.dropped(Dropped::AnswerTooLarge);
+                    return Ok(());
+                };
+                if let Err(error) = self.socket.send_to(&told, question.from).await {
                     log::debug!("answering {}: {error}", question.from);
                 }
             }
