@@ -368,6 +368,9 @@ pub struct Peer {
     pub servent: Option<String>,
     /// We dialled it.
     pub dialled: bool,
+    /// What goes over it is encrypted (TLS). Says nothing of who is there.
+    #[serde(default)]
+    pub encrypted: bool,
     /// Seconds since the link came up.
     pub age_s: u64,
     /// Frames received.

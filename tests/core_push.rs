@@ -210,7 +210,7 @@ fn nobody_is_made_to_knock_at_private_doors_or_often_at_one() {
         node.handle(now, received, &mut out);
         match out.actions() {
             [] => false,
-            [Action::CallBack(to, 0)] if *to == addr => true,
+            [Action::CallBack { to, index: 0, .. }] if *to == addr => true,
             other => panic!("{other:?}"),
         }
     };

@@ -35,6 +35,7 @@ fn who_answers_a_call_listens_where_we_called() {
         max_ttl: 4,
         degree: 16,
         ext_probes: false,
+        encryption: filbert::node::greet::Encryption::Never,
     };
     let (mut dialer, _) = Dialer::new(me, at, at.ip());
     let step = dialer.read(&captured("01-probe-ultra-to-ultra.recv.bin"));

@@ -210,7 +210,6 @@ fn strangers_who_speak_no_gnutella_are_closed_and_counted() {
     let node = Node::alone();
     for (first, counter) in [
         ("SSH-2.0-x\r\n", "connection_unknown"),
-        ("\u{16}\u{3}\u{1}", "connection_unknown"),
         ("GIV 1:00/x\n\n", "connection_unasked"),
         ("QUEUE 1\n\n", "connection_unserved"),
         (

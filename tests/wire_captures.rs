@@ -375,6 +375,7 @@ fn me_on(net: Net, role: Role) -> Me {
         max_ttl: 4,
         degree: 16,
         ext_probes: false,
+        encryption: filbert::node::greet::Encryption::Never,
     }
 }
 
@@ -544,6 +545,7 @@ fn answers_of_gtk_gnutella_on_the_live_network_make_links_in_both_roles() {
         let Ok(Step::Done {
             peer,
             codings: found,
+            upgrade: false,
             reply,
             rest,
         }) = dial_as(me_on(Net::Gnutella, role), name)

@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::node::Config;
 use crate::node::address::Net;
 use crate::node::event::Role;
+use crate::node::greet::Encryption;
 
 /// Leaves of the live network leave ultrapeers that say that they have fewer links (`X-Degree`).
 const ULTRAPEER_LINKS_LEAST: usize = 16;
@@ -38,7 +39,10 @@ pub fn config(args: &NetArgs, role: Option<&str>) -> Result<Config, Failure> {
             ));
         }
         return match role {
-            None => Ok(Config::default()),
+            None => Ok(Config {
+                encryption: encryption(args, net)?,
+                ..Config::default()
+            }),
             Some(_) => Err(usage(
                 "on a LAN all nodes are equal: leave --role out, or add --net gnutella",
             )),
@@ -56,8 +60,27 @@ pub fn config(args: &NetArgs, role: Option<&str>) -> Result<Config, Failure> {
     };
     Ok(Config {
         net,
+        encryption: encryption(args, net)?,
         ..Config::live(role)
     })
+}
+
+/// What is done about TLS there. On a LAN the other side is known and TLS would only cost: a node gives it to whoever
+/// asks, and asks nobody. Among strangers it keeps a network's owner from reading along.
+///
+/// # Errors
+/// Exit 2: it is asked for, and this program was built without.
+fn encryption(args: &NetArgs, net: Net) -> Result<Encryption, Failure> {
+    match args.tls.as_deref() {
+        Some("off") => Ok(Encryption::Never),
+        Some("on") if cfg!(feature = "tls") => Ok(Encryption::Offered),
+        Some("on") => Err(Failure::new(
+            Exit::Usage,
+            "this filbert was built without TLS; leave --tls out, or build it with --features tls",
+        )),
+        _ if net.is_two_tier() => Ok(Encryption::Offered),
+        _ => Ok(Encryption::Accepted),
+    }
 }
 
 /// The net asked for; `None` when nothing was said.
@@ -157,6 +180,30 @@ mod tests {
             allow_private,
             ..NetArgs::default()
         }
+    }
+
+    #[test]
+    fn tls_is_asked_for_among_strangers_unless_told_otherwise() {
+        for (net, tls, encryption) in [
+            ("lan", None, Encryption::Accepted),
+            ("lan", Some("auto"), Encryption::Accepted),
+            ("lan", Some("off"), Encryption::Never),
+            ("gnutella", None, Encryption::Offered),
+            ("gnutella", Some("auto"), Encryption::Offered),
+            ("gnutella", Some("off"), Encryption::Never),
+        ] {
+            let args = NetArgs {
+                tls: tls.map(str::to_owned),
+                ..args(&[net], false)
+            };
+            assert_eq!(config(&args, None).unwrap().encryption, encryption);
+        }
+        let on = NetArgs {
+            tls: Some("on".to_owned()),
+            ..args(&["lan"], false)
+        };
+        let built = cfg!(feature = "tls");
+        assert_eq!(config(&on, None).is_ok(), built);
     }
 
     #[test]

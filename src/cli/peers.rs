@@ -86,7 +86,11 @@ fn cells(peer: &Peer) -> [String; 8] {
     [
         peer.listen.unwrap_or(peer.addr).to_string(),
         peer.agent.clone(),
-        if peer.dialled { "by us" } else { "by them" }.to_owned(),
+        [
+            if peer.dialled { "by us" } else { "by them" },
+            if peer.encrypted { ", TLS" } else { "" },
+        ]
+        .concat(),
         units::time(Duration::from_secs(peer.age_s)),
         peer.received.to_string(),
         peer.dropped.to_string(),

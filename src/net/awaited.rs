@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::rt::{self, Receiver, Sender, TcpStream};
+use super::conn::Stream;
+use super::rt::{self, Receiver, Sender};
 use crate::wire::ServentId;
 
 /// Connections awaited at a time. Each belongs to one download of this user; our estimate.
@@ -20,7 +21,7 @@ pub(crate) struct Awaited {
 #[derive(Debug, Default)]
 struct Waits {
     /// Longest waiting first.
-    all: Vec<(u64, ServentId, Sender<TcpStream>)>,
+    all: Vec<(u64, ServentId, Sender<Stream>)>,
     next: u64,
 }
 
@@ -47,7 +48,7 @@ impl Awaited {
     }
 
     /// `servent` has connected: whoever waits longest gets the connection. `false`: nobody waits for it.
-    pub(crate) fn arrived(&self, servent: ServentId, stream: TcpStream) -> bool {
+    pub(crate) fn arrived(&self, servent: ServentId, stream: Stream) -> bool {
         let mut waits = self.waits();
         let Some(at) = waits.all.iter().position(|(_, of, _)| *of == servent) else {
             return false;
@@ -63,12 +64,12 @@ impl Awaited {
 pub(crate) struct Wait {
     awaited: Arc<Awaited>,
     number: u64,
-    given: Receiver<TcpStream>,
+    given: Receiver<Stream>,
 }
 
 impl Wait {
     /// The connection, when it comes. May never be ready: set a deadline.
-    pub(crate) async fn connection(&self) -> TcpStream {
+    pub(crate) async fn connection(&self) -> Stream {
         match self.given.recv().await {
             Ok(stream) => stream,
             // Impossible before it was given: the sender stands in the list as long as we wait.
@@ -89,17 +90,17 @@ impl Drop for Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::rt::TcpListener;
+    use crate::net::rt::{TcpListener, TcpStream};
 
     const A: ServentId = ServentId([1; 16]);
     const B: ServentId = ServentId([2; 16]);
 
-    async fn streams(count: usize) -> Vec<TcpStream> {
+    async fn streams(count: usize) -> Vec<Stream> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let mut streams = Vec::new();
         for _ in 0..count {
-            streams.push(TcpStream::connect(addr).await.unwrap());
+            streams.push(Stream::Plain(TcpStream::connect(addr).await.unwrap()));
         }
         streams
     }

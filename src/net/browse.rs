@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::conn::Stream;
 use super::download_source::{BadUrl, Source};
 use super::http::{self, AGENT};
 use super::http_conn::{Conn, Failure, Incoming, length};
-use super::rt::{self, TcpStream, WriteExt};
+use super::rt;
 use super::upload::Serving;
 use super::upload_reply::PACKETS;
 use crate::node::answer::{SPEED_KBPS, VENDOR, record};
@@ -112,7 +113,7 @@ pub(super) fn face(serving: &Serving, local: Option<SocketAddr>) -> QueryHit {
 
 /// Sends all frames, each piece in time.
 pub(super) async fn send(
-    stream: &TcpStream,
+    stream: &Stream,
     mut frames: Frames,
     chunked: bool,
     piece_time: Duration,
@@ -125,8 +126,7 @@ pub(super) async fn send(
             (true, _) => [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat(),
             (false, _) => piece,
         };
-        let mut stream = stream;
-        match rt::timeout(piece_time, stream.write_all(&bytes)).await {
+        match rt::timeout(piece_time, stream.send(&bytes)).await {
             Ok(written) => written?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         }

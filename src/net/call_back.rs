@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rt::{self, TcpStream, WriteExt};
+use super::conn::Stream;
+use super::rt::{self, TcpStream};
+use super::tls::Tls;
 use super::upload::{self, Serving};
 use crate::wire::ServentId;
 use crate::wire::giv::Giv;
@@ -14,10 +16,20 @@ use crate::wire::giv::Giv;
 /// Time for a connection that somebody else wants.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
-async fn connect(addr: SocketAddr, first: &[u8]) -> Option<TcpStream> {
+async fn connect(addr: SocketAddr, first: &[u8], tls: Option<&Tls>) -> Option<Stream> {
     let open = async {
-        let mut stream = TcpStream::connect(addr).await.ok()?;
-        stream.write_all(first).await.ok()?;
+        let socket = TcpStream::connect(addr).await.ok()?;
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(tls) => match tls.connect(socket).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    log::debug!("{addr}: TLS: {error}; once more without");
+                    Stream::Plain(TcpStream::connect(addr).await.ok()?)
+                }
+            },
+        };
+        stream.send(first).await.ok()?;
         Some(stream)
     };
     let stream = rt::timeout(CONNECT_TIME, open).await.ok().flatten();
@@ -27,15 +39,22 @@ async fn connect(addr: SocketAddr, first: &[u8]) -> Option<TcpStream> {
     stream
 }
 
-/// Connects to somebody who sent a push, says who is there, and serves what is asked on this connection.
-pub(crate) async fn give(addr: SocketAddr, index: u32, id: ServentId, serving: Arc<Serving>) {
+/// Connects to somebody who sent a push, says who is there, and serves what is asked on this connection. `tls`: the
+/// asker said that it takes TLS there.
+pub(crate) async fn give(
+    addr: SocketAddr,
+    index: u32,
+    tls: Option<Tls>,
+    id: ServentId,
+    serving: Arc<Serving>,
+) {
     let giv = Giv { index, servent: id }.to_string();
-    if let Some(stream) = connect(addr, giv.as_bytes()).await {
+    if let Some(stream) = connect(addr, giv.as_bytes(), tls.as_ref()).await {
         upload::serve(stream, addr, Vec::new(), serving).await;
     }
 }
 
 /// Lets a neighbour know that it can be reached: two line feeds, and gone.
 pub(crate) async fn knock(addr: SocketAddr) {
-    connect(addr, b"\n\n").await;
+    connect(addr, b"\n\n", None).await;
 }

@@ -19,7 +19,7 @@ use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
 use crate::node::downloads::{Download, Ended, SOURCES_MAX, Step, Why};
 use crate::wire::{ServentId, Sha1};
 
-pub use super::download_source::{BadUrl, Source};
+pub use super::download_source::{BadUrl, Seal, Source};
 
 /// How often what has arrived is forced to disk and noted. Our estimate: a crash of the whole machine
 /// costs this much of a download.

@@ -23,6 +23,19 @@ pub struct Source {
     walled: Option<Walled>,
     /// It cannot be connected to, as it says.
     wants_push: bool,
+    seal: Seal,
+}
+
+/// How a file is fetched from a source: in clear, or with TLS where the source has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seal {
+    /// In clear.
+    #[default]
+    Never,
+    /// TLS is asked for in the first request; a source that does not know that answers in clear.
+    Asked,
+    /// TLS from the first byte: the source said that it takes that.
+    FromTheStart,
 }
 
 /// Why a text is no URL to fetch from.
@@ -66,6 +79,16 @@ impl Source {
         }
     }
 
+    /// The same source, fetched from like this.
+    pub fn sealed(self, seal: Seal) -> Self {
+        Self { seal, ..self }
+    }
+
+    /// How it is fetched from.
+    pub fn seal(&self) -> Seal {
+        self.seal
+    }
+
     fn at(addr: SocketAddr, target: String) -> Self {
         let host = match addr {
             SocketAddr::V4(addr) => addr.ip().to_string(),
@@ -77,6 +100,7 @@ impl Source {
             target,
             walled: None,
             wants_push: false,
+            seal: Seal::Never,
         }
     }
 
@@ -115,6 +139,7 @@ impl Source {
             target,
             walled: None,
             wants_push: false,
+            seal: Seal::Never,
         })
     }
 

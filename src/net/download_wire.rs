@@ -12,6 +12,7 @@ use super::pusher::{NoneCame, Pusher};
 use super::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::downloads::{Download, Ended, SourceId};
+use crate::node::greet;
 use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
 
@@ -169,17 +170,24 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
     async fn once(&mut self, conn: Option<Conn>, source: &Source) -> Result<Answer, Failure> {
         let mut conn = match conn {
             Some(conn) => conn,
-            None => connect(source, self.pusher).await?,
+            // Boxed, as are those below: they are rarely under way, and would make the whole twice as large.
+            None => Box::pin(connect(source, self.pusher)).await?,
         };
         // From the start no range is asked: an empty file has none.
         let range = (self.from > 0).then(|| format!("bytes={}-", self.from));
-        let request = HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
-            .header("Host", source)
-            .header("User-Agent", AGENT)
-            .header("Accept-Encoding", "identity")
-            .header_if("Range", range)
-            .finish();
-        conn.send(&request).await?;
+        let request = |asks: bool| {
+            // `Connection` stands alone: some compare the whole of it.
+            HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
+                .header("Host", source)
+                .header("User-Agent", AGENT)
+                .header("Accept-Encoding", "identity")
+                .header_if("Range", range.as_ref())
+                .header_if("Upgrade", asks.then_some("TLS/1.0"))
+                .header_if("Connection", asks.then_some("Upgrade"))
+                .finish()
+        };
+        let asks = conn.asks_for_tls();
+        conn.send(&request(asks)).await?;
         for _ in 0..INTERIM_MAX {
             let head = conn.head().await?;
             let no_http = || Failure::new(Ended::Wrong, "it does not speak HTTP");
@@ -195,6 +203,23 @@ impl<N: FnMut(&Download)> Exchange<'_, N> {
                 return self
                     .answer(conn, &head, status.code, status.text, keep)
                     .await;
+            }
+            if status.code == 101 {
+                if !(asks && greet::upgrades(&head)) || conn.is_encrypted() {
+                    return Err(Failure::new(
+                        Ended::Wrong,
+                        "it switches to what nobody asked for",
+                    ));
+                }
+                // The answer follows inside (RFC 2817).
+                if !Box::pin(conn.upgrade()).await {
+                    // It connected to us, and cannot be asked to do so again so soon.
+                    if conn.brought() {
+                        return Err(Failure::new(Ended::Broken, "its TLS does not work"));
+                    }
+                    conn = Box::pin(Conn::open_in_clear(source)).await?;
+                    conn.send(&request(false)).await?;
+                }
             }
         }
         Err(Failure::new(Ended::Wrong, "it never comes to the point"))

@@ -39,6 +39,7 @@ pub(crate) fn peer(info: &LinkInfo<'_>, totals: (u64, u64), now: Time) -> contro
         listen: info.peer.listen,
         agent: info.peer.agent.to_string(),
         servent: info.peer.servent.map(|id| id.to_string()),
+        encrypted: info.peer.encrypted,
         dialled: matches!(info.peer.direction, Direction::Dialled(_)),
         age_s: now.since(info.since).as_secs(),
         received: info.received,

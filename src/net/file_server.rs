@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::conn::Stream;
 use super::rt::{self, TcpListener};
 use super::upload::{self, Face, Serving};
 use crate::node::library::{FileView, Library};
@@ -49,7 +50,12 @@ impl FileServer {
             async move {
                 loop {
                     if let Ok((stream, remote)) = listener.accept().await {
-                        rt::spawn(upload::serve(stream, remote, Vec::new(), shared.clone()));
+                        rt::spawn(upload::serve(
+                            Stream::Plain(stream),
+                            remote,
+                            Vec::new(),
+                            shared.clone(),
+                        ));
                     }
                 }
             },

@@ -1,16 +1,19 @@
 //! Drives the greeting machines of the core over a socket, on both sides, with deadlines.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::conn::Stream;
 use super::inbox::{Handle, Inbox};
 use super::link::Connected;
 use super::listen::{TurnedAway, Visit};
 use super::overlays::{Overlay, Overlays};
-use super::rt::{self, ReadExt, TcpStream, WriteExt};
+use super::rt::{self, ReadExt, TcpStream};
+use super::tls::Tls;
 use crate::node::LinkId;
 use crate::node::event::{DialError, Gone, Peer};
-use crate::node::greet::{self, Acceptor, Codings, Dialer, Me, Step};
+use crate::node::greet::{self, Acceptor, Dialer, Me, Step};
 use crate::wire::heads::HeadReader;
 
 /// Bytes read at once while greeting; a whole greeting has some 500.
@@ -26,6 +29,8 @@ pub(crate) struct Greeting {
     pub(crate) me: Me,
     /// Connections that led to nothing.
     pub(crate) turned_away: TurnedAway,
+    /// `None`: this node has no TLS.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Greeting {
@@ -34,23 +39,47 @@ impl Greeting {
         Self {
             me,
             turned_away: TurnedAway::default(),
+            tls: None,
         }
+    }
+
+    /// The same, encrypted where both sides can.
+    pub(crate) fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 }
 
-/// Greets a peer that we called.
+/// Why a call led to no link.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// As the core wants to know it.
+    Dial(DialError),
+    /// Both agreed on TLS, and then it failed.
+    Upgrade(io::Error),
+}
+
+impl From<DialError> for CallError {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+/// Greets a peer that we called, as `me`.
 pub(crate) async fn call(
-    mut stream: TcpStream,
+    socket: TcpStream,
     remote: SocketAddr,
-    greeting: &Greeting,
-) -> Result<(Box<Peer>, Connected), DialError> {
-    let local = stream.local_addr().map_err(|_| DialError::Unreachable)?;
-    let (mut dialer, first) = Dialer::new(greeting.me.clone(), remote, local.ip());
+    me: Me,
+    tls: Option<&Tls>,
+) -> Result<(Box<Peer>, Connected), CallError> {
+    let local = socket.local_addr().map_err(|_| DialError::Unreachable)?;
+    let (mut dialer, first) = Dialer::new(me, remote, local.ip());
+    let stream = Stream::Plain(socket.clone());
     let talk = async {
-        stream.write_all(&first).await.ok()?;
+        stream.send(&first).await.ok()?;
         let mut chunk = [0; CHUNK_BYTES];
         loop {
-            let len = stream.read(&mut chunk).await.ok().filter(|len| *len > 0)?;
+            let read = (&stream).read(&mut chunk).await;
+            let len = read.ok().filter(|len| *len > 0)?;
             match dialer.read(&chunk[..len]) {
                 Ok(Step::NeedMore) => {}
                 Ok(step) => return Some(step),
@@ -65,13 +94,16 @@ pub(crate) async fn call(
         Ok(Some(Step::Done {
             peer,
             codings,
+            upgrade,
             reply,
             rest,
         })) => {
-            stream
-                .write_all(&reply)
-                .await
-                .map_err(|_| DialError::NotGnutella)?;
+            let sent = stream.send(&reply).await;
+            sent.map_err(|_| DialError::NotGnutella)?;
+            let stream = match tls.filter(|_| upgrade) {
+                None => stream,
+                Some(tls) => tls.connect(socket).await.map_err(CallError::Upgrade)?,
+            };
             let connected = Connected {
                 stream,
                 codings,
@@ -87,16 +119,18 @@ pub(crate) async fn call(
         })) => {
             log::debug!("{remote}: {code} {text}");
             // It hears why, if it still listens.
-            let _ = rt::timeout(GREET_TIME, stream.write_all(&reply)).await;
-            Err(DialError::Refused { code, try_peers })
+            let _ = rt::timeout(GREET_TIME, stream.send(&reply)).await;
+            Err(DialError::Refused { code, try_peers }.into())
         }
-        Ok(Some(Step::NeedMore | Step::Offer(_)) | None) | Err(_) => Err(DialError::NotGnutella),
+        Ok(Some(Step::NeedMore | Step::Offer(_)) | None) | Err(_) => {
+            Err(DialError::NotGnutella.into())
+        }
     }
 }
 
 /// Greets a peer that called us, in the name of the overlay it belongs to; `first` is what it has said so far.
 pub(crate) async fn receive(
-    stream: TcpStream,
+    stream: Stream,
     remote: SocketAddr,
     mut first: Vec<u8>,
     overlays: &Overlays,
@@ -109,21 +143,28 @@ pub(crate) async fn receive(
     };
     let (greeting, handle) = (&overlay.greeting, &overlay.handle);
     let link = handle.new_link();
-    let talk = accept(&stream, remote, &first, greeting, handle, link);
+    let mut upgrading = false;
+    let talk = accept(
+        stream,
+        remote,
+        &first,
+        greeting,
+        handle,
+        link,
+        &mut upgrading,
+    );
     let up = rt::timeout(GREET_TIME, talk).await.ok().flatten();
     // A neighbour is no stranger, and the node task closes its socket.
     drop(visit);
-    let message = if let Some((peer, codings, rest)) = up {
-        // As for a dialled link; refused, it is only slower.
-        let _ = stream.set_nodelay(true);
-        let connected = Connected {
-            stream,
-            codings,
-            rest,
-        };
+    let message = if let Some((peer, connected)) = up {
+        // As for a dialled link.
+        connected.stream.set_nodelay();
         Inbox::Up(link, peer, connected)
     } else {
-        greeting.turned_away.count_greeting();
+        // A failed handshake of TLS was counted as that.
+        if !upgrading {
+            greeting.turned_away.count_greeting();
+        }
         Inbox::Down(link, Gone::Closed)
     };
     // An error: the node has ended, and the socket goes with the message.
@@ -133,7 +174,7 @@ pub(crate) async fn receive(
 /// The overlay that a caller belongs to, by its address; where that says nothing, by its whole first group, which is
 /// then in `first`. `None`: there is no such overlay, or no such group.
 async fn choose<'a>(
-    mut stream: &TcpStream,
+    mut stream: &Stream,
     remote: SocketAddr,
     first: &mut Vec<u8>,
     overlays: &'a Overlays,
@@ -158,47 +199,67 @@ async fn choose<'a>(
     }
 }
 
-/// The peer, how bytes are written on this link, and those behind its greeting; `None` when it comes to nothing.
+/// The peer, and the way to it; `None` when it comes to nothing. `upgrading` is set while that hangs on TLS.
 async fn accept(
-    mut stream: &TcpStream,
+    stream: Stream,
     remote: SocketAddr,
     first: &[u8],
     greeting: &Greeting,
     handle: &Handle,
     link: LinkId,
-) -> Option<(Box<Peer>, Codings, Vec<u8>)> {
+    upgrading: &mut bool,
+) -> Option<(Box<Peer>, Connected)> {
     let local = stream.local_addr().ok()?;
     let mut acceptor = Acceptor::new(greeting.me.clone(), remote, local.ip());
+    if stream.is_encrypted() {
+        acceptor = acceptor.inside_tls();
+    }
     let mut chunk = [0; CHUNK_BYTES];
     let mut step = acceptor.read(first);
     loop {
         match step {
             Ok(Step::NeedMore) => {
-                let len = stream.read(&mut chunk).await.ok().filter(|len| *len > 0)?;
+                let read = (&stream).read(&mut chunk).await;
+                let len = read.ok().filter(|len| *len > 0)?;
                 step = acceptor.read(&chunk[..len]);
             }
             Ok(Step::Offer(peer)) => {
                 let (verdict, judged) = rt::bounded(1);
                 handle.send(Inbox::Offer(link, peer, verdict)).await.ok()?;
                 let answer = acceptor.answer(&judged.recv().await.ok()?);
-                stream.write_all(&answer).await.ok()?;
+                stream.send(&answer).await.ok()?;
                 // After a refusal of ours nothing is read: the machine is over and says so.
                 step = acceptor.read(&[]);
             }
             Ok(Step::Done {
                 peer,
                 codings,
+                upgrade,
                 reply,
                 rest,
             }) => {
-                stream.write_all(&reply).await.ok()?;
-                return Some((peer, codings, rest));
+                stream.send(&reply).await.ok()?;
+                let (stream, rest) = match (upgrade, &greeting.tls) {
+                    (true, Some(tls)) => {
+                        *upgrading = true;
+                        let upgraded = tls.accept(stream.socket().clone(), rest).await;
+                        let report = |error| log::debug!("{remote}: TLS: {error}");
+                        (upgraded.map_err(report).ok()?, Vec::new())
+                    }
+                    _ => (stream, rest),
+                };
+                let connected = Connected {
+                    stream,
+                    codings,
+                    rest,
+                };
+                return Some((peer, connected));
             }
             Ok(Step::Refused {
                 code, text, reply, ..
             }) => {
                 log::debug!("{remote}: {code} {text}");
-                stream.write_all(&reply).await.ok()?;
+                stream.send(&reply).await.ok()?;
                 return None;
             }
             Err(error) => {
@@ -221,6 +282,7 @@ impl Greeting {
             max_ttl: 7,
             degree: 16,
             ext_probes: false,
+            encryption: crate::node::greet::Encryption::Accepted,
         })
     }
 }

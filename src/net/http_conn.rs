@@ -3,8 +3,10 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::download_source::Source;
-use super::rt::{self, ReadExt, TcpStream, WriteExt};
+use super::conn::Stream;
+use super::download_source::{Seal, Source};
+use super::rt::{self, ReadExt, TcpStream};
+use super::tls::Caller;
 use crate::node::downloads::Ended;
 use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadReader};
@@ -45,13 +47,15 @@ pub(super) enum Length {
 /// An open connection to a source.
 #[derive(Debug)]
 pub(super) struct Conn {
-    stream: TcpStream,
+    stream: Stream,
     place: (String, u16),
     /// Who is there, if that is known.
     servent: Option<ServentId>,
     /// It opened the connection.
     brought: bool,
     unread: Vec<u8>,
+    /// TLS may be asked for: it was not yet, and there is none.
+    may_ask: bool,
 }
 
 impl Conn {
@@ -62,17 +66,18 @@ impl Conn {
     }
 
     /// A connection that a source opened because it was asked to.
-    pub(super) fn given(stream: TcpStream, source: &Source) -> Self {
+    pub(super) fn given(stream: Stream, source: &Source) -> Self {
         Self {
             brought: true,
             ..Self::to(source, stream)
         }
     }
 
-    fn to(source: &Source, stream: TcpStream) -> Self {
-        let _ = stream.set_nodelay(true);
+    fn to(source: &Source, stream: Stream) -> Self {
+        stream.set_nodelay();
         let (host, port) = source.place();
         Self {
+            may_ask: source.seal() != Seal::Never && !stream.is_encrypted(),
             stream,
             place: (host.to_owned(), port),
             servent: source.walled().map(|walled| walled.servent),
@@ -81,19 +86,59 @@ impl Conn {
         }
     }
 
-    /// Connects.
+    /// Connects, with TLS from the first byte where the source said that it takes that. If it does not after all, it
+    /// is tried in clear: whoever could force this could as well strike the word from the hit.
     pub(super) async fn open(source: &Source) -> Result<Self, Failure> {
-        let (host, port) = source.place();
-        let wanted = (host.to_owned(), port);
-        let connect = async {
-            let addrs = rt::spawn_blocking(move || wanted.to_socket_addrs()).await?;
-            TcpStream::connect(&*addrs.collect::<Vec<_>>()).await
+        let caller = Caller::shared().filter(|_| source.seal() == Seal::FromTheStart);
+        let Some(caller) = caller else {
+            return Ok(Self::to(source, Stream::Plain(connect(source).await?)));
         };
-        match rt::timeout(CONNECT_TIME_MAX, connect).await {
-            Ok(Ok(stream)) => Ok(Self::to(source, stream)),
-            Ok(Err(error)) => Err(Failure::new(Ended::Unreachable, error.to_string())),
-            Err(_) => Err(Failure::new(Ended::Unreachable, "no connection in time")),
+        match caller.connect(connect(source).await?).await {
+            Ok(stream) => Ok(Self::to(source, stream)),
+            Err(error) => {
+                log::debug!("{source}: TLS: {error}; once more without");
+                Self::open_in_clear(source).await
+            }
         }
+    }
+
+    /// Connects, and asks for no TLS.
+    pub(super) async fn open_in_clear(source: &Source) -> Result<Self, Failure> {
+        Ok(Self {
+            may_ask: false,
+            ..Self::to(source, Stream::Plain(connect(source).await?))
+        })
+    }
+
+    /// Is TLS to be asked for with the next request? Said once.
+    pub(super) fn asks_for_tls(&mut self) -> bool {
+        std::mem::take(&mut self.may_ask) && Caller::shared().is_some()
+    }
+
+    /// Goes on with TLS, as the other side agreed to. `false`: it did not work, and the connection is of no more use.
+    pub(super) async fn upgrade(&mut self) -> bool {
+        // It is our turn to speak.
+        let (Stream::Plain(socket), true) = (&self.stream, self.unread.is_empty()) else {
+            return false;
+        };
+        let Some(caller) = Caller::shared() else {
+            return false;
+        };
+        match caller.connect(socket.clone()).await {
+            Ok(stream) => {
+                self.stream = stream;
+                true
+            }
+            Err(error) => {
+                log::debug!("{}:{}: TLS: {error}", self.place.0, self.place.1);
+                false
+            }
+        }
+    }
+
+    /// Is what is read and written encrypted?
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.stream.is_encrypted()
     }
 
     /// Reads into `buffer`; 0 at the end.
@@ -104,7 +149,7 @@ impl Conn {
             self.unread.drain(..take);
             return Ok(take);
         }
-        match rt::timeout(SILENCE_MAX, self.stream.read(buffer)).await {
+        match rt::timeout(SILENCE_MAX, (&self.stream).read(buffer)).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
             Err(_) => Err(Failure::new(Ended::Broken, "it fell silent")),
@@ -128,7 +173,7 @@ impl Conn {
 
     /// Writes a request.
     pub(super) async fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
-        match rt::timeout(SILENCE_MAX, self.stream.write_all(request)).await {
+        match rt::timeout(SILENCE_MAX, self.stream.send(request)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::new(Ended::Broken, error.to_string())),
             Err(_) => Err(Failure::new(Ended::Broken, "it takes no request")),
@@ -175,6 +220,20 @@ impl Conn {
             line.push(byte[0]);
         }
         Err(Failure::new(Ended::Wrong, "its chunks make no sense"))
+    }
+}
+
+async fn connect(source: &Source) -> Result<TcpStream, Failure> {
+    let (host, port) = source.place();
+    let wanted = (host.to_owned(), port);
+    let connect = async {
+        let addrs = rt::spawn_blocking(move || wanted.to_socket_addrs()).await?;
+        TcpStream::connect(&*addrs.collect::<Vec<_>>()).await
+    };
+    match rt::timeout(CONNECT_TIME_MAX, connect).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(Failure::new(Ended::Unreachable, error.to_string())),
+        Err(_) => Err(Failure::new(Ended::Unreachable, "no connection in time")),
     }
 }
 

@@ -7,14 +7,14 @@
 //!
 //! Knows no protocol: what frames mean, and when a link must go, the core decides.
 
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::coding::{Inflow, Outflow};
+use super::conn::Stream;
 use super::inbox::{Inbox, post};
-use super::rt::{self, ReadExt, Receiver, Sender, TcpStream, WriteExt};
+use super::rt::{self, ReadExt, Receiver, Sender, WriteExt};
 use crate::node::event::Gone;
 use crate::node::greet::Codings;
 use crate::node::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES, SEND_QUEUE_BYTES};
@@ -43,8 +43,8 @@ const BUFFER_KEPT: usize = 16 * 1024;
 /// A socket whose greeting is done.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    /// The socket.
-    pub(crate) stream: TcpStream,
+    /// The socket, with TLS or without.
+    pub(crate) stream: Stream,
     /// How either side writes.
     pub(crate) codings: Codings,
     /// Bytes that came behind the greeting.
@@ -68,7 +68,7 @@ pub(crate) struct Link {
 
 #[derive(Debug)]
 struct Shared {
-    stream: TcpStream,
+    stream: Stream,
     queue: Mutex<SendQueue>,
     /// Nothing more is read or queued; the writer ends when the queue is empty.
     closing: AtomicBool,
@@ -220,8 +220,7 @@ impl Shared {
     }
 
     fn end(&self) {
-        // Already gone: just as well.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shut();
     }
 }
 
@@ -355,7 +354,7 @@ impl Writer {
             // The last frame was queued before `closing` was set: look once more before going by it.
             if shared.closing() {
                 if shared.queue().is_empty() {
-                    let _ = shared.stream.shutdown(Shutdown::Write);
+                    let _ = rt::timeout(CLOSE_STUCK, shared.stream.end()).await;
                     // The reader ends, or is not waited for.
                     let _ = rt::timeout(DRAIN_TIME, read_to_end.recv()).await;
                     break;
@@ -393,16 +392,23 @@ impl Writer {
 
 /// `false`: the socket failed or took no byte for too long.
 async fn write_all(shared: &Shared, mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        let patience = if shared.closing() {
+    let patience = || {
+        if shared.closing() {
             CLOSE_STUCK
         } else {
             WRITE_STUCK
-        };
-        match rt::timeout(patience, (&shared.stream).write(bytes)).await {
+        }
+    };
+    while !bytes.is_empty() {
+        match rt::timeout(patience(), (&shared.stream).write(bytes)).await {
             Ok(Ok(len)) if len > 0 => bytes = &bytes[len..],
             _ => return false,
         }
     }
-    true
+    // A session holds back what the socket did not take at once.
+    !shared.stream.is_encrypted()
+        || matches!(
+            rt::timeout(patience(), (&shared.stream).flush()).await,
+            Ok(Ok(()))
+        )
 }

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::awaited::Awaited;
+use super::conn::Stream;
 use super::greeting;
 use super::inbox::Inbox;
 use super::overlays::Overlays;
 use super::rt::{self, ReadExt, TcpListener, TcpStream};
+use super::tls::{self, Tls};
 use super::upload::{self, Serving};
 use crate::node::Event;
 use crate::wire::giv::Giv;
@@ -119,6 +121,13 @@ impl Hall {
     fn turned_away(&self) -> &TurnedAway {
         &self.overlays.first().greeting.turned_away
     }
+
+    /// What takes connections that begin with TLS, whatever they turn out to be for.
+    fn tls(&self) -> Option<&Tls> {
+        self.overlays
+            .all()
+            .find_map(|overlay| overlay.greeting.tls.as_ref())
+    }
 }
 
 /// Accepts until `closed` is ready.
@@ -153,9 +162,20 @@ fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
 async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: &Hall) {
     let local = stream.local_addr().map(|addr| addr.ip());
     let away = hall.turned_away();
-    let Ok(first) = rt::timeout(FIRST_LINE_TIME, first_line(&stream)).await else {
-        log::debug!("{remote}: no first line in time");
-        return count(&away.slow);
+    let mut shaking = false;
+    let begin = async {
+        let stream = open(stream, hall, &mut shaking).await?;
+        let first = first_line(&stream).await;
+        Ok::<_, io::Error>((stream, first))
+    };
+    let (stream, first) = match rt::timeout(FIRST_LINE_TIME, begin).await {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(error)) => return log::debug!("{remote}: TLS: {error}"),
+        Err(_) if shaking => return log::debug!("{remote}: TLS: no handshake in time"),
+        Err(_) => {
+            log::debug!("{remote}: no first line in time");
+            return count(&away.slow);
+        }
     };
     let speaks = first.as_deref().map_or(Speaks::Unknown, sniff);
     // On a flat overlay everybody counts as reachable.
@@ -199,8 +219,28 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
     }
 }
 
+/// The connection, or what is inside its TLS if it begins with that; what it speaks is decided then. `shaking` is set
+/// while a handshake is on, whose failure is counted by [`tls`].
+///
+/// # Errors
+/// The handshake failed.
+async fn open(socket: TcpStream, hall: &Hall, shaking: &mut bool) -> io::Result<Stream> {
+    let Some(tls) = hall.tls() else {
+        return Ok(Stream::Plain(socket));
+    };
+    let mut first = [0];
+    // An error will be there for whoever reads.
+    if !matches!(socket.peek(&mut first).await, Ok(1)) || first[0] != tls::FIRST_BYTE {
+        return Ok(Stream::Plain(socket));
+    }
+    *shaking = true;
+    let stream = tls.accept(socket, Vec::new()).await?;
+    *shaking = false;
+    Ok(stream)
+}
+
 /// Hands a connection that a push brought to whoever waits for it. `false`: nobody, or it makes no sense.
-fn given(first: &[u8], stream: TcpStream, hall: &Hall) -> bool {
+fn given(first: &[u8], stream: Stream, hall: &Hall) -> bool {
     let end = first
         .iter()
         .position(|byte| *byte == b'\n')
@@ -214,7 +254,7 @@ fn given(first: &[u8], stream: TcpStream, hall: &Hall) -> bool {
 }
 
 /// All bytes up to and beyond the first line feed; `None` when there is none to come.
-async fn first_line(stream: &TcpStream) -> Option<Vec<u8>> {
+async fn first_line(stream: &Stream) -> Option<Vec<u8>> {
     let mut bytes = vec![0; FIRST_LINE_BYTES];
     let mut len = 0;
     let mut stream = stream;

@@ -2,6 +2,7 @@
 //!
 //! - `rt`: the runtime and the clock, in one file;
 //! - `task`: the node task, the only owner of a [`Node`](crate::node::Node); `overlays`: one for each net;
+//! - `conn`: a socket, plain or with `tls` on it;
 //! - `inbox`: the way to it; `link`: reader and writer of one link; `coding`: compressed or not; `greeting`,
 //!   `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
@@ -15,6 +16,7 @@ mod awaited;
 pub mod browse;
 mod call_back;
 mod coding;
+mod conn;
 pub mod control;
 mod dial;
 pub mod discovery;
@@ -41,6 +43,11 @@ pub(crate) mod rt;
 pub mod servent;
 mod shares;
 mod task;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls;
 pub(crate) mod upload;
 mod upload_body;
 mod upload_reply;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 
+use super::conn::Stream;
 use super::control;
 use super::download_source::Source;
 use super::http::AGENT;
@@ -19,7 +20,7 @@ use super::http_conn::Conn;
 use super::inbox::{Ask, Ended, Handle};
 use super::overlays::Overlay;
 use super::requests::Desk;
-use super::rt::{self, Clock, TcpStream};
+use super::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::event::{Command, Notice, PushSpec, Pushed};
@@ -103,7 +104,7 @@ impl Pusher {
     }
 
     /// Has `whom` connect to us.
-    pub(super) async fn connection(&self, whom: &Walled) -> Result<TcpStream, NoneCame> {
+    pub(super) async fn connection(&self, whom: &Walled) -> Result<Stream, NoneCame> {
         match &self.node {
             Node::Here(desk, port) => call(desk, *port, whom).await,
             Node::There(socket) => control::handed::call(socket, whom).await,
@@ -135,7 +136,7 @@ pub(crate) async fn call(
     desk: &Desk,
     port: Option<NonZeroU16>,
     whom: &Walled,
-) -> Result<TcpStream, NoneCame> {
+) -> Result<Stream, NoneCame> {
     let wait = desk.awaited.wait_for(whom.servent).ok_or_else(|| {
         NoneCame::NotAsked("too many connections are awaited; try again in a minute".to_owned())
     })?;

@@ -30,13 +30,14 @@ use super::requests::{self, Desk};
 use super::rt::{self, Clock, Receiver, Sender};
 use super::shares::Shelf;
 use super::task::NodeTask;
+use super::tls::Tls;
 use super::upload::{Face, Serving, Told};
 use crate::control::Request;
 use crate::disk::shares::{Options, ShareFolder, SharesError};
 use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::address::Net;
 use crate::node::event::Role;
-use crate::node::greet::Me;
+use crate::node::greet::{Encryption, Me};
 use crate::node::hosts::Remembered;
 use crate::node::udp::Wants;
 use crate::node::uploads::UploadLimits;
@@ -158,6 +159,7 @@ impl Servent {
         let addr = listener
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
+        let tls = tls(&mut settings)?;
 
         let mut rng = system_rng()?;
         let id = match &home {
@@ -165,10 +167,10 @@ impl Servent {
             None => random_servent(&mut rng),
         };
         let clock = Clock::start();
-        let (overlays, inboxes) = overlays(&settings, addr, id)?;
+        let (overlays, inboxes) = overlays(&settings, tls.as_ref(), addr, id)?;
         let (newsroom, news) = Newsroom::with_reader();
         let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
-        let serving = serve(&settings, id, addr, &shares, &overlays, &newsroom);
+        let serving = serve(&settings, tls, id, addr, &shares, &overlays, &newsroom);
         // Last, as it is the only thing that a start that fails would leave behind.
         let control = home
             .as_ref()
@@ -409,6 +411,7 @@ impl Drop for Servent {
 /// The overlays of a node that is to listen at `addr`, and the inbox of each.
 fn overlays(
     settings: &Settings,
+    tls: Option<&Tls>,
     addr: Option<SocketAddr>,
     id: ServentId,
 ) -> Result<(Overlays, Vec<Receiver<Inbox>>), StartError> {
@@ -428,9 +431,15 @@ fn overlays(
             None => Handle::new(),
             Some(first) => first.handle.another(),
         };
+        // Those who call before they belong anywhere are counted by the first.
+        let tls = match config.encryption {
+            Encryption::Never => None,
+            Encryption::Accepted | Encryption::Offered if all.is_empty() => tls.cloned(),
+            Encryption::Accepted | Encryption::Offered => tls.map(Tls::counting_apart),
+        };
         inboxes.push(inbox);
         all.push(Overlay {
-            greeting: Arc::new(Greeting::new(me(&config, id))),
+            greeting: Arc::new(Greeting::new(me(&config, id)).with_tls(tls)),
             config,
             handle,
         });
@@ -449,7 +458,28 @@ fn me(config: &Config, id: ServentId) -> Me {
         max_ttl: config.ttl_max,
         degree: config.max_links,
         ext_probes: config.ext_probes,
+        encryption: config.encryption,
     }
+}
+
+/// What encrypts, and the settings true to it: nothing is offered that cannot be kept.
+fn tls(settings: &mut Settings) -> Result<Option<Tls>, StartError> {
+    let also = settings.also.iter_mut().map(|also| &mut also.config);
+    let mut configs: Vec<_> = [&mut settings.config].into_iter().chain(also).collect();
+    let wanted = configs
+        .iter()
+        .any(|config| config.encryption != Encryption::Never);
+    let tls = if wanted {
+        Tls::new().map_err(|error| StartError::Random(error.to_string()))?
+    } else {
+        None
+    };
+    if tls.is_none() {
+        for config in &mut configs {
+            config.encryption = Encryption::Never;
+        }
+    }
+    Ok(tls)
 }
 
 /// Starts to share the folders.
@@ -481,6 +511,7 @@ fn share(
 /// Makes what HTTP connections share.
 fn serve(
     settings: &Settings,
+    tls: Option<Tls>,
     id: ServentId,
     listen: Option<SocketAddr>,
     shares: &Arc<Shelf>,
@@ -500,7 +531,7 @@ fn serve(
         settings.limit_up,
         told,
     );
-    Arc::new(serving.passing_pushes(overlays.clone()))
+    Arc::new(serving.passing_pushes(overlays.clone()).with_tls(tls))
 }
 
 /// Passes on what happens to uploads, without waiting.

@@ -19,6 +19,7 @@ use super::inbox::{Ask, Handle, Inbox};
 use super::link::{Connected, Link};
 use super::news::{News, Newsroom};
 use super::rt::{self, Clock, Receiver, Sender};
+use super::tls::Tls;
 use super::upload::Serving;
 use crate::control;
 use crate::node::event::{Gone, Peer, Verdict};
@@ -257,11 +258,12 @@ impl NodeTask {
                     }
                 }
                 Action::Tell(ticket, notice) => self.tell(*ticket, notice),
-                Action::CallBack(addr, index) => {
+                Action::CallBack { to, index, tls } => {
                     if let Some(serving) = &self.serving {
                         let (id, serving) = (self.node.id(), serving.clone());
+                        let tls = self.greeting.tls.clone().filter(|_| *tls);
                         // Detached: it ends with the connection, and the core bounds how many there are.
-                        rt::spawn(call_back::give(*addr, *index, id, serving));
+                        rt::spawn(call_back::give(*to, *index, tls, id, serving));
                     }
                 }
                 // Detached: it ends by its own deadline.
@@ -427,6 +429,7 @@ impl NodeTask {
         dropped.insert("damaged_link".to_owned(), self.damaged_links);
         dropped.insert("bomb_link".to_owned(), self.bomb_links);
         dropped.extend(self.greeting.turned_away.counted());
+        dropped.extend(self.greeting.tls.as_ref().map(Tls::counted));
         counters
     }
 

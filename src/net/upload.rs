@@ -13,12 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::browse;
+use super::conn::Stream;
 use super::overlays::Overlays;
 use super::push_proxy;
 
-use super::rt::{self, Clock, ReadExt, TcpStream, WriteExt};
+use super::rt::{self, Clock, ReadExt};
+use super::tls::Tls;
 use super::upload_body::{self, Outlet, Pace};
 use super::upload_reply::{self, Body, Reply, Request};
+use crate::node::greet::Encryption;
 use crate::node::library::{FileView, Library};
 use crate::node::uploads::{Answer, SlotId, UploadLimits, Uploads};
 use crate::wire::ServentId;
@@ -113,6 +116,8 @@ pub(crate) struct Serving {
     told: Box<dyn Fn(Told) + Send + Sync>,
     /// The overlays in which pushes are passed on to neighbours; `None`: files are all there is.
     overlays: Option<Overlays>,
+    /// `None`: whoever asks for TLS is answered in clear.
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for Serving {
@@ -145,6 +150,20 @@ impl Serving {
             bytes: AtomicU64::new(0),
             told: Box::new(told),
             overlays: None,
+            tls: None,
+        }
+    }
+
+    /// Encrypts for whoever asks.
+    pub(crate) fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// What is said of it in `X-Features`.
+    pub(super) fn encryption(&self) -> Encryption {
+        match self.tls {
+            Some(_) => Encryption::Accepted,
+            None => Encryption::Never,
         }
     }
 
@@ -278,7 +297,7 @@ impl From<io::Error> for End {
 
 /// Serves one connection until either side has enough. `first`: what was already read from it.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    stream: Stream,
     remote: SocketAddr,
     first: Vec<u8>,
     serving: Arc<Serving>,
@@ -291,7 +310,7 @@ pub(crate) async fn serve(
     };
     let outlet = Outlet::new(&stream);
     let mut session = Session {
-        stream: &stream,
+        stream,
         remote,
         visit,
         outlet,
@@ -303,14 +322,16 @@ pub(crate) async fn serve(
             break end;
         }
     };
+    let stream = session.stream.clone();
     drop(session);
-    if let End::Closed = end {
-        linger(&stream).await;
+    match end {
+        End::Closed => linger(&stream).await,
+        End::Gone => {}
     }
 }
 
-struct Session<'a> {
-    stream: &'a TcpStream,
+struct Session {
+    stream: Stream,
     remote: SocketAddr,
     visit: Visit,
     outlet: io::Result<Outlet>,
@@ -319,12 +340,13 @@ struct Session<'a> {
     answered: u64,
 }
 
-impl Session<'_> {
+impl Session {
     /// One request and its answer.
     async fn exchange(&mut self) -> Result<(), End> {
         let (reply, keep, head_only) = match self.next_head().await? {
             Ok(head) => match Request::of(&head) {
                 Ok(request) => {
+                    self.upgrade(&request).await?;
                     let (keep, head_only) = (request.keep_alive, request.head_only);
                     (self.reply(request).await, keep, head_only)
                 }
@@ -343,6 +365,22 @@ impl Session<'_> {
         self.send(reply, keep, head_only).await?;
         self.answered += 1;
         if keep { Ok(()) } else { Err(End::Closed) }
+    }
+
+    /// Goes on with TLS, if the client asks for it and we have it. What was asked is answered inside (RFC 2817).
+    async fn upgrade(&mut self, request: &Request) -> Result<(), End> {
+        let Some(tls) = self.visit.serving.tls.as_ref().filter(|_| request.upgrade) else {
+            return Ok(());
+        };
+        let Stream::Plain(socket) = &self.stream else {
+            return Ok(());
+        };
+        write(&self.stream, &upload_reply::switching()).await?;
+        let unread = std::mem::take(&mut self.unread);
+        let upgraded = tls.accept(socket.clone(), unread).await;
+        self.stream = upgraded.inspect_err(|error| log::debug!("{}: TLS: {error}", self.remote))?;
+        self.outlet = Outlet::new(&self.stream);
+        Ok(())
     }
 
     /// Reads the next head, or says why there is none. The slot is given back when the client takes long.
@@ -388,7 +426,7 @@ impl Session<'_> {
 
     async fn read_more(&mut self) -> Result<(), End> {
         let mut buffer = [0; READ_BYTES];
-        let mut stream = self.stream;
+        let mut stream = &self.stream;
         match stream.read(&mut buffer).await? {
             0 => Err(End::Gone),
             read => {
@@ -431,12 +469,12 @@ impl Session<'_> {
                 if !head_only {
                     head.extend_from_slice(text.as_bytes());
                 }
-                write(self.stream, &head).await?;
+                write(&self.stream, &head).await?;
             }
-            Body::File(_) | Body::Frames { .. } if head_only => write(self.stream, &head).await?,
+            Body::File(_) | Body::Frames { .. } if head_only => write(&self.stream, &head).await?,
             Body::Frames { frames, chunked } => {
-                write(self.stream, &head).await?;
-                browse::send(self.stream, frames, chunked, WRITE_TIME_MAX).await?;
+                write(&self.stream, &head).await?;
+                browse::send(&self.stream, frames, chunked, WRITE_TIME_MAX).await?;
                 if !chunked {
                     return Err(End::Closed);
                 }
@@ -471,9 +509,8 @@ impl Session<'_> {
 }
 
 /// Writes all of it in time.
-pub(super) async fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let mut stream = stream;
-    match rt::timeout(WRITE_TIME_MAX, stream.write_all(bytes)).await {
+pub(super) async fn write(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
+    match rt::timeout(WRITE_TIME_MAX, stream.send(bytes)).await {
         Ok(written) => written,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
@@ -481,9 +518,9 @@ pub(super) async fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
 
 /// Ends our side and takes in, for a moment, what the client still sends: a close with bytes unread resets
 /// the connection, and the client might lose our answer.
-async fn linger(stream: &TcpStream) {
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+async fn linger(stream: &Stream) {
     let drain = async {
+        stream.end().await;
         let (mut buffer, mut seen, mut stream) = ([0; READ_BYTES], 0, stream);
         while seen < LINGER_BYTES_MAX {
             match stream.read(&mut buffer).await {

@@ -14,7 +14,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SendFlags;
 
-use super::rt::{self, Clock, TcpStream, Watched};
+use super::conn::Stream;
+use super::rt::{self, Clock, Watched, WriteExt};
 use crate::node::Time;
 
 /// Bytes sent before the file is looked at again. At 1 GiB/s some 130 looks a second.
@@ -51,19 +52,25 @@ pub(crate) struct FileRange {
     pub(crate) shown: String,
 }
 
-/// The way into one socket: a second descriptor of it, and the means to wait until it takes more.
+/// The way into one connection.
 #[derive(Debug)]
-pub(crate) struct Outlet {
-    socket: Arc<Watched>,
+pub(crate) enum Outlet {
+    /// A second descriptor of the socket, and the means to wait until it takes more.
+    Socket(Arc<Watched>),
+    /// What goes out is encrypted first: the kernel cannot do it alone.
+    Sealed(Stream),
 }
 
 impl Outlet {
     /// Of this stream.
-    pub(crate) fn new(stream: &TcpStream) -> io::Result<Self> {
-        let second: OwnedFd = stream.as_fd().try_clone_to_owned()?;
-        Ok(Self {
-            socket: Arc::new(Watched::new(StdStream::from(second))?),
-        })
+    pub(crate) fn new(stream: &Stream) -> io::Result<Self> {
+        let Stream::Plain(socket) = stream else {
+            return Ok(Self::Sealed(stream.clone()));
+        };
+        let second: OwnedFd = socket.as_fd().try_clone_to_owned()?;
+        Ok(Self::Socket(Arc::new(Watched::new(StdStream::from(
+            second,
+        ))?)))
     }
 }
 
@@ -79,12 +86,16 @@ pub(crate) async fn send(
     pace: &Pace,
     sent: &mut u64,
 ) -> io::Result<()> {
+    let outlet = match outlet {
+        Outlet::Socket(socket) => socket,
+        Outlet::Sealed(stream) => return send_sealed(stream, &head, range, pace, sent).await,
+    };
     let (file, mut at, end) = (Arc::new(range.file), range.start, range.end);
     let stamp = stamp(&file)?;
     let mut slow = Slowness::default();
     loop {
         let turn = pace.turn(end - at).await.min(BATCH_BYTES);
-        let (socket, source) = (outlet.socket.clone(), file.clone());
+        let (socket, source) = (outlet.clone(), file.clone());
         let batch = rt::spawn_blocking(move || {
             if self::stamp(&source)? != stamp {
                 return Err(changed());
@@ -98,15 +109,70 @@ pub(crate) async fn send(
         }
         if pushed.full {
             let before = pace.clock.now();
-            if rt::timeout(STALL_MAX, outlet.socket.writable())
-                .await
-                .is_err()
-            {
+            if rt::timeout(STALL_MAX, outlet.writable()).await.is_err() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             slow.waited(pace.clock.now().since(before), *sent)?;
         }
     }
+}
+
+/// Bytes of a file encrypted and written at a time: twice what a session holds back.
+const SEALED_BYTES: u64 = 128 * 1024;
+
+/// As [`send`], through TLS.
+async fn send_sealed(
+    stream: &Stream,
+    head: &[u8],
+    range: FileRange,
+    pace: &Pace,
+    sent: &mut u64,
+) -> io::Result<()> {
+    let (file, mut at, end) = (Arc::new(range.file), range.start, range.end);
+    let stamp = stamp(&file)?;
+    let mut slow = Slowness::default();
+    write_sealed(stream, head).await?;
+    let mut buffer = Vec::new();
+    while at < end {
+        let turn = pace.turn((end - at).min(SEALED_BYTES)).await;
+        let source = file.clone();
+        let piece = rt::spawn_blocking(move || {
+            if self::stamp(&source)? != stamp {
+                return Err(changed());
+            }
+            buffer.resize(usize::try_from(turn).expect("at most SEALED_BYTES"), 0);
+            match std::os::unix::fs::FileExt::read_at(&*source, &mut buffer, at)? {
+                0 => Err(changed()),
+                read => {
+                    buffer.truncate(read);
+                    Ok(buffer)
+                }
+            }
+        });
+        buffer = piece.await?;
+        let before = pace.clock.now();
+        write_sealed(stream, &buffer).await?;
+        at += buffer.len() as u64;
+        *sent += buffer.len() as u64;
+        slow.waited(pace.clock.now().since(before), *sent)?;
+    }
+    let mut stream = stream;
+    match rt::timeout(STALL_MAX, stream.flush()).await {
+        Ok(flushed) => flushed,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Writes all of it; each part that the session takes must go in time.
+async fn write_sealed(mut stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rt::timeout(STALL_MAX, stream.write(bytes)).await {
+            Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written?..],
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Adds up the waiting for a client and judges it.

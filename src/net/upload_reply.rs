@@ -8,6 +8,7 @@ use super::page;
 use super::push_proxy;
 use super::upload::Serving;
 use super::upload_body::FileRange;
+use crate::node::greet;
 use crate::node::library::{FileId, Library};
 use crate::wire::heads::{Head, HeadWriter};
 
@@ -37,6 +38,8 @@ pub(super) struct Request {
     node: Option<String>,
     range: Option<String>,
     if_range: Option<String>,
+    /// The client would go on with TLS.
+    pub(super) upgrade: bool,
 }
 
 impl Request {
@@ -108,6 +111,7 @@ impl Request {
             node: head.get("X-Node").map(str::to_owned),
             range: head.get("Range").map(str::to_owned),
             if_range: head.get("If-Range").map(str::to_owned),
+            upgrade: greet::upgrades(head) && greet::switches(head),
         })
     }
 }
@@ -200,7 +204,7 @@ impl Reply {
 
     /// With what is said once on a connection.
     pub(super) fn introduced(self, serving: &Serving) -> Self {
-        self.header("X-Features", "browse/1.0")
+        self.header("X-Features", greet::features(serving.encryption()))
             .header("X-GUID", serving.face.servent.to_string())
     }
 
@@ -230,6 +234,14 @@ impl Reply {
             .fold(writer, |writer, (name, value)| writer.header(name, value));
         writer.finish()
     }
+}
+
+/// Says that TLS follows, and inside it the answer.
+pub(super) fn switching() -> Vec<u8> {
+    HeadWriter::new("HTTP/1.1 101 Switching Protocols")
+        .header("Upgrade", "TLS/1.0, HTTP/1.1")
+        .header("Connection", "Upgrade")
+        .finish()
 }
 
 fn reason(code: u16) -> &'static str {

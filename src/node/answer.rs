@@ -292,6 +292,7 @@ impl Node {
             push_proxies: self.push_proxies(),
             busy: Some(self.busy),
             browse: true,
+            tls: self.config.says_tls(),
             nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),
             ..QueryHit::new(addr, self.id, records)
         }

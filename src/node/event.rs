@@ -89,6 +89,8 @@ pub struct Peer {
     pub sees_us_at: Option<IpAddr>,
     /// Addresses from `X-Try-Ultrapeers` and `X-Try`, at most 20.
     pub try_peers: Vec<SocketAddr>,
+    /// What goes over the link is encrypted.
+    pub encrypted: bool,
 }
 
 impl Peer {
@@ -113,6 +115,7 @@ impl Peer {
             vendor_messages: false,
             sees_us_at: None,
             try_peers: Vec::new(),
+            encrypted: false,
         }
     }
 
@@ -341,7 +344,14 @@ pub enum Action {
     Tell(Ticket, Notice),
     /// Somebody wants our file with this index but cannot be reached by waiting for it: connect there, say GIV and
     /// serve what is asked.
-    CallBack(SocketAddr, u32),
+    CallBack {
+        /// Where to.
+        to: SocketAddr,
+        /// The file, by its index.
+        index: u32,
+        /// TLS is taken there.
+        tls: bool,
+    },
     /// A neighbour asks whether it can be reached: connect there, send two line feeds and close.
     Knock(SocketAddr),
 }

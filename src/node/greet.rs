@@ -15,7 +15,8 @@ use crate::wire::heads::{Head, HeadError, HeadReader};
 
 use super::address::Net;
 use super::event::{Direction, Peer, Role, Verdict};
-use headers::{Answered, accepts_packets, offer, read_peer, refusal, try_list};
+use headers::{Answered, Upgrade, accepts_packets, offer, read_peer, refusal, try_list};
+pub(crate) use headers::{features, switches, upgrades};
 
 /// What we say about ourselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,20 @@ pub struct Me {
     pub degree: usize,
     /// `X-Ext-Probes`: whether a known id may come again with a higher TTL.
     pub ext_probes: bool,
+    /// `Upgrade: TLS/1.0`: what we do about it.
+    pub encryption: Encryption,
+}
+
+/// What a node does about TLS, on links and for files alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Nothing: whoever asks for it goes on in clear.
+    Never,
+    /// Gives it to whoever asks.
+    #[default]
+    Accepted,
+    /// Asks for it too.
+    Offered,
 }
 
 impl Me {
@@ -83,6 +98,9 @@ pub enum Step {
         peer: Box<Peer>,
         /// How each direction is written.
         codings: Codings,
+        /// Both want TLS: after `reply`, the dialler begins a handshake as the client, and all that follows, frames
+        /// and codings, is inside. `rest` is the start of that handshake then.
+        upgrade: bool,
         /// Bytes to send first; empty for an acceptor.
         reply: Vec<u8>,
         /// Bytes that came after the greeting.
@@ -132,7 +150,7 @@ impl Dialer {
     /// Starts a greeting; send the bytes returned. `remote` is the address dialled, `local_ip` our own on this
     /// socket.
     pub fn new(me: Me, remote: SocketAddr, local_ip: IpAddr) -> (Self, Vec<u8>) {
-        let first = offer(START, &me, remote, local_ip, Answered::default());
+        let first = offer(START, &me, remote, local_ip, Answered::nobody(&me));
         (
             Self {
                 me,
@@ -173,12 +191,27 @@ impl Dialer {
             from_peer: headers::peer_writes(&head, &self.me)?,
             to_peer: headers::peer_reads(&head, &self.me),
         };
+        let upgrade = headers::switches(&head);
+        if upgrade {
+            if self.me.encryption != Encryption::Offered {
+                return Err(GreetError::NotOffered("Upgrade"));
+            }
+            if !headers::upgrades(&head) {
+                return Ok(refused_by_us(400, NO_UPGRADE, &self.me, self.remote));
+            }
+            // It is our turn to speak TLS.
+            if !rest.is_empty() {
+                return Err(GreetError::OutOfTurn);
+            }
+        }
         let direction = Direction::Dialled(self.remote);
-        let peer = read_peer(&head, direction, self.remote, self.local_ip);
-        let reply = headers::confirm(accepts_packets(&head), codings.to_peer);
+        let mut peer = read_peer(&head, direction, self.remote, self.local_ip);
+        peer.encrypted = upgrade;
+        let reply = headers::confirm(accepts_packets(&head), codings.to_peer, upgrade);
         Ok(Step::Done {
             peer: Box::new(peer),
             codings,
+            upgrade,
             reply,
             rest,
         })
@@ -193,6 +226,8 @@ pub struct Acceptor {
     local_ip: IpAddr,
     head: HeadReader,
     turn: Turn,
+    /// The connection is encrypted already.
+    encrypted: bool,
 }
 
 #[derive(Debug)]
@@ -201,8 +236,8 @@ enum Turn {
     Offer,
     /// Ours, to answer this peer.
     Answer(Box<Peer>, Answered),
-    /// The peer's, to confirm; we write like this.
-    Confirm(Box<Peer>, Coding),
+    /// The peer's, to confirm what we answered.
+    Confirm(Box<Peer>, Answered),
     Over,
 }
 
@@ -223,6 +258,15 @@ impl Acceptor {
             local_ip,
             head: HeadReader::new(),
             turn: Turn::Offer,
+            encrypted: false,
+        }
+    }
+
+    /// The same on a connection that began with TLS: it is upgraded to nothing more.
+    pub fn inside_tls(self) -> Self {
+        Self {
+            encrypted: true,
+            ..self
         }
     }
 
@@ -233,7 +277,7 @@ impl Acceptor {
     pub fn read(&mut self, bytes: &[u8]) -> Result<Step, GreetError> {
         match std::mem::replace(&mut self.turn, Turn::Over) {
             Turn::Offer => self.read_offer(bytes),
-            Turn::Confirm(peer, to_peer) => self.read_confirm(bytes, peer, to_peer),
+            Turn::Confirm(peer, answered) => self.read_confirm(bytes, peer, answered),
             turn @ Turn::Answer(..) if bytes.is_empty() => {
                 self.turn = turn;
                 Ok(Step::NeedMore)
@@ -249,7 +293,7 @@ impl Acceptor {
         };
         match verdict {
             Verdict::Accept => {
-                self.turn = Turn::Confirm(peer, answered.coding);
+                self.turn = Turn::Confirm(peer, answered);
                 offer(OK, &self.me, self.remote, self.local_ip, answered)
             }
             Verdict::Refuse {
@@ -292,24 +336,26 @@ impl Acceptor {
         if !rest.is_empty() {
             return Err(GreetError::OutOfTurn);
         }
-        let peer = Box::new(read_peer(
+        let mut peer = Box::new(read_peer(
             &head,
             Direction::Accepted,
             self.remote,
             self.local_ip,
         ));
-        self.turn = Turn::Answer(peer.clone(), Answered::to(&head, &self.me));
+        peer.encrypted = self.encrypted;
+        let answered = Answered::to(&head, &self.me, self.encrypted);
+        self.turn = Turn::Answer(peer.clone(), answered);
         Ok(Step::Offer(peer))
     }
 
     fn read_confirm(
         &mut self,
         bytes: &[u8],
-        peer: Box<Peer>,
-        to_peer: Coding,
+        mut peer: Box<Peer>,
+        answered: Answered,
     ) -> Result<Step, GreetError> {
         let Some((head, rest)) = self.head.push(bytes)? else {
-            self.turn = Turn::Confirm(peer, to_peer);
+            self.turn = Turn::Confirm(peer, answered);
             return Ok(Step::NeedMore);
         };
         if let Some(refused) = refused_by_peer(&head)? {
@@ -317,8 +363,14 @@ impl Acceptor {
         }
         let codings = Codings {
             from_peer: headers::peer_writes(&head, &self.me)?,
-            to_peer,
+            to_peer: answered.coding,
         };
+        // Inside TLS the header means nothing.
+        let upgrade = !self.encrypted && headers::switches(&head);
+        if upgrade && answered.upgrade != Upgrade::Agreed {
+            return Err(GreetError::NotOffered("Upgrade"));
+        }
+        peer.encrypted |= upgrade;
         // An answer to leaf guidance, which we do not give.
         if headers::role(&head).is_some_and(|role| role != peer.role) {
             return Err(GreetError::NotOffered("X-Ultrapeer"));
@@ -326,6 +378,7 @@ impl Acceptor {
         Ok(Step::Done {
             peer,
             codings,
+            upgrade,
             reply: Vec::new(),
             rest,
         })
@@ -336,6 +389,7 @@ const START: &str = "GNUTELLA CONNECT/0.6";
 const OK: &str = "GNUTELLA/0.6 200 OK";
 const NO_NORMAL_NODES: &str = "Say X-Ultrapeer: True to link here";
 const SHIELDED: &str = "Shielded leaf node";
+const NO_UPGRADE: &str = "Upgrade Header Missing";
 const NO_LEAVES: &str = "No leaf slots on a flat overlay";
 
 /// Major and minor version of a first line `GNUTELLA CONNECT/<major>.<minor>`.
@@ -388,5 +442,7 @@ fn not_wanted(head: &Head) -> Option<(u16, &'static str)> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 #[cfg(test)]
 mod two_tier_tests;

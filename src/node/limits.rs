@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::Net;
 use super::event::Role;
+use super::greet::Encryption;
 
 const fn nonzero(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
@@ -141,9 +142,20 @@ pub struct Config {
     pub limit_search: Option<u64>,
     /// Keep links alive and watch for silence. Off only in simulations of pure routing.
     pub keepalive: bool,
+    /// What is done about TLS. Offered on the live network; on a LAN only given to who asks.
+    pub encryption: Encryption,
 }
 
 impl Config {
+    /// Does the node tell of its TLS where it tells of its address? On a LAN nobody would make use of it.
+    pub(super) fn says_tls(&self) -> bool {
+        match self.encryption {
+            Encryption::Never => false,
+            Encryption::Accepted => self.net.is_two_tier(),
+            Encryption::Offered => true,
+        }
+    }
+
     /// The settings for a place on the live network.
     pub fn live(role: Role) -> Self {
         let (min_links, max_links) = match role {
@@ -158,6 +170,7 @@ impl Config {
             ttl: LIVE_TTL_MAX,
             ttl_max: LIVE_TTL_MAX,
             ext_probes: true,
+            encryption: Encryption::Offered,
             ..Self::default()
         }
     }
@@ -180,6 +193,7 @@ impl Default for Config {
             ext_probes: false,
             limit_search: Some(SEARCH_RATE),
             keepalive: true,
+            encryption: Encryption::Accepted,
         }
     }
 }

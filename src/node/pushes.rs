@@ -107,7 +107,11 @@ impl Node {
         if !self.push_targets.take(push.addr, now) {
             return Err(Drop::PushFlood);
         }
-        out.push(Action::CallBack(push.addr, push.index));
+        out.push(Action::CallBack {
+            to: push.addr,
+            index: push.index,
+            tls: push.tls,
+        });
         Ok(())
     }
 
@@ -137,7 +141,7 @@ impl Node {
             servent: spec.servent,
             index: spec.index,
             addr,
-            tls: false,
+            tls: self.config.says_tls(),
         };
         let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
         self.start_push(now, to, &push, ttl, out);

@@ -346,7 +346,7 @@ impl World {
                     self.close(node, link.0);
                 }
                 Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
-                Action::CallBack(to, index) => self.called_back.push((node, *to, *index)),
+                Action::CallBack { to, index, .. } => self.called_back.push((node, *to, *index)),
                 // Nobody offers links here, and everybody can be connected to.
                 Action::Admit(..) | Action::Knock(_) => {}
             }

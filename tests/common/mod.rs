@@ -332,7 +332,7 @@ impl Wired {
                 }
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
-            Action::CallBack(to, index) => self.called_back.push((node, *to, *index)),
+            Action::CallBack { to, index, .. } => self.called_back.push((node, *to, *index)),
             Action::Admit(..) | Action::Knock(_) => {}
         }
     }

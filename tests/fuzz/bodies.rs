@@ -165,6 +165,7 @@ fn greeting_as(input: &[u8], net: Net, role: Role) {
         max_ttl: 4,
         degree: 16,
         ext_probes: true,
+        encryption: filbert::node::greet::Encryption::Offered,
     };
     let (mut dialer, first) = Dialer::new(me(), remote, local);
     for piece in pieces(input) {

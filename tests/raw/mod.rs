@@ -74,6 +74,11 @@ impl Raw {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Writes no more.
+    pub(crate) fn hang_up(&self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
     /// `false`: the other side has closed.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

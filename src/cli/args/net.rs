@@ -13,11 +13,15 @@ pub struct NetArgs {
     /// Take private addresses on --net gnutella, for tests: nodes of one machine under the live network's rules
     #[structopt(long, hidden = true)]
     pub allow_private: bool,
+    /// Encrypt connections where the other side can, without proof of who that is: auto (on --net gnutella), on, off
+    #[structopt(long, value_name = "WHEN", number_of_values = 1, possible_values = TLS)]
+    pub tls: Option<String>,
     /// Who is asked for nodes there.
     #[structopt(flatten)]
     pub find: FindArgs,
 }
 
+const TLS: &[&str] = &["auto", "on", "off"];
 const NETS: &[&str] = &["lan", "gnutella"];
 /// What `--role` may be.
 pub(super) const ROLES: &[&str] = &["leaf", "ultrapeer", "auto"];

@@ -19,7 +19,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
 use crate::disk::parts::OnExist;
-use crate::net::download::{Cancel, FetchError, Fetched, Job, Source, fetch};
+use crate::net::download::{Cancel, FetchError, Fetched, Job, Seal, Source, fetch};
 use crate::node::downloads::Why;
 
 use show::{Show, summary};
@@ -117,6 +117,15 @@ fn folder(context: &Context, args: &GetArgs) -> Result<PathBuf, Failure> {
         )
     })?;
     Ok(folder)
+}
+
+/// The source as `--tls` would have it fetched from; else as was found out about it.
+fn sealed(source: Source, tls: Option<&str>) -> Source {
+    match tls {
+        Some("off") => source.sealed(Seal::Never),
+        Some("on") if source.seal() == Seal::Never => source.sealed(Seal::Asked),
+        _ => source,
+    }
 }
 
 /// All targets of one command.
@@ -309,7 +318,11 @@ impl Run<'_> {
             urn: wanted.sha1,
             // With a hash, a size told by a stranger decides nothing.
             size: wanted.size.filter(|_| wanted.sha1.is_none()),
-            sources: wanted.sources.clone(),
+            sources: wanted
+                .sources
+                .iter()
+                .map(|source| sealed(source.clone(), self.args.net.tls.as_deref()))
+                .collect(),
             into: self.folder.clone(),
             on_exist: on_exist(self.args.on_exist.as_deref()),
             timeout: clock.left(self.args.timeout.limit()),

@@ -9,7 +9,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::control;
 use crate::disk::results::{Copy, Key, Lookup, Results, Saved, is_id};
 use crate::net::Walled;
-use crate::net::download::{BadUrl, Source};
+use crate::net::download::{BadUrl, Seal, Source};
+use crate::node::address::Net;
 use crate::wire::magnet::Magnet;
 use crate::wire::{ServentId, Sha1};
 
@@ -63,6 +64,13 @@ pub fn source_of(copy: &Copy) -> Source {
         Some(sha1) => Source::by_urn(copy.addr, sha1),
         None => Source::by_index(copy.addr, copy.index, &copy.name),
     };
+    let net = copy.net.as_deref().and_then(control::Net::of_name);
+    // On a LAN nobody says it, and nobody is asked.
+    let source = source.sealed(match net.map(Net::from) {
+        _ if copy.tls => Seal::FromTheStart,
+        Some(net) if net.is_two_tier() => Seal::Asked,
+        Some(_) | None => Seal::Never,
+    });
     let Some(servent) = ServentId::from_hex(&copy.servent) else {
         return source;
     };
@@ -70,11 +78,7 @@ pub fn source_of(copy: &Copy) -> Source {
         servent,
         index: copy.index,
         proxies: copy.push_proxies.clone(),
-        net: copy
-            .net
-            .as_deref()
-            .and_then(control::Net::of_name)
-            .map(Into::into),
+        net: net.map(Net::from),
     };
     source.or_push(walled, copy.push)
 }

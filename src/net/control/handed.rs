@@ -1,5 +1,6 @@
 //! Connections handed over on the control socket: one that a push brought to the node's port goes to the command that
-//! wanted it, as a descriptor beside the reply's line. From then on the node has no part in it.
+//! wanted it, as a descriptor beside the reply's line. From then on the node has no part in it; but for TLS, whose
+//! session cannot be handed over: then the command gets one end of a pipe, and the node passes on what goes through it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,9 +16,10 @@ use rustix::net::{
 
 use super::send;
 use crate::control::{self, Reply, Request};
+use crate::net::conn::Stream;
 use crate::net::pusher::{self, COMES_WITHIN, NoneCame, Walled};
 use crate::net::requests::Desk;
-use crate::net::rt::{self, TcpStream, UnixStream, WatchedUnix, WriteExt};
+use crate::net::rt::{self, ReadExt, TcpStream, UnixStream, WatchedUnix, WriteExt};
 use crate::wire::ServentId;
 
 /// Bytes of an answer: a line that says why not.
@@ -49,7 +51,7 @@ pub(super) async fn answer(
         net: net.map(Into::into),
     };
     let message = match pusher::call(desk, None, &whom).await {
-        Ok(brought) => match send_with(stream, &Reply::Pushed, brought.as_fd()) {
+        Ok(brought) => match hand_over(stream, brought) {
             Ok(()) => {
                 send(stream, &Reply::Done).await;
                 return;
@@ -60,6 +62,33 @@ pub(super) async fn answer(
         Err(NoneCame::InTime(why)) => format!("{IN_TIME}{why}"),
     };
     send(stream, &Reply::Error { message }).await;
+}
+
+/// Hands a connection over; one with TLS goes on as long as the command and the other side want it.
+fn hand_over(stream: &UnixStream, brought: Stream) -> io::Result<()> {
+    if let Stream::Plain(socket) = &brought {
+        return send_with(stream, &Reply::Pushed, socket.as_fd());
+    }
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    send_with(stream, &Reply::Pushed, theirs.as_fd())?;
+    let ours = UnixStream::from(ours);
+    // Detached: it ends when either side has gone.
+    rt::spawn(async move {
+        let (mut requests, mut answers, mut outside) = (&ours, &brought, &ours);
+        let out = async {
+            // Requests are small and come one by one: what was written is sent at once.
+            let mut buffer = [0; 4096];
+            while let Ok(len @ 1..) = requests.read(&mut buffer).await {
+                brought.send(&buffer[..len]).await?;
+            }
+            Ok::<_, io::Error>(0)
+        };
+        let back = futures_lite::io::copy(&mut answers, &mut outside);
+        let _ = futures_lite::future::or(out, back).await;
+        brought.shut();
+    });
+    Ok(())
 }
 
 /// Sends the line of a reply with a descriptor. It is the first thing on its connection, so there is room for it.
@@ -84,7 +113,7 @@ fn send_with(stream: &UnixStream, reply: &Reply, brought: BorrowedFd<'_>) -> io:
 }
 
 /// Asks the node at this control socket to have `whom` connect, and takes over the connection.
-pub(in crate::net) async fn call(socket: &Path, whom: &Walled) -> Result<TcpStream, NoneCame> {
+pub(in crate::net) async fn call(socket: &Path, whom: &Walled) -> Result<Stream, NoneCame> {
     let talk = async {
         let mut stream = WatchedUnix::connect(socket).await?;
         let request = Request::Push {
@@ -114,7 +143,7 @@ pub(in crate::net) async fn call(socket: &Path, whom: &Walled) -> Result<TcpStre
 }
 
 /// Reads the answer: a connection, or why there is none.
-async fn take_over(stream: &WatchedUnix) -> io::Result<Result<TcpStream, String>> {
+async fn take_over(stream: &WatchedUnix) -> io::Result<Result<Stream, String>> {
     let (mut answer, mut brought) = (Vec::new(), None);
     loop {
         let (bytes, with) = stream.read_with(|stream| receive(stream.as_fd())).await?;
@@ -128,9 +157,10 @@ async fn take_over(stream: &WatchedUnix) -> io::Result<Result<TcpStream, String>
         };
         return match (serde_json::from_slice(&answer[..end])?, brought) {
             (Reply::Pushed, Some(brought)) => {
+                // Maybe one end of a pipe: all that is different is that it has no addresses.
                 let stream = std::net::TcpStream::from(brought);
                 stream.set_nonblocking(true)?;
-                Ok(Ok(stream.into()))
+                Ok(Ok(Stream::Plain(TcpStream::from(stream))))
             }
             (Reply::Error { message }, _) => Ok(Err(message)),
             (_, _) => Err(io::ErrorKind::InvalidData.into()),

@@ -34,7 +34,7 @@ async fn task_with_links(links: u8, config: Config) -> (Handle, Vec<TcpStream>) 
             ..Peer::bare(Direction::Accepted, remote, IpAddr::V4(Ipv4Addr::LOCALHOST))
         });
         let connected = Connected {
-            stream,
+            stream: crate::net::conn::Stream::Plain(stream),
             codings: crate::node::greet::Codings::default(),
             rest: Vec::new(),
         };

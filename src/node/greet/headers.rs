@@ -9,12 +9,14 @@ use crate::wire::text::clean;
 
 use super::super::event::{Direction, Peer, Role};
 use super::super::limits::{TRY_PEERS_GIVEN, TRY_PEERS_MAX, ULTRAPEER_MAX_LINKS};
-use super::{Coding, GreetError, Me, OK, Packets};
+use super::{Coding, Encryption, GreetError, Me, OK, Packets};
 
 /// Content type of a stream of descriptors, as programs that also speak Gnutella2 name it.
 const PACKETS: &str = "application/x-gnutella-packets";
 /// The one compression of links: a zlib stream.
 const DEFLATE: &str = "deflate";
+/// Token of `Upgrade`: TLS of whatever version both can (2.6 of the greeting's rules names no other).
+const TLS: &str = "TLS/1.0";
 /// Characters kept of a `User-Agent`.
 const AGENT_CHARS_MAX: usize = 64;
 /// `X-Max-TTL` of who does not say.
@@ -33,6 +35,18 @@ const LISTEN_NAMES: [&str; 6] = [
     "Node-IPv6",
 ];
 
+/// What a head of ours says about TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// Nothing.
+    #[default]
+    Unsaid,
+    /// That we would have it.
+    Offered,
+    /// That we will have it, if the peer confirms.
+    Agreed,
+}
+
 /// What a second group answers to the first; a first group answers nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
@@ -43,11 +57,31 @@ pub(super) struct Answered {
     needed: bool,
     /// The peer knows query routing by its older number only.
     old_routing: bool,
+    pub(super) upgrade: Upgrade,
 }
 
 impl Answered {
-    pub(super) fn to(head: &Head, me: &Me) -> Self {
+    /// A first group.
+    pub(super) fn nobody(me: &Me) -> Self {
+        let upgrade = match me.encryption {
+            Encryption::Never | Encryption::Accepted => Upgrade::Unsaid,
+            Encryption::Offered => Upgrade::Offered,
+        };
         Self {
+            upgrade,
+            ..Self::default()
+        }
+    }
+
+    /// A second group; `encrypted`: on a connection that is.
+    pub(super) fn to(head: &Head, me: &Me, encrypted: bool) -> Self {
+        let upgrade = me.encryption != Encryption::Never && !encrypted && upgrades(head);
+        Self {
+            upgrade: if upgrade {
+                Upgrade::Agreed
+            } else {
+                Upgrade::Unsaid
+            },
             packets: accepts_packets(head),
             coding: peer_reads(head, me),
             needed: me.net.is_two_tier()
@@ -87,7 +121,13 @@ pub(super) fn offer(
         head = head.header("X-Ext-Probes", "0.1");
     }
     if me.net.is_two_tier() {
-        head = two_tier(head, answered);
+        head = two_tier(head, me, answered);
+    }
+    // `Connection` stands alone: some compare the whole of it.
+    match answered.upgrade {
+        Upgrade::Unsaid => {}
+        Upgrade::Offered => head = head.header("Upgrade", TLS),
+        Upgrade::Agreed => head = head.header("Upgrade", TLS).header("Connection", "Upgrade"),
     }
     if answered.packets == Packets::Asked {
         head = head
@@ -98,25 +138,44 @@ pub(super) fn offer(
 }
 
 /// What only the live network wants to hear. Leaves say it all too: some ultrapeers rank them by it.
-fn two_tier(head: HeadWriter, answered: Answered) -> HeadWriter {
+fn two_tier(head: HeadWriter, me: &Me, answered: Answered) -> HeadWriter {
     let routing = if answered.old_routing { "0.1" } else { "0.2" };
     head.header("X-Query-Routing", routing)
         .header("X-Ultrapeer-Query-Routing", "0.1")
         .header("X-Dynamic-Querying", "0.1")
         .header("X-Requeries", "False")
-        .header("X-Features", "browse/1.0")
+        .header("X-Features", features(me.encryption))
         .header("Accept-Encoding", DEFLATE)
         .header_if("Content-Encoding", said(answered.coding))
         // Who is accepted as an ultrapeer took the place of one; nobody is guided down.
         .header_if("X-Ultrapeer-Needed", answered.needed.then_some("True"))
 }
 
+/// `X-Features`, in greetings and over HTTP.
+pub(crate) fn features(encryption: Encryption) -> &'static str {
+    match encryption {
+        Encryption::Never => "browse/1.0",
+        Encryption::Accepted | Encryption::Offered => "browse/1.0, tls/1.0",
+    }
+}
+
+/// Does the sender of this head offer TLS, or agree to it? Also of a request over HTTP.
+pub(crate) fn upgrades(head: &Head) -> bool {
+    head.lists("Upgrade", TLS)
+}
+
+/// Does the sender of this head say that it goes on with what it agreed to?
+pub(crate) fn switches(head: &Head) -> bool {
+    head.lists("Connection", "Upgrade")
+}
+
 /// Third group of a dialler.
-pub(super) fn confirm(packets: Packets, coding: Coding) -> Vec<u8> {
+pub(super) fn confirm(packets: Packets, coding: Coding, upgrade: bool) -> Vec<u8> {
     let content_type = (packets == Packets::Asked).then_some(PACKETS);
     HeadWriter::new(OK)
         .header_if("Content-Type", content_type)
         .header_if("Content-Encoding", said(coding))
+        .header_if("Connection", upgrade.then_some("Upgrade"))
         .finish()
 }
 
@@ -224,6 +283,7 @@ pub(super) fn read_peer(
             .iter()
             .find_map(|name| ip(head.get(name)?)),
         try_peers: try_list(head),
+        encrypted: false,
     }
 }
 

@@ -13,6 +13,7 @@ fn me(port: u16) -> Me {
         max_ttl: 4,
         degree: 16,
         ext_probes: port == 1,
+        encryption: Encryption::Never,
     }
 }
 
@@ -86,6 +87,7 @@ fn two_nodes_greet_in_any_pieces_and_learn_of_each_other() {
         let Step::Done {
             peer,
             codings,
+            upgrade: false,
             mut reply,
             rest,
         } = feed(&second, 4096, |piece| dialer.read(piece))

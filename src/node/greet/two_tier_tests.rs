@@ -13,6 +13,7 @@ fn me(role: Role) -> Me {
         max_ttl: 4,
         degree: 24,
         ext_probes: true,
+        encryption: Encryption::Never,
     }
 }
 
