@@ -258,7 +258,8 @@ impl Node {
             self.reached();
         }
         self.links.insert(id, Link::new(peer, now));
-        if self.config.net.is_two_tier() {
+        // Who looks for nobody feels for nobody, and is not woken for it: a simulation without events is over.
+        if self.config.net.is_two_tier() && self.config.min_links > 0 {
             self.peering
                 .feeler
                 .get_or_insert(now.plus(limits::FEELER_GAP));
