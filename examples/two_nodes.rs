@@ -86,6 +86,7 @@ fn main() {
         sha1: None,
         ttl: None,
         media: None,
+        ..SearchSpec::default()
     };
     for query in step(&mut asker, Event::Command(Ticket(1), Command::Search(spec))) {
         for hit in step(&mut holder, Event::Received(LINK, query)) {

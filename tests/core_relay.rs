@@ -340,9 +340,7 @@ fn searches_are_bounded_and_can_be_ended() {
     let mut net = Wired::new(1, &quiet());
     let spec = SearchSpec {
         text: "fox".to_owned(),
-        sha1: None,
-        ttl: None,
-        media: None,
+        ..SearchSpec::default()
     };
     for n in 0..=64 {
         net.give(0, Event::Command(Ticket(n), Command::Search(spec.clone())));

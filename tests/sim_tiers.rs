@@ -67,6 +67,7 @@ impl House {
             libraries: libraries.clone(),
             trace: Some(Box::new(written.clone())),
             check: true,
+            ..Setting::default()
         };
         let mut world = World::new(&network, setting).unwrap();
         world.run_until_quiet(u64::MAX);

@@ -17,6 +17,7 @@ use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::event::{Command, Notice, SearchSpec};
 use crate::node::media::Kind;
+use crate::node::strategy::Strategy;
 use crate::wire::hit::QueryHit;
 use crate::wire::urn::tiger_to_base32;
 use crate::wire::{Guid, ServentId, Sha1};
@@ -262,6 +263,8 @@ fn spec(
         })
     });
     Ok(SearchSpec {
+        strategy: Strategy::Usual,
+        wanted: None,
         text,
         sha1: sha1.transpose()?,
         ttl,

@@ -258,6 +258,8 @@ impl NodeTask {
                     }
                 }
                 Action::Tell(ticket, notice) => self.tell(*ticket, notice),
+                // `Config::datagrams` is off: the core makes none.
+                Action::Datagram(to, _) => log::debug!("no datagram goes to {to}"),
                 Action::CallBack { to, index, tls } => {
                     if let Some(serving) = &self.serving {
                         let (id, serving) = (self.node.id(), serving.clone());

@@ -103,6 +103,11 @@ impl Node {
             return Err(Drop::NotOneHop);
         }
         let message = Vendor::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+        if let Vendor::TreeLink(chosen) = message {
+            let link = self.links.get_mut(from).ok_or(Drop::LinkGone)?;
+            link.child = chosen;
+            return Ok(());
+        }
         if self.tier() == Tier::Flat {
             return Err(Drop::Unused);
         }
@@ -150,9 +155,13 @@ impl Node {
             }
             Vendor::PushProxyAck(addr) => self.proxy_found(from, addr, header.guid)?,
             Vendor::PushProxyCancel
+            | Vendor::TreeLink(_)
             | Vendor::MessagesSupported(_)
             | Vendor::FeaturesSupported(_) => {}
-            Vendor::UdpConnectBack(_) | Vendor::Other(..) => return Err(Drop::Unused),
+            Vendor::HitsReady(_)
+            | Vendor::HitsWanted(_)
+            | Vendor::UdpConnectBack(_)
+            | Vendor::Other(..) => return Err(Drop::Unused),
         }
         Ok(())
     }

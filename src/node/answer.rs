@@ -15,6 +15,7 @@ use super::library::{FileId, FileView};
 use super::pongs::CachedPong;
 use super::relay::Taken;
 use super::tiers::Tier;
+use super::udp::DATAGRAM_BYTES_MAX;
 use super::{Drop, Node, Time, limits, media};
 
 /// Vendor code of filbert in hits and pongs.
@@ -176,11 +177,11 @@ impl Node {
         Ok(())
     }
 
-    /// Answers a query from the library: hits go back over the link it came on.
+    /// Answers a query from the library: hits go back over the link it came on, or straight to the asker.
     pub(super) fn answer_query(
         &mut self,
         now: Time,
-        from: LinkId,
+        way: Way,
         header: Header,
         query: &Query<'_>,
         out: &mut Outbox,
@@ -215,7 +216,10 @@ impl Node {
             } else {
                 HashForm::Urn
             };
-            self.send_hits(now, from, header, form, &found, out);
+            self.send_hits(now, way, header, form, &found, out);
+            if let Some(asker) = way.asker {
+                self.announce(asker, header.guid, out);
+            }
         }
         self.found = found;
     }
@@ -235,13 +239,14 @@ impl Node {
     fn send_hits(
         &mut self,
         now: Time,
-        to: LinkId,
+        way: Way,
         query: Header,
         form: HashForm,
         found: &[FileId],
         out: &mut Outbox,
     ) {
         let library = std::sync::Arc::clone(&self.library);
+        let to = way.link;
         let mut addr = self.own_addr(to);
         if addr.port() == 0 {
             addr.set_port(UNHEARD_PORT);
@@ -279,7 +284,19 @@ impl Node {
                     return;
                 }
             }
-            self.send(to, Frame { header, payload }, out);
+            let frame = Frame { header, payload };
+            match way.asker {
+                Some(asker) if frame.wire_len() <= DATAGRAM_BYTES_MAX => {
+                    // It passes nobody who would count the hops.
+                    let header = Header {
+                        ttl: 1,
+                        hops: query.hops,
+                        ..header
+                    };
+                    self.offers.add(now, asker, Frame { header, ..frame });
+                }
+                _ => self.send(to, frame, out),
+            }
         }
     }
 
@@ -296,6 +313,21 @@ impl Node {
             nick: (!self.config.name.is_empty()).then(|| self.config.name.clone()),
             ..QueryHit::new(addr, self.id, records)
         }
+    }
+}
+
+/// The way of a hit of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// The link that the query came on.
+    pub(super) link: LinkId,
+    /// Where the asker takes datagrams, if the query says so and may be believed.
+    pub(super) asker: Option<SocketAddr>,
+}
+
+impl From<LinkId> for Way {
+    fn from(link: LinkId) -> Self {
+        Self { link, asker: None }
     }
 }
 

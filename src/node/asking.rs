@@ -124,7 +124,10 @@ impl Node {
         out: &mut Outbox,
     ) {
         let wanted = match asker {
-            Asker::Us => WANTED_OURS,
+            Asker::Us => self
+                .searches
+                .wanted(&query.header.guid)
+                .map_or(WANTED_OURS, u32::from),
             Asker::Leaf(_) => WANTED_LEAF,
         };
         let guid = query.header.guid;
@@ -207,6 +210,11 @@ impl Node {
     fn candidates(&mut self, at: usize) -> Vec<Candidate> {
         let asking = &self.asking.running[at];
         let hops = asking.query.header.hops;
+        // A search of ours says how far it may go; a leaf's is ours to decide.
+        let far = match asking.asker {
+            Asker::Us => asking.query.header.ttl,
+            Asker::Leaf(_) => self.config.ttl_max,
+        };
         let mut all: Vec<_> = self
             .links
             .iter()
@@ -225,7 +233,7 @@ impl Node {
             .map(|(id, link, matches)| Candidate {
                 link: id,
                 degree: link.peer.degree,
-                max_ttl: link.peer.max_ttl.min(self.config.ttl_max),
+                max_ttl: link.peer.max_ttl.min(self.config.ttl_max).min(far),
                 matches: matches == Some(true),
                 barren: matches == Some(false),
                 ext_probes: link.peer.ext_probes,

@@ -16,6 +16,7 @@ use crate::wire::{Frame, Guid, ServentId, Sha1};
 
 use super::hosts::Remembered;
 use super::library::Library;
+use super::strategy::Strategy;
 
 /// One link to a neighbour. Chosen by the shell, rising and never reused, so that a late event about a
 /// dead link is harmless.
@@ -186,6 +187,8 @@ pub enum Event {
     Answered(SocketAddr),
     /// Somebody who is no neighbour, a host cache, told of these.
     Told(SocketAddr, Vec<SocketAddr>),
+    /// A datagram with a frame for a search of ours, or for a walker that waits here.
+    Datagram(SocketAddr, Frame),
     /// Whether all upload slots are taken.
     Busy(bool),
     /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):
@@ -218,7 +221,7 @@ pub enum Command {
 }
 
 /// One search of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchSpec {
     /// Words as typed; folded before they are sent. Empty for a search by hash alone.
     pub text: String,
@@ -228,6 +231,10 @@ pub struct SearchSpec {
     pub ttl: Option<u8>,
     /// Only files of these kinds; said on the live network alone, where it saves strangers' answers.
     pub media: Option<Media>,
+    /// How it spreads.
+    pub strategy: Strategy,
+    /// Results after which a strategy that goes on by itself stops; `None`: as many as is usual.
+    pub wanted: Option<u16>,
 }
 
 /// One push of ours.
@@ -334,6 +341,8 @@ pub enum Action {
     /// Queue a frame on each link of [`Outbox::links`]. One action for all of a flood's copies keeps the
     /// price of a relay at one reference count however many neighbours there are.
     Spread(Frame, Span),
+    /// Send a frame as a datagram. It may be lost.
+    Datagram(SocketAddr, Frame),
     /// Connect and greet; ends in `LinkUp` or `DialFailed`.
     Dial(SocketAddr),
     /// Answer an offer.

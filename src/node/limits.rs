@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address::Net;
 use super::event::Role;
 use super::greet::Encryption;
+use super::strategy::Forward;
 
 const fn nonzero(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
@@ -96,6 +97,31 @@ pub const HIT_FRAMES_PER_QUERY: u16 = 2_000;
 pub const SEARCHES_MAX: usize = 64;
 /// Wire offences (malformed, too high TTL...) after which a link is closed.
 pub const OFFENCES_MAX: u32 = 100;
+/// Rounds of one search by rings.
+pub const RING_ROUNDS_MAX: usize = 16;
+/// Wait for the answers of a ring, for each hop of its TTL, on the live network (Fisk: 2.4 s) ...
+pub const RING_WAIT_PER_HOP: Duration = Duration::from_millis(2_400);
+/// ... and among equals, whose links are those of one network or of a laboratory. Our estimate.
+pub const RING_WAIT_PER_HOP_FLAT: Duration = Duration::from_millis(300);
+/// Results after which rings and walkers stop unless told otherwise: on a LAN people see them all at once.
+pub const WANTED: u16 = 50;
+/// The same for an ultrapeer's own searches (Fisk: 150).
+pub const WANTED_LIVE: u16 = 150;
+/// Walkers of one search (Lv and others: 16 to 64 are enough).
+pub const WALKERS_MAX: u8 = 64;
+/// Steps after which a walker of somebody else ends, unless the cap on TTLs is lifted (the lab).
+pub const WALK_STEPS_MAX: u8 = 128;
+/// Walkers that wait here for their asker's word.
+pub const WALKERS_HELD_MAX: usize = 256;
+/// How long a walker waits before it asks for that word: what its last steps found is told to the asker meanwhile,
+/// so that nobody walks on in vain. Some round trips among equals.
+pub const WALKER_PAUSE: Duration = Duration::from_millis(50);
+/// How long a walker waits for the word, then it ends.
+pub const WALKER_PATIENCE: Duration = Duration::from_secs(10);
+/// Hits that wait here until their asker says by datagram that it wants them; the oldest go first.
+pub const OFFERS_MAX: usize = 64;
+/// How long they wait (gtk-gnutella: 80 s).
+pub const OFFER_LIFE: Duration = Duration::from_secs(80);
 /// Bytes queued for one link before frames are shed.
 pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
 /// A link with more queued than this is pressed: its queries are not taken in, as their answers could not be sent
@@ -138,8 +164,12 @@ pub struct Config {
     pub seen_cache: NonZeroUsize,
     /// Let a repeat of an id with a higher TTL than any seen pass again (`X-Ext-Probes`).
     pub ext_probes: bool,
+    /// How floods are passed on.
+    pub forward: Forward,
     /// Bytes a second on one link, each way, hits and routing tables aside; `None`: no limit.
     pub limit_search: Option<u64>,
+    /// The shell sends and receives datagrams at the listening port: walkers can be asked about.
+    pub datagrams: bool,
     /// Keep links alive and watch for silence. Off only in simulations of pure routing.
     pub keepalive: bool,
     /// What is done about TLS. Offered on the live network; on a LAN only given to who asks.
@@ -191,7 +221,9 @@ impl Default for Config {
             ttl_max: TTL_MAX,
             seen_cache: SEEN_CACHE,
             ext_probes: false,
+            forward: Forward::Flood,
             limit_search: Some(SEARCH_RATE),
+            datagrams: false,
             keepalive: true,
             encryption: Encryption::Accepted,
         }

@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) hops_flow: u8,
     /// Its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
     pub(super) pressed: bool,
+    /// It takes us for its neighbour of most links: queries go to it along the tree.
+    pub(super) child: bool,
     /// Its query routing table as far as it has come.
     pub(super) tables: Option<Box<TableReceiver>>,
     /// Our own table as it has it.
@@ -69,6 +71,7 @@ impl Link {
             pongs_left: 0,
             hops_flow: u8::MAX,
             pressed: false,
+            child: false,
             tables: None,
             has_of_us: None,
             addresses_left: limits::PONG_ADDRESSES_MAX,

@@ -18,6 +18,7 @@ pub mod downloads;
 pub mod dynamic;
 mod eclipse;
 pub mod event;
+mod forward;
 pub mod greet;
 pub mod hosts;
 mod introduce;
@@ -26,21 +27,25 @@ pub mod library;
 pub mod limits;
 mod links;
 pub mod media;
+mod offers;
 mod peering;
 mod pongs;
 mod pushes;
 pub mod qrp;
 mod rate;
 mod relay;
+mod rounds;
 pub mod routes;
 mod searches;
 pub mod sendq;
 pub mod stats;
+pub mod strategy;
 mod tables;
 mod tiers;
 pub mod time;
 pub mod udp;
 pub mod uploads;
+mod walkers;
 pub mod web_caches;
 pub mod words;
 
@@ -65,6 +70,8 @@ use hosts::Source;
 use library::{FileId, Library};
 use qrp::QueryWords;
 use routes::{Novelty, Origin, PushRoutes, RouteTable};
+use searches::Search;
+use strategy::Strategy;
 use tiers::Tier;
 
 /// A node of the overlay: the one that decides.
@@ -81,6 +88,9 @@ pub struct Node {
     pongs: pongs::PongCache,
     searches: searches::Searches,
     asking: asking::AllAsking,
+    walkers: walkers::Held,
+    offers: offers::Offers,
+    tree: forward::Tree,
     table: tables::OwnTable,
     reach: agreements::Reach,
     push_targets: pushes::PushTargets,
@@ -141,6 +151,9 @@ impl Node {
             pongs: pongs::PongCache::default(),
             searches: searches::Searches::default(),
             asking: asking::AllAsking::default(),
+            walkers: walkers::Held::default(),
+            offers: offers::Offers::default(),
+            tree: forward::Tree::default(),
             table: tables::OwnTable::default(),
             reach: agreements::Reach::default(),
             push_targets: pushes::PushTargets::default(),
@@ -159,12 +172,16 @@ impl Node {
             // the link.
             Event::Received(link, frame) => return self.received(now, link, frame, out),
             Event::Library(library) => return self.library_changed(now, library),
+            Event::Datagram(from, frame) => return self.datagram_in(now, from, &frame, out),
             Event::Busy(busy) => return self.busy = busy,
             Event::Pressed(link, pressed) => return self.pressed(link, pressed, out),
             Event::Reached => return self.reached(),
             Event::Offer(link, peer) => self.offer(link, &peer, out),
             Event::LinkUp(link, peer) => self.link_up(now, link, peer, out),
-            Event::LinkDown(link, _) => self.link_down(link),
+            Event::LinkDown(link, _) => {
+                self.link_down(link);
+                self.grow_tree(out);
+            }
             Event::DialFailed(addr, error) => self.dial_failed(now, addr, &error, out),
             Event::Wake => self.tick(now, out),
             Event::Heard(addrs) => addrs
@@ -188,6 +205,8 @@ impl Node {
             self.peering.again,
             self.peering.feeler,
             self.asking.due(),
+            self.searches.due(),
+            self.walkers.due(),
             self.table.due,
         ]
         .into_iter()
@@ -286,10 +305,8 @@ impl Node {
             return out.push(fail(text));
         }
         let guid = self.new_guid();
-        let ttl = spec
-            .ttl
-            .unwrap_or(self.config.ttl)
-            .clamp(1, self.config.ttl_max.max(1));
+        let ttl_most = self.config.ttl_max.max(1);
+        let ttl = spec.ttl.unwrap_or(self.config.ttl).clamp(1, ttl_most);
         let mut flags = QueryFlags::OURS;
         if self.tier() == Tier::Leaf {
             flags = flags.and_guided();
@@ -305,26 +322,65 @@ impl Node {
             Ok(query) => query,
             Err(text) => return out.push(fail(text)),
         };
+        let mut search = Search::new(ticket, query, spec.wanted.unwrap_or(self.usual_wanted()));
+        match &spec.strategy {
+            Strategy::Ring(ttls) => {
+                let first = ttls.first().copied().unwrap_or(ttl).min(ttl_most);
+                search.query.header.ttl = first;
+                let later = ttls.iter().skip(1).map(|ttl| (*ttl).min(ttl_most));
+                search.rounds = later.collect();
+                search.due = (!search.rounds.is_empty()).then(|| now.plus(self.ring_wait(first)));
+            }
+            Strategy::Walk(walk) => {
+                if let Err(text) = self.may_walk() {
+                    return out.push(fail(text));
+                }
+                search.query.header.ttl = walk.steps;
+            }
+            Strategy::Usual | Strategy::Flood | Strategy::Dynamic => {}
+        }
+        let query = search.query.clone();
+        self.searches.start(search);
+        self.send_out(now, &query, &spec.strategy, out);
+        self.tell_searching(ticket, &query, out);
+    }
+
+    /// Lets a query of ours out for the first time.
+    fn send_out(&mut self, now: Time, query: &Frame, strategy: &Strategy, out: &mut Outbox) {
+        let guid = query.header.guid;
         let novelty = self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
         debug_assert_eq!(novelty, Novelty::Fresh, "128 random bits");
-        let neighbours = self.links.len();
-        self.searches.start(ticket, query.clone());
-        if self.tier() == Tier::Ultrapeer {
-            self.search_as_ultrapeer(now, &query, out);
-        } else {
-            for id in self.links.ids().to_vec() {
-                self.send_query(id, query.clone(), out);
+        match (strategy, self.tier()) {
+            (Strategy::Walk(walk), _) => self.walk_out(now, query, *walk, out),
+            (Strategy::Dynamic | Strategy::Usual, Tier::Ultrapeer)
+            | (Strategy::Dynamic, Tier::Flat) => self.search_as_ultrapeer(now, query, out),
+            (Strategy::Flood | Strategy::Ring(_), _)
+            | (Strategy::Usual | Strategy::Dynamic, Tier::Leaf)
+            | (Strategy::Usual, Tier::Flat) => {
+                let chosen = self.chosen(0, None);
+                self.routes.forwarded(&guid, chosen.len());
+                for id in chosen {
+                    self.send_query(id, query.clone(), out);
+                }
             }
-            self.routes.forwarded(&guid, neighbours);
         }
-        out.push(Action::Tell(
-            ticket,
-            Notice::Searching {
-                guid,
-                neighbours,
-                ttl,
-            },
-        ));
+    }
+
+    /// Results after which a search of ours is content by itself.
+    fn usual_wanted(&self) -> u16 {
+        match self.tier() {
+            Tier::Flat | Tier::Leaf => limits::WANTED,
+            Tier::Ultrapeer => limits::WANTED_LIVE,
+        }
+    }
+
+    fn tell_searching(&self, ticket: Ticket, query: &Frame, out: &mut Outbox) {
+        let notice = Notice::Searching {
+            guid: query.header.guid,
+            neighbours: self.links.len(),
+            ttl: query.header.ttl,
+        };
+        out.push(Action::Tell(ticket, notice));
     }
 
     /// Our own leaves by table first, then link by link.
@@ -332,8 +388,10 @@ impl Node {
         let Ok(parsed) = Query::parse(&query.payload) else {
             return;
         };
-        let words = QueryWords::of(&parsed.text);
-        self.give_to_leaves(now, None, &words, query.header, &query.payload, out);
+        if self.tier() == Tier::Ultrapeer {
+            let words = QueryWords::of(&parsed.text);
+            self.give_to_leaves(now, None, &words, query.header, &query.payload, out);
+        }
         self.ask(now, Asker::Us, query.clone(), &parsed, out);
     }
 

@@ -266,6 +266,7 @@ impl Node {
         }
         self.introduce_table(id, out);
         self.introduce(id, out);
+        self.grow_tree(out);
         if self.config.keepalive {
             self.peering
                 .keepalive
@@ -503,6 +504,8 @@ impl Node {
             self.feel(now, out);
         }
         self.asking_tick(now, out);
+        self.rounds_tick(now, out);
+        self.walkers_tick(now, out);
         self.tables_tick(now, out);
     }
 

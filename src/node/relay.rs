@@ -6,13 +6,15 @@
 use crate::wire::hit::QueryHit;
 use crate::wire::push::Push;
 use crate::wire::query::Query;
+use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Header, ServentId, WireError};
 
 use super::address::Net;
-use super::event::{Action, Bye, LinkId, Notice, Outbox, Role};
+use super::event::{Action, Bye, LinkId, Notice, Outbox, Role, Ticket};
 use super::hosts::Source;
 use super::links::Link;
 use super::routes::{Novelty, Origin};
+use super::strategy::Forward;
 use super::tiers::Tier;
 use super::{Drop, Node, Time, limits};
 
@@ -34,6 +36,9 @@ impl Node {
         out: &mut Outbox,
     ) -> Taken {
         let header = frame.header;
+        if let Some(mark) = WalkMark::of(&frame.payload) {
+            return self.walker_in(now, from, &frame, mark, out);
+        }
         self.check_life(header)?;
         // Before it is remembered as seen: it may come again when its answers can be sent.
         self.check_asker(from, header.hops, out)?;
@@ -54,7 +59,7 @@ impl Node {
             _ => Drop::Malformed,
         })?;
         if novelty == Novelty::Fresh {
-            self.answer_query(now, from, header, &query, out);
+            self.answer_query(now, from.into(), header, &query, out);
         }
         let room = self.config.ttl_max.saturating_sub(header.hops).max(1);
         let trimmed = Header {
@@ -92,7 +97,7 @@ impl Node {
     }
 
     /// May this neighbour send us queries now?
-    fn check_asker(&mut self, from: LinkId, hops: u8, out: &mut Outbox) -> Taken {
+    pub(super) fn check_asker(&mut self, from: LinkId, hops: u8, out: &mut Outbox) -> Taken {
         let tier = self.tier();
         let link = self.links.get(from).ok_or(Drop::LinkGone)?;
         if link.pressed {
@@ -130,7 +135,10 @@ impl Node {
         wanted: impl Fn(&Link) -> bool,
     ) -> usize {
         let header = frame.header;
-        let sent = if self.tier() == Tier::Flat && self.config.limit_search.is_none() {
+        let sent = if self.config.forward != Forward::Flood && self.tier() == Tier::Flat {
+            let chosen = self.chosen(header.hops, except);
+            out.spread(frame, chosen.into_iter())
+        } else if self.tier() == Tier::Flat && self.config.limit_search.is_none() {
             // The bare flood of laboratories and benchmarks reads nothing of a link but its id.
             let others = self.links.ids().iter().copied();
             out.spread(frame, others.filter(|id| Some(*id) != except))
@@ -171,35 +179,53 @@ impl Node {
         self.asking
             .count_results(&frame.header.guid, u32::from(results));
         if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
-            let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-            let net = self.config.net;
-            // Nobody can connect there, whatever it says (overlay, "QueryHit": such an address means "push").
-            if !net.believes(hit.addr) {
-                hit.push = Some(true);
-            }
-            // Whom else it names is hearsay: none that would lead us where nobody may be led.
-            hit.push_proxies.retain(|proxy| net.believes(*proxy));
-            for record in &mut hit.records {
-                record
-                    .alternates
-                    .retain(|one| net.believes(one.addr) && one.addr != hit.addr);
-            }
-            self.searches
-                .count_results(&frame.header.guid, u16::from(results));
-            // A responder is a node, and on a flat overlay one that can be linked with.
-            if self.config.net == Net::Lan {
-                self.hosts
-                    .learn(hit.addr, Source::Peer(hit.addr), Some(now));
-            }
-            out.push(Action::Tell(
-                ticket,
-                Notice::Hit {
-                    hops: frame.header.hops,
-                    hit: Box::new(hit),
-                },
-            ));
-            return Ok(());
+            return self.hit_for_us(now, ticket, frame, out);
         }
+        self.hit_back(now, from, frame, out)
+    }
+
+    /// A hit for a search of ours.
+    pub(super) fn hit_for_us(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Taken {
+        let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+        let net = self.config.net;
+        // Nobody can connect there, whatever it says (overlay, "QueryHit": such an address means "push").
+        if !net.believes(hit.addr) {
+            hit.push = Some(true);
+        }
+        // Whom else it names is hearsay: none that would lead us where nobody may be led.
+        hit.push_proxies.retain(|proxy| net.believes(*proxy));
+        for record in &mut hit.records {
+            record
+                .alternates
+                .retain(|one| net.believes(one.addr) && one.addr != hit.addr);
+        }
+        self.searches.count_results(
+            &frame.header.guid,
+            u16::try_from(hit.records.len()).unwrap_or(u16::MAX),
+        );
+        // A responder is a node, and on a flat overlay one that can be linked with.
+        if self.config.net == Net::Lan {
+            self.hosts
+                .learn(hit.addr, Source::Peer(hit.addr), Some(now));
+        }
+        out.push(Action::Tell(
+            ticket,
+            Notice::Hit {
+                hops: frame.header.hops,
+                hit: Box::new(hit),
+            },
+        ));
+        Ok(())
+    }
+
+    /// A hit for somebody else: back the way its query came.
+    fn hit_back(&mut self, now: Time, from: LinkId, frame: &Frame, out: &mut Outbox) -> Taken {
         let (origin, before) = self
             .routes
             .back(&frame.header.guid, now)

@@ -1,6 +1,7 @@
 //! Our own searches: which ticket a hit belongs to.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -8,7 +9,7 @@ use crate::wire::query::{Query, QueryFlags};
 use crate::wire::{Frame, Guid, Header, Kind, WireError};
 
 use super::event::{SearchSpec, Ticket};
-use super::{limits, words};
+use super::{Time, limits, words};
 
 /// A search under way.
 #[derive(Debug)]
@@ -18,6 +19,41 @@ pub(super) struct Search {
     pub(super) query: Frame,
     /// Records in the hits so far.
     results: u16,
+    /// Results that were announced by datagram and are on their way.
+    promised: u16,
+    /// Results after which it goes no further by itself.
+    wanted: u16,
+    /// TTLs of the rounds to come.
+    pub(super) rounds: VecDeque<u8>,
+    /// When the next of them begins, if not enough was found.
+    pub(super) due: Option<Time>,
+    /// Message ids of earlier rounds: their hits may still come. At most [`limits::RING_ROUNDS_MAX`].
+    earlier: Vec<Guid>,
+}
+
+impl Search {
+    /// A search of one round.
+    pub(super) fn new(ticket: Ticket, query: Frame, wanted: u16) -> Self {
+        Self {
+            ticket,
+            query,
+            results: 0,
+            promised: 0,
+            wanted,
+            rounds: VecDeque::new(),
+            due: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    fn is(&self, guid: &Guid) -> bool {
+        self.query.header.guid == *guid || self.earlier.contains(guid)
+    }
+
+    /// Enough was found.
+    fn satisfied(&self) -> bool {
+        self.results.max(self.promised) >= self.wanted
+    }
 }
 
 /// The searches under way; at most [`limits::SEARCHES_MAX`].
@@ -31,12 +67,61 @@ impl Searches {
         self.running.len() >= limits::SEARCHES_MAX
     }
 
-    pub(super) fn start(&mut self, ticket: Ticket, query: Frame) {
-        self.running.push(Search {
-            ticket,
-            query,
-            results: 0,
-        });
+    pub(super) fn start(&mut self, search: Search) {
+        self.running.push(search);
+    }
+
+    /// When the next round of any search begins.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.running.iter().filter_map(|search| search.due).min()
+    }
+
+    /// A search whose next round is due.
+    pub(super) fn due_by(&self, now: Time) -> Option<Ticket> {
+        let due = |search: &&Search| search.due.is_some_and(|due| due <= now);
+        self.running.iter().find(due).map(|search| search.ticket)
+    }
+
+    /// Begins the next round of a search under a new message id, unless enough was found. Gives its TTL, and whether
+    /// it is the last.
+    pub(super) fn begin_round(&mut self, ticket: Ticket, guid: Guid) -> Option<(u8, bool)> {
+        let search = self.by_ticket(ticket)?;
+        search.due = None;
+        if search.satisfied() {
+            search.rounds.clear();
+        }
+        let ttl = search.rounds.pop_front()?;
+        search.earlier.push(search.query.header.guid);
+        search.query.header.guid = guid;
+        search.query.header.ttl = ttl;
+        Some((ttl, search.rounds.is_empty()))
+    }
+
+    /// Says when the next round begins. Gives the query of the present one.
+    pub(super) fn set_due(&mut self, ticket: Ticket, due: Option<Time>) -> Option<Frame> {
+        let search = self.by_ticket(ticket)?;
+        search.due = due;
+        Some(search.query.clone())
+    }
+
+    fn by_ticket(&mut self, ticket: Ticket) -> Option<&mut Search> {
+        self.running
+            .iter_mut()
+            .find(|search| search.ticket == ticket)
+    }
+
+    fn by_guid(&self, guid: &Guid) -> Option<&Search> {
+        self.running.iter().find(|search| search.is(guid))
+    }
+
+    /// Results after which a search of ours goes no further; `None`: there is no such search.
+    pub(super) fn wanted(&self, guid: &Guid) -> Option<u16> {
+        self.by_guid(guid).map(|search| search.wanted)
+    }
+
+    /// Whether a search of ours has found enough; `None`: there is no such search.
+    pub(super) fn satisfied(&self, guid: &Guid) -> Option<bool> {
+        self.by_guid(guid).map(Search::satisfied)
     }
 
     /// Ends a search; gives its message id.
@@ -50,29 +135,28 @@ impl Searches {
 
     /// Results came for a search of ours.
     pub(super) fn count_results(&mut self, guid: &Guid, results: u16) {
-        if let Some(search) = self
-            .running
-            .iter_mut()
-            .find(|search| search.query.header.guid == *guid)
-        {
+        if let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) {
             // One below "stop", which has a meaning of its own.
             search.results = search.results.saturating_add(results).min(u16::MAX - 1);
         }
     }
 
+    /// So many results are announced for a search of ours; `false`: there is no such search.
+    pub(super) fn promise(&mut self, guid: &Guid, results: u8) -> bool {
+        let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) else {
+            return false;
+        };
+        search.promised = search.promised.saturating_add(results.into());
+        true
+    }
+
     /// Results a search of ours has so far.
     pub(super) fn results(&self, guid: &Guid) -> Option<u16> {
-        self.running
-            .iter()
-            .find(|search| search.query.header.guid == *guid)
-            .map(|search| search.results)
+        self.by_guid(guid).map(|search| search.results)
     }
 
     pub(super) fn ticket(&self, guid: &Guid) -> Option<Ticket> {
-        self.running
-            .iter()
-            .find(|search| search.query.header.guid == *guid)
-            .map(|search| search.ticket)
+        self.by_guid(guid).map(|search| search.ticket)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Search> {

@@ -61,6 +61,10 @@ drops! {
     Congested => "congested",
     /// A query routing update that breaks its sequence.
     BadTable => "bad_table",
+    /// A walker that its asker did not want any more, or of whom nobody heard.
+    WalkerEnded => "walker_ended",
+    /// A walker for which there is no room to wait, or no way on.
+    WalkerStuck => "walker_stuck",
     /// A leaf passed on what it did not ask itself.
     LeafRelayed => "leaf_relayed",
     /// Pushes to one address faster than anybody needs.

@@ -11,6 +11,7 @@ use rand::rngs::ChaCha8Rng;
 use crate::node::address::Net;
 use crate::node::event::{Direction, Peer, Role};
 use crate::node::library::Library;
+use crate::node::strategy::Forward;
 use crate::node::{Config, Event, LinkId, Node, Outbox, Time, limits};
 use crate::topology::{Network, TopologyError, dice};
 use crate::wire::ServentId;
@@ -37,6 +38,8 @@ pub struct Setting {
     pub trace: Option<Sink>,
     /// Check the invariants after every event. Slow; keeps notes on every id.
     pub check: bool,
+    /// How all nodes pass floods on.
+    pub forward: Forward,
 }
 
 impl World {
@@ -63,7 +66,7 @@ impl World {
             let config = Arc::clone(
                 configs
                     .entry((seen, role == Some(Role::Leaf)))
-                    .or_insert_with(|| Arc::new(config(network, seen, role))),
+                    .or_insert_with(|| Arc::new(config(network, seen, role, setting.forward))),
             );
             let mut rng = node_rng(network.seed, at);
             let servent = servent(&mut rng);
@@ -96,13 +99,16 @@ impl World {
             warmed: 0,
             byes: 0,
             called_back: Vec::new(),
+            datagram_ns: network.traits[0].delay_ns,
         };
-        world.link_up(network);
+        world.link_up(network, setting.forward);
+        // Nodes that build a tree tell each other.
+        world.run_until_quiet(u64::MAX);
         Ok(world)
     }
 
     /// Brings all links up, in the order of the file.
-    fn link_up(&mut self, network: &Network) {
+    fn link_up(&mut self, network: &Network, forward: Forward) {
         let mut next = vec![0_u32; self.nodes.len()];
         let ext_probes = network.ext_probes();
         let degrees = network.ultrapeer_links();
@@ -117,6 +123,8 @@ impl World {
                     listen: Some(addr(other)),
                     servent: Some(self.nodes[other as usize].id()),
                     agent: Box::default(),
+                    degree: u16::try_from(self.graph.degree(other)).unwrap_or(u16::MAX),
+                    vendor_messages: matches!(forward, Forward::Light(_)),
                     max_ttl: u8::MAX,
                     ext_probes,
                     bye: true,
@@ -147,7 +155,12 @@ fn in_tiers(flat: Peer, role: Role, degree: usize) -> Peer {
 }
 
 /// Settings of a node in the lab: pure routing, no limits but those of the file, and in two tiers that of hops.
-fn config(network: &Network, seen_cache: NonZeroUsize, role: Option<Role>) -> Config {
+fn config(
+    network: &Network,
+    seen_cache: NonZeroUsize,
+    role: Option<Role>,
+    forward: Forward,
+) -> Config {
     let tiers = role.map(|role| Config {
         net: Net::Rehearsal,
         max_leaves: usize::MAX,
@@ -159,6 +172,8 @@ fn config(network: &Network, seen_cache: NonZeroUsize, role: Option<Role>) -> Co
         u8::MAX
     };
     Config {
+        forward,
+        datagrams: true,
         listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
         name: String::new(),
         keep: Vec::new(),
@@ -184,8 +199,17 @@ fn servent(rng: &mut ChaCha8Rng) -> ServentId {
     ServentId::from_random(bytes)
 }
 
+/// The node of an address made by [`addr`].
+pub(super) fn node_at(addr: SocketAddr) -> Option<u32> {
+    let IpAddr::V4(ip) = addr.ip() else {
+        return None;
+    };
+    let [ten, b, c, d] = ip.octets();
+    (ten == 10).then(|| u32::from_be_bytes([0, b, c, d]))
+}
+
 /// The address of a simulated node: its number in 10.0.0.0/8.
-fn addr(node: u32) -> SocketAddr {
+pub(super) fn addr(node: u32) -> SocketAddr {
     let [_, b, c, d] = node.to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), PORT)
 }

@@ -1,6 +1,6 @@
 //! The invariants of the overlay, checked after every event.
 //!
-//! No frame goes back over the link it came from; a node relays an id at most once; hits reach only the asker,
+//! No frame goes back over the link it came from; a node relays an id at most once (walkers may do both); hits reach only the asker,
 //! over the reversed path; TTL + hops never grows; tables stay within their bounds; every frame sent is
 //! delivered, lost, shed or in flight. Keeps notes on every id, so it is for tests and small networks.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::node::Node;
 use crate::node::limits::LIVE_TTL_MAX;
 use crate::topology::{Network, Roles};
+use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::Totals;
@@ -120,7 +121,8 @@ impl Checks {
         };
         let travels = !matches!(header.kind, Kind::Vendor | Kind::StandardVendor | Kind::Qrp);
         if travels && got.guid == header.guid && got.kind == header.kind {
-            if link == came_on {
+            let walker = WalkMark::of(&frame.payload).is_some();
+            if link == came_on && !walker {
                 self.breach("no frame goes back over the link it came from", detail());
             }
             let sum = |header: Header| u16::from(header.ttl) + u16::from(header.hops);
@@ -135,7 +137,7 @@ impl Checks {
                 self.breach("TTL + hops never grows and hops always do", detail());
             }
             match header.kind {
-                Kind::Query => self.relayed = true,
+                Kind::Query => self.relayed = !walker,
                 Kind::QueryHit => self.hit_goes(node, link, header.guid, detail()),
                 _ => {}
             }

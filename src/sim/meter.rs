@@ -23,7 +23,11 @@ pub struct Measured {
     pub hit_frames: u64,
     /// Hit frames sent over links by anybody.
     pub hit_messages: u64,
-    /// Links from the asker to the first responder heard from.
+    /// Questions of walkers to their asker, and its answers: datagrams, no messages.
+    pub checks: u64,
+    /// TTLs of the rounds before the present one, added up.
+    pub hops_before: u32,
+    /// Links from the asker to the first responder heard from; of a search in rounds behind the TTLs of those before.
     pub first_hit_hops: Option<u32>,
     /// Time from asking to the first hit, in nanoseconds.
     pub first_hit_ns: Option<u64>,
@@ -40,6 +44,7 @@ pub struct Measured {
 struct Active {
     query: usize,
     visited: Vec<u64>,
+    reached: u64,
 }
 
 /// Counts all queries of a run.
@@ -48,6 +53,8 @@ pub(super) struct Meter {
     nodes: usize,
     measured: Vec<Measured>,
     active: BTreeMap<Guid, Active>,
+    /// TTL of the present round of each query.
+    round: Vec<Option<u8>>,
     /// Visited sets of queries that are over, for use again.
     spare: Vec<Vec<u64>>,
 }
@@ -58,6 +65,7 @@ impl Meter {
             nodes,
             measured: Vec::new(),
             active: BTreeMap::new(),
+            round: Vec::new(),
             spare: Vec::new(),
         }
     }
@@ -69,16 +77,24 @@ impl Meter {
             last_ns: now_ns,
             ..Measured::default()
         });
+        self.round.push(None);
         self.measured.len() - 1
     }
 
-    /// Its message id is known now, before any of its frames is sent.
-    pub(super) fn asked(&mut self, query: usize, asker: u32, guid: Guid) {
+    /// Its message id is known now, before any of its frames is sent. Each round has one of its own.
+    pub(super) fn asked(&mut self, query: usize, asker: u32, guid: Guid, ttl: u8) {
+        let before = self.round[query].replace(ttl);
+        self.measured[query].hops_before += before.map_or(0, u32::from);
         let mut visited = self.spare.pop().unwrap_or_default();
         visited.clear();
         visited.resize(self.nodes.div_ceil(64), 0);
         mark(&mut visited, asker);
-        self.active.insert(guid, Active { query, visited });
+        let active = Active {
+            query,
+            visited,
+            reached: 0,
+        };
+        self.active.insert(guid, active);
     }
 
     pub(super) fn refused(&mut self, query: usize, why: String) {
@@ -107,6 +123,12 @@ impl Meter {
         }
     }
 
+    pub(super) fn datagram(&mut self, frame: &Frame) {
+        if let Some(active) = self.active.get(&frame.header.guid) {
+            self.measured[active.query].checks += 1;
+        }
+    }
+
     pub(super) fn lost(&mut self, frame: &Frame) {
         if frame.header.kind == Kind::Query
             && let Some(active) = self.active.get(&frame.header.guid)
@@ -122,7 +144,9 @@ impl Meter {
             let measured = &mut self.measured[active.query];
             measured.last_ns = now_ns;
             if mark(&mut active.visited, to) {
-                measured.reached += 1;
+                // Rounds reach the same nodes again, and more.
+                active.reached += 1;
+                measured.reached = measured.reached.max(active.reached);
             } else {
                 measured.duplicates += 1;
             }
@@ -135,7 +159,7 @@ impl Meter {
         measured.hit_frames += 1;
         if measured.first_hit_ns.is_none() {
             measured.first_hit_ns = Some(now_ns - measured.asked_ns);
-            measured.first_hit_hops = Some(u32::from(hops) + 1);
+            measured.first_hit_hops = Some(measured.hops_before + u32::from(hops) + 1);
         }
     }
 

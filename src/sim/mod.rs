@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::node::event::{DialError, Gone, PushSpec, SearchSpec};
+use crate::node::strategy::Strategy;
 use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use crate::topology::{Graph, Names};
 use crate::wire::{Frame, ServentId};
@@ -65,6 +66,11 @@ enum Happening {
     Ready { node: u32, link: u32 },
     /// The send queue of a link went over its high mark, or back to its low one.
     Pressed { node: u32, link: u32, over: bool },
+    /// A datagram arrives.
+    Datagram {
+        to: u32,
+        sent: Box<(SocketAddr, Frame)>,
+    },
     /// A dial came to nothing.
     NoAnswer { node: u32, addr: Box<SocketAddr> },
 }
@@ -77,7 +83,8 @@ impl Placed for Happening {
             | Self::Alarm { node }
             | Self::Ready { node, .. }
             | Self::Pressed { node, .. }
-            | Self::NoAnswer { node, .. } => *node,
+            | Self::NoAnswer { node, .. }
+            | Self::Datagram { to: node, .. } => *node,
         }
     }
 }
@@ -123,6 +130,8 @@ pub struct World {
     byes: u64,
     /// Connections that nodes would open because of a push.
     called_back: Vec<(u32, SocketAddr, u32)>,
+    /// Time a datagram takes.
+    datagram_ns: u64,
 }
 
 impl World {
@@ -151,16 +160,22 @@ impl World {
         self.trace.digest()
     }
 
-    /// Asks from a node, now. Returns the number of the query, for [`measured`](Self::measured).
+    /// Floods a search from a node, now. Returns the number of the query, for [`measured`](Self::measured).
     pub fn search(&mut self, asker: u32, text: &str, ttl: u8) -> usize {
+        self.search_by(asker, text, ttl, Strategy::Flood)
+    }
+
+    /// Asks from a node, now; a strategy that goes on by itself stops at the first result.
+    pub fn search_by(&mut self, asker: u32, text: &str, ttl: u8, strategy: Strategy) -> usize {
         let query = self.meter.begin(self.now);
         debug_assert_eq!(query, self.askers.len(), "queries are numbered in order");
         self.askers.push(asker);
         let spec = SearchSpec {
             text: text.to_owned(),
-            sha1: None,
             ttl: Some(ttl),
-            media: None,
+            strategy,
+            wanted: Some(1),
+            ..SearchSpec::default()
         };
         self.hand(
             asker,
@@ -285,6 +300,10 @@ impl World {
             Happening::Pressed { node, link, over } => {
                 self.hand(node, Event::Pressed(LinkId(link), over));
             }
+            Happening::Datagram { to, sent } => {
+                let (from, frame) = *sent;
+                self.hand(to, Event::Datagram(from, frame));
+            }
             Happening::NoAnswer { node, addr } => {
                 self.hand(node, Event::DialFailed(*addr, DialError::Unreachable));
             }
@@ -319,7 +338,7 @@ impl World {
     /// Hands one event to a node and performs all its actions: the contract of a shell.
     fn hand(&mut self, node: u32, event: Event) {
         let mut out = std::mem::take(&mut self.out);
-        let asks = matches!(event, Event::Command(..));
+        let asks = matches!(event, Event::Command(..) | Event::Wake);
         self.nodes[node as usize].handle(Time(self.now), event, &mut out);
         if asks {
             self.note_guid(node, &out);
@@ -346,6 +365,7 @@ impl World {
                     self.close(node, link.0);
                 }
                 Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
+                Action::Datagram(to, frame) => self.datagram(node, *to, frame),
                 Action::CallBack { to, index, .. } => self.called_back.push((node, *to, *index)),
                 // Nobody offers links here, and everybody can be connected to.
                 Action::Admit(..) | Action::Knock(_) => {}
@@ -368,8 +388,8 @@ impl World {
     /// A search says its message id after its frames; the meter must know it before.
     fn note_guid(&mut self, node: u32, out: &Outbox) {
         for action in out.actions() {
-            if let Action::Tell(ticket, Notice::Searching { guid, .. }) = action {
-                self.meter.asked(query_of(*ticket), node, *guid);
+            if let Action::Tell(ticket, Notice::Searching { guid, ttl, .. }) = action {
+                self.meter.asked(query_of(*ticket), node, *guid, *ttl);
                 if let Some(checks) = &mut self.checks {
                     checks.asked(node, *guid);
                 }
@@ -392,6 +412,17 @@ impl World {
             Notice::Done(Err(_)) if ticket == PUSH_TICKET => {}
             Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
         }
+    }
+
+    /// Sends a datagram: straight to its node, in the time that links take which say nothing else.
+    fn datagram(&mut self, from: u32, to: SocketAddr, frame: &Frame) {
+        self.meter.datagram(frame);
+        let Some(to) = build::node_at(to).filter(|to| (*to as usize) < self.nodes.len()) else {
+            return;
+        };
+        let sent = Box::new((build::addr(from), frame.clone()));
+        let at = self.now.saturating_add(self.datagram_ns);
+        self.calendar.push(at, Happening::Datagram { to, sent });
     }
 
     /// Gives a frame to links.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::node::library::{Entry, Library};
 use crate::node::limits;
+use crate::node::strategy::{Approach, Forward, Strategy};
 use crate::topology::plan::{Ask, Plan};
 use crate::topology::{Behaviour, FILES_FOLDER, Network, TopologyError};
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub trace: Option<Sink>,
     /// Check the invariants after every event.
     pub check: bool,
+    /// How searches spread.
+    pub approach: Approach,
 }
 
 /// Events after which a run is given up: some hours. A flood ends by itself, unless tables are far too small.
@@ -114,12 +117,25 @@ pub fn libraries(plan: &Plan, folders: &BTreeMap<u32, Vec<Folder>>) -> BTreeMap<
 /// # Errors
 /// What the file asks for and the simulator cannot do; a trace that could not be written.
 pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, TopologyError> {
+    let approach = &options.approach;
+    let mut plan = plan.clone();
+    for ask in &mut plan.asks {
+        ask.ttl = approach.ttl.unwrap_or(ask.ttl);
+    }
+    let plan = &plan;
+    let is_plain = approach.forward == Forward::Flood
+        && matches!(approach.strategy, Strategy::Usual | Strategy::Flood);
     let libraries = libraries(plan, &options.folders);
     let predictions = predictions(network, plan, &libraries);
     let setting = Setting {
         libraries,
         trace: options.trace,
         check: options.check,
+        forward: options.approach.forward,
+    };
+    let strategy = match options.approach.strategy {
+        Strategy::Usual => Strategy::Flood,
+        other => other,
     };
     let mut world = World::new(network, setting)?;
     if network.roles.are_two_tiers() {
@@ -134,14 +150,14 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         .partition(|(_, ask)| ask.at.is_some());
     let mut asked_as = vec![0; plan.asks.len()];
     for (position, ask) in sequential {
-        asked_as[position] = world.search(ask.from, &ask.query, ask.ttl);
+        asked_as[position] = world.search_by(ask.from, &ask.query, ask.ttl, strategy.clone());
         world.run_until_quiet(EVENTS_MAX);
         world.end_queries(asked_as[position]);
     }
     let (start, first) = (world.now(), timed.first().map(|_| world.queries()));
     for (position, ask) in timed {
         world.run_until(start.plus(ask.at.unwrap_or_default()));
-        asked_as[position] = world.search(ask.from, &ask.query, ask.ttl);
+        asked_as[position] = world.search_by(ask.from, &ask.query, ask.ttl, strategy.clone());
     }
     if let Some(first) = first {
         world.run_until_quiet(EVENTS_MAX);
@@ -161,7 +177,7 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
                     ask,
                     world.measured(query).clone(),
                     predicted,
-                    exact(network, plan, ask),
+                    is_plain && exact(network, plan, ask),
                 )
             });
     let totals = world.totals();

@@ -24,6 +24,7 @@ pub mod text;
 pub mod thex;
 pub mod urn;
 pub mod vendor;
+pub mod walk;
 
 pub use frame::{Frame, FrameReader};
 pub use header::{Guid, HEADER_BYTES, Header, Kind, ServentId};

@@ -33,6 +33,12 @@ pub enum Vendor<'a> {
     PushProxyAck(SocketAddrV4),
     /// GTKG/21 v1: be my push proxy no longer.
     PushProxyCancel,
+    /// LIME/12 v2, by datagram: so many hits (255: that or more) wait here for the query with this message id.
+    HitsReady(u8),
+    /// LIME/11 v2, by datagram: send so many of them.
+    HitsWanted(u8),
+    /// FLBT/1 v1: you are my neighbour of most links (1), or no longer (0).
+    TreeLink(bool),
     /// Any other.
     Other(VendorId, &'a [u8]),
 }
@@ -92,6 +98,14 @@ impl<'a> Vendor<'a> {
                 ))
             }
             PUSH_PROXY_CANCEL => Self::PushProxyCancel,
+            HITS_READY => Self::HitsReady(*data.first().ok_or(WireError::Truncated("hits ready"))?),
+            HITS_WANTED => {
+                Self::HitsWanted(*data.first().ok_or(WireError::Truncated("hits wanted"))?)
+            }
+            TREE_LINK => {
+                let chosen = *data.first().ok_or(WireError::Truncated("tree link"))?;
+                Self::TreeLink(chosen != 0)
+            }
             _ => Self::Other(id, data),
         })
     }
@@ -102,7 +116,10 @@ impl<'a> Vendor<'a> {
         match self {
             Self::MessagesSupported(all) => write_list(all, VendorId::to_bytes, &mut out),
             Self::FeaturesSupported(all) => write_list(all, Feature::to_bytes, &mut out),
-            Self::HopsFlow(hops) => out.push(*hops),
+            Self::HopsFlow(byte) | Self::HitsWanted(byte) => out.push(*byte),
+            // Nothing that was not asked for is wanted in return.
+            Self::HitsReady(hits) => out.extend_from_slice(&[*hits, 0]),
+            Self::TreeLink(chosen) => out.push(u8::from(*chosen)),
             Self::TcpConnectBack(port) | Self::UdpConnectBack(port) => {
                 out.extend_from_slice(&port.to_le_bytes());
             }
@@ -130,6 +147,9 @@ impl<'a> Vendor<'a> {
             Self::PushProxyRequest => PUSH_PROXY_REQUEST,
             Self::PushProxyAck(_) => PUSH_PROXY_ACK,
             Self::PushProxyCancel => PUSH_PROXY_CANCEL,
+            Self::HitsReady(_) => HITS_READY,
+            Self::HitsWanted(_) => HITS_WANTED,
+            Self::TreeLink(_) => TREE_LINK,
             Self::Other(id, _) => *id,
         }
     }
@@ -166,6 +186,12 @@ ids! {
     PUSH_PROXY_ACK = b"LIME" / 22 v 2;
     /// GTKG/21 v1.
     PUSH_PROXY_CANCEL = b"GTKG" / 21 v 1;
+    /// LIME/12 v2.
+    HITS_READY = b"LIME" / 12 v 2;
+    /// LIME/11 v2.
+    HITS_WANTED = b"LIME" / 11 v 2;
+    /// FLBT/1 v1.
+    TREE_LINK = b"FLBT" / 1 v 1;
 }
 
 /// Bytes before the data.

@@ -333,7 +333,7 @@ impl Wired {
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
             Action::CallBack { to, index, .. } => self.called_back.push((node, *to, *index)),
-            Action::Admit(..) | Action::Knock(_) => {}
+            Action::Admit(..) | Action::Knock(_) | Action::Datagram(..) => {}
         }
     }
 
@@ -410,9 +410,8 @@ impl Wired {
         let ticket = Ticket(self.told.len() as u64 + 1_000);
         let spec = filbert::node::event::SearchSpec {
             text: text.to_owned(),
-            sha1: None,
             ttl: Some(ttl),
-            media: None,
+            ..filbert::node::event::SearchSpec::default()
         };
         self.give(node, Event::Command(ticket, Command::Search(spec)));
         ticket

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use structopt::StructOpt;
 
 use super::values::{self, BadValue, Span};
+use crate::node::strategy::Approach;
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
@@ -153,6 +154,9 @@ pub struct RunArgs {
     /// Hops queries travel, up to 255 [default: the file's]
     #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
     pub ttl: Option<u8>,
+    /// How searches spread: flood, ring:1/2/4/7, walk:k=16, dynamic, normalised:4, light:4+3 [default: flood]
+    #[structopt(long, value_name = "STRATEGY")]
+    pub strategy: Option<Approach>,
     /// With real nodes: ask those that `lab up` has started from this topology, if they are up
     #[structopt(long)]
     pub attach: bool,

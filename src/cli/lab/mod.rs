@@ -51,8 +51,14 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         ttl: args.ttl,
     };
     let plan = plan(&source.network, wish);
+    if let (Engine::Real, Some(strategy)) = (args.engine, &args.strategy) {
+        let text = format!(
+            "real nodes flood: leave --strategy {strategy} out, or compare strategies in virtual time with --engine sim"
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let report = match args.engine {
-        Engine::Sim => sim::run(&source, &plan)?,
+        Engine::Sim => sim::run(&source, &plan, &args.strategy.clone().unwrap_or_default())?,
         Engine::Real => real::run::run(args, &source, &plan)?,
     };
     show(&report, output)?;

@@ -8,6 +8,7 @@ use super::source::Source;
 use crate::cli::exit::{Exit, Failure};
 use crate::disk::beneath::Root;
 use crate::disk::scan::{SHARED_FILES_MAX, Skip, scan};
+use crate::node::strategy::Approach;
 use crate::sim::report::Report;
 use crate::sim::{self, Folder, Options};
 use crate::topology::plan::Plan;
@@ -16,9 +17,10 @@ use crate::topology::plan::Plan;
 ///
 /// # Errors
 /// A folder that cannot be read; what the simulator cannot do.
-pub(super) fn run(source: &Source, plan: &Plan) -> Result<Report, Failure> {
+pub(super) fn run(source: &Source, plan: &Plan, approach: &Approach) -> Result<Report, Failure> {
     let options = Options {
         folders: folders(source)?,
+        approach: approach.clone(),
         ..Options::default()
     };
     sim::run(&source.network, plan, options)
