@@ -160,9 +160,9 @@ impl World {
         self.trace.digest()
     }
 
-    /// Floods a search from a node, now. Returns the number of the query, for [`measured`](Self::measured).
+    /// Searches from a node as is usual in its place, now. Returns the number of the query, for [`measured`](Self::measured).
     pub fn search(&mut self, asker: u32, text: &str, ttl: u8) -> usize {
-        self.search_by(asker, text, ttl, Strategy::Flood)
+        self.search_by(asker, text, ttl, Strategy::Usual)
     }
 
     /// Asks from a node, now; a strategy that goes on by itself stops at the first result.
@@ -170,11 +170,12 @@ impl World {
         let query = self.meter.begin(self.now);
         debug_assert_eq!(query, self.askers.len(), "queries are numbered in order");
         self.askers.push(asker);
+        let wanted = (strategy != Strategy::Usual).then_some(1);
         let spec = SearchSpec {
             text: text.to_owned(),
             ttl: Some(ttl),
             strategy,
-            wanted: Some(1),
+            wanted,
             ..SearchSpec::default()
         };
         self.hand(

@@ -133,10 +133,7 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         check: options.check,
         forward: options.approach.forward,
     };
-    let strategy = match options.approach.strategy {
-        Strategy::Usual => Strategy::Flood,
-        other => other,
-    };
+    let strategy = options.approach.strategy;
     let mut world = World::new(network, setting)?;
     if network.roles.are_two_tiers() {
         // Routing tables travel first: those of leaves, then those of ultrapeers with their leaves'.
