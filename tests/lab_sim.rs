@@ -143,3 +143,75 @@ fn a_file_that_cannot_be_run_ends_with_2_and_says_where_and_why() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn strategies_are_compared_on_the_same_queries_with_intervals() {
+    let args = [
+        "lab",
+        "run",
+        "ba:n=64,m=2",
+        "--seed",
+        "7",
+        "--queries",
+        "40",
+        "--seeds",
+        "3",
+        "--json",
+        "--compare",
+        "flood,ring:1/2/4/7,walk:k=8,check=4,light:2+5",
+    ];
+    let output = filbert(&args);
+    assert!(output.status.success(), "{output:?}");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = value["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["flood", "ring:1/2/4/7", "walk:k=8", "light:2+5"]);
+    let mean = |row: &serde_json::Value, figure: &str| row[figure]["mean"].as_f64().unwrap();
+    // 2E - N + 1, whoever asks and whatever the seed drew: no spread at all.
+    assert!((mean(&rows[0], "messages") - 185.0).abs() < 1e-9);
+    assert_eq!(rows[0]["messages"]["ci95"], 0.0);
+    for row in &rows[1..] {
+        assert!(mean(row, "messages") < 185.0, "{row}");
+        assert!(mean(row, "success") > 0.9, "{row}");
+        assert!(row["bytes"]["ci95"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(
+        filbert(&args).stdout,
+        output.stdout,
+        "the same seeds, the same bytes"
+    );
+}
+
+#[test]
+fn a_sweep_has_a_row_for_each_value_and_says_what_it_cannot_sweep() {
+    let sweep = |text: &str| {
+        filbert(&[
+            "lab", "run", "line:9", "--seeds", "1", "--json", "--sweep", text,
+        ])
+    };
+    let output = sweep("ttl=1..3");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = value["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].clone())
+        .collect();
+    assert_eq!(names, ["ttl=1", "ttl=2", "ttl=3"]);
+    for (text, part) in [
+        ("tll=1..3", "no sweep"),
+        ("ttl=0..3", "number of hops"),
+        ("seen_cache=none", "number of ids"),
+        ("replication=uniform", "needs content"),
+    ] {
+        let output = sweep(text);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains(part),
+            "{text}: {output:?}"
+        );
+    }
+}

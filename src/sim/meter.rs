@@ -17,6 +17,8 @@ pub struct Measured {
     pub lost: u64,
     /// Nodes that got the query, the asker not counted.
     pub reached: u64,
+    /// Bytes of all its query and hit frames and datagrams, counted at the sender, headers of this protocol included.
+    pub bytes: u64,
     /// Files in all hits that came back.
     pub hits: u64,
     /// Hit frames that came back: one or more from each responder.
@@ -57,6 +59,8 @@ pub(super) struct Meter {
     round: Vec<Option<u8>>,
     /// Visited sets of queries that are over, for use again.
     spare: Vec<Vec<u64>>,
+    /// Query frames that each node got.
+    loads: Vec<u32>,
 }
 
 impl Meter {
@@ -67,6 +71,7 @@ impl Meter {
             active: BTreeMap::new(),
             round: Vec::new(),
             spare: Vec::new(),
+            loads: vec![0; nodes],
         }
     }
 
@@ -118,14 +123,19 @@ impl Meter {
             match frame.header.kind {
                 Kind::Query => measured.messages += links,
                 Kind::QueryHit => measured.hit_messages += links,
-                _ => {}
+                _ => return,
             }
+            measured.bytes += frame.wire_len() as u64 * links;
         }
     }
 
     pub(super) fn datagram(&mut self, frame: &Frame) {
         if let Some(active) = self.active.get(&frame.header.guid) {
-            self.measured[active.query].checks += 1;
+            let measured = &mut self.measured[active.query];
+            measured.bytes += frame.wire_len() as u64;
+            if frame.header.kind != Kind::QueryHit {
+                measured.checks += 1;
+            }
         }
     }
 
@@ -143,6 +153,8 @@ impl Meter {
         {
             let measured = &mut self.measured[active.query];
             measured.last_ns = now_ns;
+            let load = &mut self.loads[to as usize];
+            *load = load.saturating_add(1);
             if mark(&mut active.visited, to) {
                 // Rounds reach the same nodes again, and more.
                 active.reached += 1;
@@ -161,6 +173,11 @@ impl Meter {
             measured.first_hit_ns = Some(now_ns - measured.asked_ns);
             measured.first_hit_hops = Some(measured.hops_before + u32::from(hops) + 1);
         }
+    }
+
+    /// Query frames that the busiest node got.
+    pub(super) fn load_max(&self) -> u32 {
+        self.loads.iter().max().copied().unwrap_or(0)
     }
 
     pub(super) fn measured(&self, query: usize) -> &Measured {

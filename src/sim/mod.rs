@@ -12,6 +12,7 @@
 mod build;
 mod calendar;
 mod check;
+pub mod compare;
 mod frames;
 mod line;
 mod meter;
@@ -148,6 +149,11 @@ impl World {
     /// A node.
     pub fn node(&self, node: u32) -> &Node {
         &self.nodes[node as usize]
+    }
+
+    /// Query frames that the busiest node got, of all queries together.
+    pub fn load_max(&self) -> u32 {
+        self.meter.load_max()
     }
 
     /// Frames by what became of them.

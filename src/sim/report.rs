@@ -45,6 +45,9 @@ pub struct Report {
     /// Digest of the trace: 16 hexadecimal digits, the same for the same file, seed and version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// Query frames that the busiest node got, on average for each query; virtual time only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_max: Option<f64>,
     /// Virtual time at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_ms: Option<f64>,
@@ -107,6 +110,8 @@ pub struct QueryReport {
     pub lost: u64,
     /// Nodes reached, the asker not counted.
     pub reached: u64,
+    /// Bytes of query and hit frames and datagrams sent by anybody; 0 when the engine does not know.
+    pub bytes: u64,
     /// Files in the hits that came back.
     pub hits: u64,
     /// Hit frames that came back.
@@ -204,6 +209,7 @@ impl QueryReport {
             duplicates: measured.duplicates,
             lost: measured.lost,
             reached: measured.reached,
+            bytes: measured.bytes,
             hits: measured.hits,
             hit_frames: measured.hit_frames,
             hit_messages: measured.hit_messages,
@@ -327,6 +333,7 @@ impl Report {
             queries,
             frames: None,
             trace: None,
+            load_max: None,
             virtual_ms: None,
             broken: Vec::new(),
         }

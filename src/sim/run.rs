@@ -187,6 +187,14 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
     let mut report = Report::new(network, world.graph(), "sim", queries.collect());
     report.frames = Some(frames);
     report.trace = Some(format!("{:016x}", world.digest()));
+    if !plan.asks.is_empty() {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "queries of a run are far below 2^53"
+        )]
+        let asks = plan.asks.len() as f64;
+        report.load_max = Some(f64::from(world.load_max()) / asks);
+    }
     report.virtual_ms = Some(super::millis(world.now().0));
     report.broken = broken
         .iter()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use structopt::StructOpt;
 
 use super::values::{self, BadValue, Span};
-use crate::node::strategy::Approach;
+use crate::node::strategy::{Approach, BadStrategy};
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
@@ -136,6 +136,102 @@ impl FromStr for Engine {
     }
 }
 
+/// The strategies of `--compare`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approaches(pub Vec<Approach>);
+
+impl FromStr for Approaches {
+    type Err = BadStrategy;
+
+    /// Commas stand between strategies, and within `walk:k=16,check=4`: what has a `=` and no `:` belongs to the one
+    /// before.
+    fn from_str(text: &str) -> Result<Self, BadStrategy> {
+        let mut texts: Vec<String> = Vec::new();
+        for part in text.split(',') {
+            match texts.last_mut() {
+                Some(last) if part.contains('=') && !part.contains(':') => {
+                    last.push(',');
+                    last.push_str(part);
+                }
+                _ => texts.push(part.to_owned()),
+            }
+        }
+        let all = texts.iter().map(|text| text.trim().parse());
+        all.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What `--sweep` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepKey {
+    /// TTL of all queries.
+    Ttl,
+    /// Message ids that nodes remember.
+    SeenCache,
+    /// How copies follow popularity.
+    Replication,
+}
+
+impl SweepKey {
+    const ALL: [Self; 3] = [Self::Ttl, Self::SeenCache, Self::Replication];
+
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ttl => "ttl",
+            Self::SeenCache => "seen_cache",
+            Self::Replication => "replication",
+        }
+    }
+}
+
+/// `--sweep`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// What changes.
+    pub key: SweepKey,
+    /// Its values, as typed.
+    pub values: Vec<String>,
+}
+
+/// Values of one sweep.
+const SWEEP_VALUES_MAX: usize = 256;
+
+impl FromStr for Sweep {
+    type Err = BadValue;
+
+    /// `ttl=1..7` (both ends), `ttl=1,3,5`.
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let wrong = || {
+            BadValue::new(format!(
+                "{text:?} is no sweep: give ttl=1..7, seen_cache=16,64,256 or replication=uniform,square-root"
+            ))
+        };
+        let (key, values) = text.split_once('=').ok_or_else(wrong)?;
+        let key = SweepKey::ALL.into_iter().find(|known| known.name() == key);
+        let key = key.ok_or_else(wrong)?;
+        let values: Vec<String> = match values.split_once("..") {
+            Some((from, to)) => {
+                let from: usize = from.trim().parse().map_err(|_| wrong())?;
+                let to: usize = to.trim().parse().map_err(|_| wrong())?;
+                let range = from..=to;
+                if range.is_empty() || to - from >= SWEEP_VALUES_MAX {
+                    return Err(wrong());
+                }
+                range.map(|value| value.to_string()).collect()
+            }
+            None => values
+                .split(',')
+                .map(|value| value.trim().to_owned())
+                .collect(),
+        };
+        if values.len() > SWEEP_VALUES_MAX || values.iter().any(String::is_empty) {
+            return Err(wrong());
+        }
+        Ok(Self { key, values })
+    }
+}
+
 /// `lab run`.
 #[derive(Clone, Debug, StructOpt)]
 pub struct RunArgs {
@@ -157,6 +253,15 @@ pub struct RunArgs {
     /// How searches spread: flood, ring:1/2/4/7, walk:k=16, dynamic, normalised:4, light:4+3 [default: flood]
     #[structopt(long, value_name = "STRATEGY")]
     pub strategy: Option<Approach>,
+    /// Several strategies side by side, such as flood,ring:1/2/4/7,walk:k=16
+    #[structopt(long, value_name = "LIST", conflicts_with = "strategy")]
+    pub compare: Option<Approaches>,
+    /// Several values of ttl, seen_cache or replication side by side, such as ttl=1..7
+    #[structopt(long, value_name = "KEY=VALUES")]
+    pub sweep: Option<Sweep>,
+    /// Seeds to run --compare and --sweep with, from --seed on [default: 5]
+    #[structopt(long, value_name = "N", parse(try_from_str = values::seeds))]
+    pub seeds: Option<u64>,
     /// With real nodes: ask those that `lab up` has started from this topology, if they are up
     #[structopt(long)]
     pub attach: bool,

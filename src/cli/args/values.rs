@@ -18,6 +18,29 @@ pub const PORT: u16 = 6346;
 #[error("{0}")]
 pub struct BadValue(String);
 
+impl BadValue {
+    /// What was typed, what is wrong with it, and what to type.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A number of seeds: 1 to 1000.
+///
+/// # Errors
+/// Anything else.
+pub fn seeds(text: &str) -> Result<u64, BadValue> {
+    let seeds = text
+        .parse()
+        .ok()
+        .filter(|seeds| (1..=1_000).contains(seeds));
+    seeds.ok_or_else(|| {
+        BadValue(format!(
+            "`{text}` is no number of seeds from 1 to 1000, such as 5"
+        ))
+    })
+}
+
 /// Splits `12.5MB` in number and unit.
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     let at = text

@@ -1,9 +1,10 @@
 //! `lab`: many nodes from one file, in virtual time or as real processes on loopback ports.
 //!
 //! - `source`: the topology that a file or a short text means;
-//! - `gen`, `run`: print one, run one; `graphs`: graphs of other programs, in and out;
+//! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `graphs`: graphs of other programs, in and out;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
+mod compare;
 mod graphs;
 mod real;
 mod search;
@@ -45,6 +46,13 @@ fn generate(args: &GenArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
+    if args.compare.is_some() || args.sweep.is_some() {
+        if args.engine == Engine::Real {
+            let text = "runs are compared in virtual time: leave --engine real out";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        return compare::run(args, output);
+    }
     let source = source::load(&args.topology, args.seed)?;
     let wish = Wish {
         queries: args.queries,
