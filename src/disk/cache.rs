@@ -1,4 +1,4 @@
-//! Known hashes on disk: path -> which version, and its SHA-1. So a restart reads no file again.
+//! Known hashes on disk: path -> which version, its SHA-1 and its Tiger tree. So a restart reads no file again.
 //!
 //! Kept in an embedded store whose transactions are atomic, so that a kill at any moment leaves the state
 //! before or after one. A store that is damaged all the same is set aside and begun anew: hashes can always
@@ -7,14 +7,19 @@
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition, TableError,
 };
 
 use super::beneath::Stamp;
+use super::tree::HashTree;
+use crate::node::library::Content;
 use crate::wire::Sha1;
+use crate::wire::thex::NODE_BYTES;
+use crate::wire::urn::TigerRoot;
 
 /// Bytes of the store held in memory. Look-ups come in the order of the paths, so little is needed.
 const MEMORY_BYTES: usize = 4 << 20;
@@ -22,11 +27,21 @@ const MEMORY_BYTES: usize = 4 << 20;
 const PRUNE_MAX: usize = 10_000;
 /// Entries above which those of folders that are not listed now go too: twice what one node shares.
 const ENTRIES_MAX: u64 = 8_000_000;
-/// Size, time of change, inode, each 8 bytes, little-endian; then the hash.
-const VALUE_BYTES: usize = 44;
+/// Size, time of change, inode, each 8 bytes, little-endian.
+const STAMP_BYTES: usize = 24;
+/// The version; SHA-1; Tiger root.
+const VALUE_BYTES: usize = STAMP_BYTES + 20 + NODE_BYTES;
+/// Value before there were trees: the version and the SHA-1.
+const OLD_VALUE_BYTES: usize = STAMP_BYTES + 20;
 
-/// Absolute path -> version and hash.
-const HASHES: TableDefinition<'_, &[u8], &[u8; VALUE_BYTES]> = TableDefinition::new("sha1-by-path");
+/// Absolute path -> version and hashes.
+const CONTENTS: TableDefinition<'_, &[u8], &[u8; VALUE_BYTES]> =
+    TableDefinition::new("bitprint-by-path");
+/// Absolute path -> version, and the level of its tree that is served, node by node. For files of several blocks.
+const LEVELS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree-level-by-path");
+/// What an earlier version kept: read, and removed as the trees of its files become known.
+const OLD_HASHES: TableDefinition<'_, &[u8], &[u8; OLD_VALUE_BYTES]> =
+    TableDefinition::new("sha1-by-path");
 
 /// What a path, in one version, hashes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +50,26 @@ pub struct Known {
     pub path: PathBuf,
     /// The version that was hashed.
     pub stamp: Stamp,
-    /// Its hash.
+    /// Its SHA-1.
     pub sha1: Sha1,
+    /// Its tree.
+    pub tree: HashTree,
+}
+
+/// One store for those who learn hashes and those who serve trees.
+#[derive(Clone, Debug)]
+pub struct SharedCache(Arc<Mutex<HashCache>>);
+
+impl SharedCache {
+    /// Shares this one.
+    pub fn new(cache: HashCache) -> Self {
+        Self(Arc::new(Mutex::new(cache)))
+    }
+
+    /// The store. Whoever has it keeps the others waiting.
+    pub fn locked(&self) -> MutexGuard<'_, HashCache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The store. Opened when first used; closed by [`rest`](Self::rest).
@@ -61,26 +94,48 @@ impl HashCache {
         }
     }
 
-    /// The hash of each path, if that version of it is known.
+    /// The hashes of each path, if that version of it is known. A root may be missing where the SHA-1 is known.
     pub fn look_up<'a>(
         &mut self,
         wanted: impl Iterator<Item = (PathBuf, &'a Stamp)>,
-    ) -> Vec<Option<Sha1>> {
+    ) -> Vec<Option<Content>> {
         let wanted: Vec<_> = wanted.collect();
         let found = self.with(|db| {
-            let table = match db.begin_read()?.open_table(HASHES) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(vec![None; wanted.len()]),
-                table => table?,
-            };
+            let read = db.begin_read()?;
+            let contents = if_there(read.open_table(CONTENTS))?;
+            let old = if_there(read.open_table(OLD_HASHES))?;
             wanted
                 .iter()
                 .map(|(path, stamp)| {
-                    let value = table.get(path.as_os_str().as_bytes())?;
-                    Ok(value.and_then(|value| decode(value.value(), stamp)))
+                    let path = path.as_os_str().as_bytes();
+                    if let Some(table) = &contents
+                        && let Some(value) = table.get(path)?
+                        && let Some(known) = decode(value.value(), stamp)
+                    {
+                        return Ok(Some(known));
+                    }
+                    let Some(table) = &old else { return Ok(None) };
+                    let value = table.get(path)?;
+                    Ok(value.and_then(|value| decode_old(value.value(), stamp)))
                 })
                 .collect()
         });
         found.unwrap_or_else(|| vec![None; wanted.len()])
+    }
+
+    /// The tree of that version of a file of several blocks, if it is known and leads to `root`.
+    pub fn tree(&mut self, path: &Path, stamp: &Stamp, root: &TigerRoot) -> Option<HashTree> {
+        let level = self.with(|db| {
+            let Some(table) = if_there(db.begin_read()?.open_table(LEVELS))? else {
+                return Ok(None);
+            };
+            let value = table.get(path.as_os_str().as_bytes())?;
+            Ok(value.and_then(|value| {
+                let nodes = value.value().strip_prefix(&stamp_bytes(stamp))?;
+                Some(nodes.as_chunks::<NODE_BYTES>().0.to_vec())
+            }))
+        });
+        HashTree::from_level(stamp.size, root, level??).ok()
     }
 
     /// Remembers hashes, all of them or none; on disk when this returns.
@@ -90,11 +145,22 @@ impl HashCache {
         }
         self.with(|db| {
             let write = db.begin_write()?;
-            let mut table = write.open_table(HASHES)?;
-            for Known { path, stamp, sha1 } in known {
-                table.insert(path.as_os_str().as_bytes(), &encode(stamp, sha1))?;
+            let mut contents = write.open_table(CONTENTS)?;
+            let mut levels = write.open_table(LEVELS)?;
+            let mut old = write.open_table(OLD_HASHES)?;
+            for known in known {
+                let path = known.path.as_os_str().as_bytes();
+                contents.insert(path, &encode(known))?;
+                if known.tree.blocks() > 1 {
+                    let mut value = stamp_bytes(&known.stamp).to_vec();
+                    value.extend_from_slice(known.tree.level().as_flattened());
+                    levels.insert(path, value.as_slice())?;
+                } else {
+                    levels.remove(path)?;
+                }
+                old.remove(path)?;
             }
-            drop(table);
+            drop((contents, levels, old));
             Ok(write.commit()?)
         });
     }
@@ -103,34 +169,43 @@ impl HashCache {
     /// entries than `live` files at all.
     pub fn prune(&mut self, folders: &[PathBuf], live: usize, alive: impl Fn(&Path) -> bool) {
         self.with(|db| {
-            let table = match db.begin_read()?.open_table(HASHES) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-                table => table?,
-            };
-            let entries = table.len()?;
+            let read = db.begin_read()?;
+            let contents = if_there(read.open_table(CONTENTS))?;
+            let old = if_there(read.open_table(OLD_HASHES))?;
+            let mut entries = 0;
+            for len in [
+                contents.as_ref().map(|table| table.len()),
+                old.as_ref().map(|table| table.len()),
+            ] {
+                entries += len.transpose()?.unwrap_or(0);
+            }
             if entries <= live as u64 {
                 return Ok(());
             }
-            let mut stale: Vec<Vec<u8>> = Vec::new();
-            for entry in table.iter()? {
-                if stale.len() >= PRUNE_MAX {
-                    break;
-                }
-                let (key, _) = entry?;
-                let path = Path::new(std::ffi::OsStr::from_bytes(key.value()));
+            let stale = |path: &[u8]| {
+                let path = Path::new(std::ffi::OsStr::from_bytes(path));
                 let concerned =
                     entries > ENTRIES_MAX || folders.iter().any(|folder| path.starts_with(folder));
-                if concerned && !alive(path) {
-                    stale.push(key.value().to_owned());
-                }
+                concerned && !alive(path)
+            };
+            let mut gone: Vec<Vec<u8>> = Vec::new();
+            if let Some(table) = &contents {
+                collect(table, &stale, &mut gone)?;
             }
-            drop(table);
+            if let Some(table) = &old {
+                collect(table, &stale, &mut gone)?;
+            }
+            drop((contents, old, read));
             let write = db.begin_write()?;
-            let mut table = write.open_table(HASHES)?;
-            for key in &stale {
-                table.remove(key.as_slice())?;
+            let mut contents = write.open_table(CONTENTS)?;
+            let mut levels = write.open_table(LEVELS)?;
+            let mut old = write.open_table(OLD_HASHES)?;
+            for path in gone.iter().map(Vec::as_slice) {
+                contents.remove(path)?;
+                levels.remove(path)?;
+                old.remove(path)?;
             }
-            drop(table);
+            drop((contents, levels, old));
             Ok(write.commit()?)
         });
     }
@@ -233,23 +308,65 @@ impl Drop for HashCache {
     }
 }
 
-fn encode(stamp: &Stamp, sha1: &Sha1) -> [u8; VALUE_BYTES] {
+/// A table, if there is one.
+fn if_there<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match table {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
+    }
+}
+
+/// Adds paths to `gone`, up to [`PRUNE_MAX`] together.
+fn collect<V: redb::Value + 'static>(
+    table: &ReadOnlyTable<&'static [u8], V>,
+    stale: &impl Fn(&[u8]) -> bool,
+    gone: &mut Vec<Vec<u8>>,
+) -> Result<(), redb::Error> {
+    for entry in table.iter()? {
+        if gone.len() >= PRUNE_MAX {
+            break;
+        }
+        let (path, _) = entry?;
+        if stale(path.value()) {
+            gone.push(path.value().to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn stamp_bytes(stamp: &Stamp) -> [u8; STAMP_BYTES] {
+    let mut bytes = [0; STAMP_BYTES];
+    bytes[..8].copy_from_slice(&stamp.size.to_le_bytes());
+    bytes[8..16].copy_from_slice(&stamp.mtime_ns.to_le_bytes());
+    bytes[16..].copy_from_slice(&stamp.inode.to_le_bytes());
+    bytes
+}
+
+fn encode(known: &Known) -> [u8; VALUE_BYTES] {
     let mut value = [0; VALUE_BYTES];
-    value[..8].copy_from_slice(&stamp.size.to_le_bytes());
-    value[8..16].copy_from_slice(&stamp.mtime_ns.to_le_bytes());
-    value[16..24].copy_from_slice(&stamp.inode.to_le_bytes());
-    value[24..].copy_from_slice(&sha1.0);
+    value[..STAMP_BYTES].copy_from_slice(&stamp_bytes(&known.stamp));
+    value[STAMP_BYTES..OLD_VALUE_BYTES].copy_from_slice(&known.sha1.0);
+    value[OLD_VALUE_BYTES..].copy_from_slice(&known.tree.root());
     value
 }
 
-fn decode(value: &[u8; VALUE_BYTES], stamp: &Stamp) -> Option<Sha1> {
-    let sha1 = Sha1(value[24..].try_into().ok()?);
-    (encode(stamp, &sha1) == *value).then_some(sha1)
+fn decode(value: &[u8; VALUE_BYTES], stamp: &Stamp) -> Option<Content> {
+    let (old, root) = value.split_first_chunk::<OLD_VALUE_BYTES>()?;
+    Some(Content {
+        tiger: Some(root.try_into().ok()?),
+        ..decode_old(old, stamp)?
+    })
+}
+
+fn decode_old(value: &[u8; OLD_VALUE_BYTES], stamp: &Stamp) -> Option<Content> {
+    let sha1 = value.strip_prefix(&stamp_bytes(stamp))?;
+    Some(Sha1(sha1.try_into().ok()?).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::tree::TreeHasher;
 
     fn known(path: &str, n: u8) -> Known {
         let stamp = Stamp {
@@ -261,11 +378,84 @@ mod tests {
             path: path.into(),
             stamp,
             sha1: Sha1([n; 20]),
+            tree: HashTree::of_one_block(1, [n; 24]).unwrap(),
         }
     }
 
-    fn get(cache: &mut HashCache, known: &Known) -> Option<Sha1> {
+    fn content(cache: &mut HashCache, known: &Known) -> Option<Content> {
         cache.look_up([(known.path.clone(), &known.stamp)].into_iter())[0]
+    }
+
+    fn get(cache: &mut HashCache, known: &Known) -> Option<Sha1> {
+        content(cache, known).map(|content| content.sha1)
+    }
+
+    #[test]
+    fn a_tree_is_known_for_its_version_alone_and_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hashes");
+        let mut hasher = TreeHasher::for_file(700_000);
+        hasher.update(&vec![3; 700_000]);
+        let big = Known {
+            stamp: Stamp {
+                size: 700_000,
+                mtime_ns: 1,
+                inode: 1,
+            },
+            tree: hasher.finish(),
+            ..known("/big", 1)
+        };
+        let mut cache = HashCache::new(path.clone());
+        let tree = |cache: &mut HashCache, root: &TigerRoot, mtime_ns| {
+            let stamp = Stamp {
+                mtime_ns,
+                ..big.stamp
+            };
+            cache.tree(Path::new("/big"), &stamp, root)
+        };
+        let root = big.tree.root();
+        assert_eq!(tree(&mut cache, &root, 1), None);
+        cache.store(&[big.clone(), known("/small", 2)]);
+        drop(cache);
+        let mut cache = HashCache::new(path);
+        assert_eq!(tree(&mut cache, &root, 1), Some(big.tree.clone()));
+        assert_eq!(tree(&mut cache, &root, 2), None);
+        assert_eq!(tree(&mut cache, &[0; 24], 1), None);
+        assert_eq!(content(&mut cache, &big).unwrap().tiger, Some(root));
+        // The file became small: what is kept of its tree goes.
+        cache.store(&[known("/big", 1)]);
+        assert_eq!(tree(&mut cache, &root, 1), None);
+        cache.store(std::slice::from_ref(&big));
+        cache.prune(&["/".into()], 0, |_| false);
+        assert_eq!(tree(&mut cache, &root, 1), None);
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_read_until_the_tree_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hashes");
+        let db = Database::create(&path).unwrap();
+        let write = db.begin_write().unwrap();
+        let mut old = write.open_table(OLD_HASHES).unwrap();
+        for file in [known("/a", 1), known("/b", 2)] {
+            let value = *encode(&file).first_chunk().unwrap();
+            old.insert(file.path.as_os_str().as_bytes(), &value)
+                .unwrap();
+        }
+        drop(old);
+        write.commit().unwrap();
+        drop(db);
+        let mut cache = HashCache::new(path.clone());
+        let without = |n| Some(Content::from(Sha1([n; 20])));
+        assert_eq!(content(&mut cache, &known("/a", 1)), without(1));
+        assert_eq!(content(&mut cache, &known("/a", 2)), None);
+        cache.store(&[known("/a", 1)]);
+        let with = content(&mut cache, &known("/a", 1)).unwrap();
+        assert_eq!((with.sha1, with.tiger), (Sha1([1; 20]), Some([1; 24])));
+        assert_eq!(content(&mut cache, &known("/b", 2)), without(2));
+        cache.prune(&["/".into()], 1, |path| path == Path::new("/a"));
+        assert_eq!(content(&mut cache, &known("/b", 2)), None);
+        assert!(content(&mut cache, &known("/a", 1)).is_some());
     }
 
     #[test]

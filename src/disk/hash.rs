@@ -1,4 +1,4 @@
-//! SHA-1 of files in the background: a few threads, small files first, no faster than asked for.
+//! SHA-1 and Tiger tree of files in the background, in one pass: a few threads, small files first, no faster than asked for.
 //!
 //! What is to be hashed comes as a [`Batch`] of numbers; a new batch takes the place of the one before. A
 //! file that changes while it is read gets no hash.
@@ -14,6 +14,7 @@ use rustix::fs::{Advice, fadvise, fstat};
 use sha1::Digest;
 
 use super::beneath::{Root, Stamp};
+use super::tree::{HashTree, TreeHasher};
 use crate::wire::Sha1;
 
 /// Bytes read at a time by one thread; larger reads gained nothing. Measured.
@@ -49,13 +50,22 @@ pub enum HashError {
     Io(io::Error),
 }
 
+/// What a file hashes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// SHA-1 of the whole.
+    pub sha1: Sha1,
+    /// Its Tiger tree, down to the level that is served.
+    pub tree: HashTree,
+}
+
 /// How a job ended.
 #[derive(Debug)]
 pub struct Report {
     /// Which.
     pub job: Job,
-    /// The hash, or why there is none.
-    pub result: Result<Sha1, HashError>,
+    /// The hashes, or why there are none.
+    pub result: Result<Hashed, HashError>,
 }
 
 /// Threads that hash.
@@ -193,7 +203,7 @@ impl Queue {
         }
     }
 
-    fn hash(&self, job: &Job, buffer: &mut [u8]) -> Result<Sha1, HashError> {
+    fn hash(&self, job: &Job, buffer: &mut [u8]) -> Result<Hashed, HashError> {
         let (mut file, stamp) = job.root.open_file(&job.path).map_err(HashError::Io)?;
         if stamp != job.stamp {
             return Err(HashError::Changed);
@@ -202,17 +212,17 @@ impl Queue {
             // Only advice: what the system makes of it changes speed alone.
             let _ = fadvise(&file, 0, None, Advice::Sequential);
         }
-        let sha1 = self.read_all(&mut file, stamp.size, buffer)?;
+        let hashed = self.read_all(&mut file, stamp.size, buffer)?;
         let after = fstat(&file).map_err(|error| HashError::Io(error.into()))?;
         if Stamp::of(&after) == stamp {
-            Ok(sha1)
+            Ok(hashed)
         } else {
             Err(HashError::Changed)
         }
     }
 
-    fn read_all(&self, file: &mut File, size: u64, buffer: &mut [u8]) -> Result<Sha1, HashError> {
-        let mut hasher = sha1::Sha1::new();
+    fn read_all(&self, file: &mut File, size: u64, buffer: &mut [u8]) -> Result<Hashed, HashError> {
+        let (mut sha1, mut tree) = (sha1::Sha1::new(), TreeHasher::for_file(size));
         let mut left = size;
         while left > 0 {
             let want = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -222,7 +232,8 @@ impl Queue {
             match file.read(&mut buffer[..want]) {
                 Ok(0) => return Err(HashError::Changed),
                 Ok(read) => {
-                    hasher.update(&buffer[..read]);
+                    sha1.update(&buffer[..read]);
+                    tree.update(&buffer[..read]);
                     left -= read as u64;
                     self.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
                 }
@@ -230,7 +241,10 @@ impl Queue {
                 Err(error) => return Err(HashError::Io(error)),
             }
         }
-        Ok(Sha1(hasher.finalize().into()))
+        Ok(Hashed {
+            sha1: Sha1(sha1.finalize().into()),
+            tree: tree.finish(),
+        })
     }
 
     /// Waits until so many bytes may be read; `false`: stop.

@@ -32,9 +32,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::beneath::Root;
+use super::cache::{HashCache, SharedCache};
 use super::rules::Breadth;
 use super::scan::{self, LeftOut, SHARED_FILES_MAX, Skip};
 use super::store::Home;
+use super::tree::HashTree;
 use crate::control;
 use crate::node::library::{FileId, Library};
 use crate::wire::Sha1;
@@ -186,6 +188,7 @@ fn user_home() -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Shares {
     shared: Arc<Shared>,
+    cache: SharedCache,
     inbox: SyncSender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -274,11 +277,13 @@ impl Shares {
             })
             .collect();
         let (inbox, messages) = mpsc::sync_channel(INBOX_MAX);
+        let cache = SharedCache::new(HashCache::new(home.hash_cache()));
         let service = Service::new(
             home,
             listed,
             options.clone(),
             Arc::clone(&shared),
+            cache.clone(),
             on_library,
         );
         let thread = service
@@ -286,6 +291,7 @@ impl Shares {
             .map_err(SharesError::Thread)?;
         Ok(Self {
             shared,
+            cache,
             inbox,
             thread: Mutex::new(Some(thread)),
         })
@@ -341,6 +347,20 @@ impl Shares {
             sha1: view.sha1,
         };
         Ok((file, meta))
+    }
+
+    /// The Tiger tree of the file with that announced index, down to the level that is served; `None`: it is not
+    /// known (yet), or there is no such file. Blocks on the disk: of most files only the root is in memory.
+    pub fn tree(&self, index: u32) -> Option<HashTree> {
+        let snapshot = Arc::clone(&self.shared.view().snapshot);
+        let id = snapshot.library.by_index(index)?;
+        let file = snapshot.library.file(id)?;
+        let root = file.tiger?;
+        if let Some(tree) = HashTree::of_one_block(file.size, root) {
+            return Some(tree);
+        }
+        let (path, stamp) = snapshot.place(id);
+        self.cache.locked().tree(&path, stamp, &root)
     }
 
     /// Scans all folders now; returns when their names are published. Not to be called from `on_library`.

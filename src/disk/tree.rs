@@ -118,6 +118,16 @@ impl HashTree {
         }
     }
 
+    /// The tree over a file so small that its root is all that is served; `None` for others.
+    pub fn of_one_block(size: u64, root: TigerRoot) -> Option<Self> {
+        (served_depth(size) == 0).then(|| Self {
+            size,
+            height: served_height(size),
+            root,
+            level: vec![root],
+        })
+    }
+
     /// Reads and verifies what a stranger serves as the tree of the file with that size and root.
     ///
     /// # Errors

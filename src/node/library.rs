@@ -48,6 +48,12 @@ impl<'a> FileView<'a> {
     pub fn name(&self) -> &'a str {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
+
+    /// What names its content, once known.
+    pub fn content(&self) -> Option<Content> {
+        let tiger = self.tiger;
+        self.sha1.map(|sha1| Content { sha1, tiger })
+    }
 }
 
 /// One file to index.
@@ -151,6 +157,11 @@ impl Library {
         self.hashes.known()
     }
 
+    /// Number of files whose Tiger root is known.
+    pub fn with_root(&self) -> usize {
+        self.hashes.roots_known()
+    }
+
     /// Sum of all sizes in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.columns.total_bytes
@@ -190,6 +201,11 @@ impl Library {
     /// A file with that hash: the first.
     pub fn by_sha1(&self, sha1: &Sha1) -> Option<FileId> {
         self.hashes.find(sha1).map(FileId)
+    }
+
+    /// A file with that Tiger root: the first.
+    pub fn by_tiger(&self, root: &TigerRoot) -> Option<FileId> {
+        self.hashes.find_tiger(root).map(FileId)
     }
 
     /// Appends to `out` up to `max` files that have **all** words of `text` in the words of their name and

@@ -12,13 +12,12 @@ use super::listed::Listed;
 use super::snapshot::{INDEX_FIRST, Snapshot};
 use super::{OnLibrary, Options, ShareState, Shared, skip};
 use crate::disk::beneath::Root;
-use crate::disk::cache::{HashCache, Known};
-use crate::disk::hash::{Batch, HashError, Hasher, Report};
+use crate::disk::cache::{Known, SharedCache};
+use crate::disk::hash::{Batch, HashError, Hashed, Hasher, Report};
 use crate::disk::rules::Why;
 use crate::disk::scan::{LEFT_OUT_MAX, LeftOut, SHARED_FILES_MAX, Scanned, Skip, scan};
 use crate::disk::store::Home;
-use crate::node::library::FileId;
-use crate::wire::Sha1;
+use crate::node::library::{Content, FileId};
 
 /// How often it is looked whether a listed folder is still the one that was scanned: two system calls each.
 const ROOT_INTERVAL: Duration = Duration::from_secs(2);
@@ -64,10 +63,10 @@ pub(super) struct Service {
     names: Vec<String>,
     snapshot: Arc<Snapshot>,
     next_index: Option<u32>,
-    learned: Vec<(FileId, Sha1)>,
+    learned: Vec<(FileId, Content)>,
     /// As `learned`, but not on disk yet.
     unsaved: Vec<Known>,
-    cache: HashCache,
+    cache: SharedCache,
     pruned: bool,
     #[cfg(feature = "watch")]
     watch: Option<crate::disk::watch::Watch>,
@@ -84,6 +83,7 @@ impl Service {
         listed: Vec<Listed>,
         options: Options,
         shared: Arc<Shared>,
+        cache: SharedCache,
         on_library: OnLibrary,
     ) -> Self {
         let now = Instant::now();
@@ -110,7 +110,7 @@ impl Service {
             next_index: Some(INDEX_FIRST),
             learned: Vec::new(),
             unsaved: Vec::new(),
-            cache: HashCache::new(home.hash_cache()),
+            cache,
             pruned: false,
             #[cfg(feature = "watch")]
             watch: None,
@@ -230,12 +230,14 @@ impl Service {
             return;
         }
         match result {
-            Ok(sha1) => {
-                self.learned.push((id, sha1));
+            Ok(Hashed { sha1, tree }) => {
+                let tiger = Some(tree.root());
+                self.learned.push((id, Content { sha1, tiger }));
                 self.unsaved.push(Known {
                     path: job.root.path().join(&job.path),
                     stamp,
                     sha1,
+                    tree,
                 });
             }
             Err(error) => {
@@ -399,27 +401,28 @@ impl Service {
         let snapshot = Arc::clone(&self.snapshot);
         let mut numbers: Vec<(u64, u32)> = (0u32..)
             .zip(snapshot.library.files())
-            .filter(|(_, file)| file.sha1.is_none())
+            .filter(|(_, file)| file.tiger.is_none())
             .map(|(at, file)| (file.size, at))
             .collect();
         let jobs = numbers.iter().map(|&(_, at)| snapshot.place(FileId(at)));
         let known = if numbers.is_empty() {
             Vec::new()
         } else {
-            self.cache.look_up(jobs)
+            self.cache.locked().look_up(jobs)
         };
         let mut known = known.into_iter();
         numbers.retain(|&(_, at)| match known.next().flatten() {
-            Some(sha1) => {
-                self.learned.push((FileId(at), sha1));
-                false
+            Some(content) => {
+                self.learned.push((FileId(at), content));
+                // Of what an earlier version kept, the tree is missing.
+                content.tiger.is_none()
             }
             None => true,
         });
         self.publish_hashes(hasher);
         self.prune();
         if numbers.is_empty() {
-            self.cache.rest();
+            self.cache.locked().rest();
         }
         numbers.sort_unstable();
         let batch: Arc<dyn Batch> = Arc::clone(&self.snapshot) as Arc<dyn Batch>;
@@ -447,7 +450,9 @@ impl Service {
                 below.is_some_and(|below| snapshot.find(at, below).is_some())
             })
         };
-        self.cache.prune(&folders, snapshot.library.len(), alive);
+        self.cache
+            .locked()
+            .prune(&folders, snapshot.library.len(), alive);
     }
 
     fn publish_hashes(&mut self, hasher: &Hasher) {
@@ -455,10 +460,11 @@ impl Service {
         if self.learned.is_empty() {
             return;
         }
-        self.cache.store(&std::mem::take(&mut self.unsaved));
+        let unsaved = std::mem::take(&mut self.unsaved);
+        self.cache.locked().store(&unsaved);
         let mut learned = std::mem::take(&mut self.learned);
         // A file that was in line again when its hash came is hashed twice; it counts once.
-        learned.sort_unstable();
+        learned.sort_unstable_by(|a, b| b.cmp(a));
         learned.dedup_by_key(|(id, _)| *id);
         let mut states = self.shared.view().shares.clone();
         for (id, _) in &learned {
@@ -477,16 +483,16 @@ impl Service {
         self.publish(hasher, states);
         (self.on_library)(Arc::clone(&self.snapshot.library));
         if self.unhashed() == 0 {
-            self.cache.rest();
+            self.cache.locked().rest();
         }
     }
 
-    /// Files whose hash is neither known nor impossible to learn.
+    /// Files whose hashes are neither known nor impossible to learn.
     fn unhashed(&self) -> usize {
         let library = &self.snapshot.library;
         library
             .len()
-            .saturating_sub(library.hashed() + self.learned.len() + self.hopeless)
+            .saturating_sub(library.with_root() + self.learned.len() + self.hopeless)
     }
 
     fn publish(&self, hasher: &Hasher, states: Vec<ShareState>) {

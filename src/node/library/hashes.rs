@@ -3,11 +3,13 @@
 //! Apart from the names, so that hashes learned in the background reach a library without indexing its
 //! words again.
 
+use std::fmt;
+
 use crate::wire::Sha1;
-use crate::wire::urn::TigerRoot;
+use crate::wire::urn::{TigerRoot, tiger_to_base32};
 
 /// What is known of the content of one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Content {
     /// Hash of the whole.
     pub sha1: Sha1,
@@ -21,6 +23,19 @@ impl From<Sha1> for Content {
     }
 }
 
+/// `urn:bitprint:<32>.<39>`, without a root `urn:sha1:<32>`.
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tiger {
+            Some(root) => {
+                let (sha1, root) = (self.sha1.to_base32(), tiger_to_base32(root));
+                write!(f, "urn:bitprint:{sha1}.{root}")
+            }
+            None => self.sha1.fmt(f),
+        }
+    }
+}
+
 /// Hashes of the files of a library.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hashes {
@@ -30,11 +45,12 @@ pub(super) struct Hashes {
     /// First four bytes of a hash, and its file; sorted. An entry may be out of date: `of` decides.
     by_prefix: Vec<(u32, u32)>,
     known: usize,
+    roots_known: usize,
 }
 
 impl Hashes {
     pub(super) fn new(contents: Vec<Option<Content>>) -> Self {
-        let tigers = contents
+        let tigers: Vec<_> = contents
             .iter()
             .map(|content| content.as_ref()?.tiger)
             .collect();
@@ -49,6 +65,7 @@ impl Hashes {
         by_prefix.sort_unstable();
         Self {
             known: by_prefix.len(),
+            roots_known: tigers.iter().flatten().count(),
             of,
             tigers,
             by_prefix,
@@ -88,6 +105,7 @@ impl Hashes {
         by_prefix.extend_from_slice(old);
         by_prefix.dedup();
         Self {
+            roots_known: tigers.iter().flatten().count(),
             of,
             tigers,
             by_prefix,
@@ -105,6 +123,19 @@ impl Hashes {
 
     pub(super) fn known(&self) -> usize {
         self.known
+    }
+
+    /// Files whose Tiger root is known.
+    pub(super) fn roots_known(&self) -> usize {
+        self.roots_known
+    }
+
+    /// The first file with that Tiger root. Hardly anybody asks so: a look at all of them, some milliseconds for a
+    /// million, is better than an index that has to be kept.
+    pub(super) fn find_tiger(&self, root: &TigerRoot) -> Option<u32> {
+        let wanted = Some(*root);
+        let at = self.tigers.iter().position(|known| *known == wanted)?;
+        u32::try_from(at).ok()
     }
 
     /// The first file with that hash.
@@ -189,6 +220,19 @@ mod tests {
             [None, Some([4; 24])],
             "another content has another tree"
         );
+        assert_eq!((hashes.known(), hashes.roots_known()), (2, 1));
+        assert_eq!(hashes.find_tiger(&[4; 24]), Some(1));
+        assert_eq!(hashes.find_tiger(&[1; 24]), None);
+        let told = [with(3, None), with(2, Some([4; 24]))].map(|content| content.to_string());
+        assert_eq!(told[0], Sha1([3; 20]).to_string());
+        let bitprint = told[1]
+            .strip_prefix("urn:")
+            .map(crate::wire::urn::Hashes::parse);
+        let both = crate::wire::urn::Hashes {
+            sha1: Some(Sha1([2; 20])),
+            tiger: Some([4; 24]),
+        };
+        assert_eq!(bitprint, Some(Ok(both)));
     }
 
     proptest! {
