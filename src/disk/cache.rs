@@ -174,8 +174,8 @@ impl HashCache {
             let old = if_there(read.open_table(OLD_HASHES))?;
             let mut entries = 0;
             for len in [
-                contents.as_ref().map(|table| table.len()),
-                old.as_ref().map(|table| table.len()),
+                contents.as_ref().map(ReadableTableMetadata::len),
+                old.as_ref().map(ReadableTableMetadata::len),
             ] {
                 entries += len.transpose()?.unwrap_or(0);
             }
@@ -215,6 +215,12 @@ impl HashCache {
         // Dropping may write, and so may find damage.
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+
+    /// Closes the store for good: another node may open it now.
+    pub fn close(&mut self) {
+        self.rest();
+        self.given_up = true;
     }
 
     /// Does something with the store; `None` when it cannot be used.

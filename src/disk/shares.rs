@@ -449,6 +449,7 @@ impl Shares {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        self.cache.locked().close();
     }
 }
 

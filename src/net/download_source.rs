@@ -171,7 +171,9 @@ impl Source {
     pub fn urn(&self) -> Option<Sha1> {
         match http::target(&self.target) {
             Target::Urn(urn) => Some(urn),
-            Target::Index(..)
+            Target::Tiger(_)
+            | Target::Tree(_)
+            | Target::Index(..)
             | Target::Browse { .. }
             | Target::PushProxy(_)
             | Target::Unknown

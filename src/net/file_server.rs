@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::conn::Stream;
+use super::partials::Partials;
 use super::rt::{self, TcpListener};
 use super::upload::{self, Face, Serving};
 use crate::node::library::{FileView, Library};
@@ -70,6 +71,11 @@ impl FileServer {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The unfinished files that are served too.
+    pub fn partials(&self) -> Partials {
+        self.serving.partials().clone()
     }
 
     /// Figures of now.

@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::push_proxy;
 use crate::wire::Sha1;
 use crate::wire::heads::Head;
+use crate::wire::urn::{Hashes, TigerRoot};
 
 /// Name and version we go by (`Server`, `User-Agent`).
 pub(crate) const AGENT: &str = concat!("filbert/", env!("CARGO_PKG_VERSION"));
@@ -135,8 +136,12 @@ pub(crate) fn content_range(value: &str) -> Option<ContentRange> {
 /// What a request target names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// `/uri-res/N2R?urn:...`
+    /// `/uri-res/N2R?urn:...`, by SHA-1 or bitprint.
     Urn(Sha1),
+    /// The same by the root of its Tiger tree.
+    Tiger(TigerRoot),
+    /// `/uri-res/N2X?urn:...`: the Tiger tree of a file.
+    Tree(Sha1),
     /// `/get/<index>/<name>`, the name decoded.
     Index(u32, String),
     /// `/`, with the words of `?q=` and the number of `&page=`.
@@ -170,8 +175,15 @@ pub(crate) fn target(text: &str) -> Target {
         return browse(query);
     }
     if path.eq_ignore_ascii_case("/uri-res/N2R") {
-        let urn = percent_decode_str(query).decode_utf8_lossy().parse();
-        return urn.map_or(Target::Malformed, Target::Urn);
+        return urn(query);
+    }
+    if path.eq_ignore_ascii_case("/uri-res/N2X") {
+        // Some put the root behind it, as they were told.
+        let wanted = query.split(';').next().unwrap_or_default();
+        return match urn(wanted) {
+            Target::Urn(sha1) => Target::Tree(sha1),
+            _ => Target::Malformed,
+        };
     }
     if push_proxy::is_path(path) {
         return push_proxy::Wanted::of_query(query).map_or(Target::Malformed, Target::PushProxy);
@@ -186,6 +198,22 @@ pub(crate) fn target(text: &str) -> Target {
     let name = &local["/get/".len() + index.len() + 1..];
     match (index.parse(), percent_decode_str(name).decode_utf8()) {
         (Ok(index), Ok(name)) if !leads_away(&name) => Target::Index(index, name.into_owned()),
+        _ => Target::Malformed,
+    }
+}
+
+fn urn(text: &str) -> Target {
+    let text = percent_decode_str(text).decode_utf8_lossy();
+    if let Ok(sha1) = text.parse() {
+        return Target::Urn(sha1);
+    }
+    let bare = text
+        .split_at_checked(4)
+        .filter(|(urn, _)| urn.eq_ignore_ascii_case("urn:"));
+    match bare.map(|(_, bare)| Hashes::parse(bare)) {
+        Some(Ok(Hashes {
+            tiger: Some(root), ..
+        })) => Target::Tiger(root),
         _ => Target::Malformed,
     }
 }
@@ -351,6 +379,18 @@ mod tests {
         ] {
             assert_eq!(target(text), Target::Urn(urn), "{text}");
         }
+        for text in [
+            "/uri-res/N2X?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB",
+            "/uri-res/n2x?urn:sha1:plsthipqgsszts5fjupakuzwugyqypfb;LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ",
+        ] {
+            assert_eq!(target(text), Target::Tree(urn), "{text}");
+        }
+        let root = "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+        let wanted = Target::Tiger(crate::wire::urn::tiger_from_base32(root).unwrap());
+        for kind in ["tree:tiger", "tree:tiger/", "ttroot", "TREE%3atiger"] {
+            let text = format!("/uri-res/N2R?urn:{kind}:{root}");
+            assert_eq!(target(&text), wanted, "{text}");
+        }
         assert_eq!(
             target("/get/7/a%20b%3F.txt"),
             Target::Index(7, "a b?.txt".into())
@@ -371,6 +411,9 @@ mod tests {
             "/get/1/%ff",
             "etc/passwd",
             "/uri-res/N2R?urn:sha1:short",
+            "/uri-res/N2R?ééé",
+            "/uri-res/N2X?urn:sha1:short",
+            "/uri-res/N2X?",
             "",
             "*",
         ] {
@@ -381,7 +424,7 @@ mod tests {
             "/../../etc/passwd",
             "/get/1",
             "/gets/1/a",
-            "/uri-res/N2X?urn:sha1:x",
+            "/uri-res/N2L?urn:sha1:x",
         ] {
             assert_eq!(target(text), Target::Unknown, "{text}");
         }

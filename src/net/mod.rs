@@ -7,7 +7,7 @@
 //!   `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
-//! - [`download`] and kin: files fetched;
+//! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile;
 //! - [`discovery`]: nodes found without being told;
 //! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
 //! - `requests`, `figures`, `news`: what people are told.
@@ -35,6 +35,7 @@ mod news;
 mod overlays;
 mod own;
 mod page;
+pub mod partials;
 mod push_proxy;
 mod pusher;
 mod replies;

@@ -24,6 +24,7 @@ use super::inbox::{Ask, Handle, Inbox};
 use super::listen::{self, Hall, Listen};
 use super::news::{News, Newsroom};
 use super::overlays::{Overlay, Overlays};
+use super::partials::Partials;
 use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::{self, Desk};
@@ -288,6 +289,11 @@ impl Servent {
             .await;
         });
         Replies::local(answers, hold)
+    }
+
+    /// The unfinished files that this node offers: say there what is being fetched.
+    pub fn partials(&self) -> Partials {
+        self.desk.serving.partials().clone()
     }
 
     /// Has servents connect to this node that cannot be connected to. A node that listens nowhere opens a port for

@@ -13,6 +13,7 @@ use super::upload::Files;
 use crate::control;
 use crate::disk::shares::{OnLibrary, Options, ShareFolder, Shares, SharesError};
 use crate::disk::store::Home;
+use crate::disk::tree::HashTree;
 use crate::node::Event;
 use crate::node::library::{FileView, Library};
 use crate::wire::Sha1;
@@ -166,6 +167,13 @@ impl Files for Shelf {
         match self {
             Self::Empty(_) => Err(io::ErrorKind::NotFound.into()),
             Self::Folders(shares) => shares.open(file.index).map(|(open, _)| open),
+        }
+    }
+
+    fn tree(&self, file: FileView<'_>) -> Option<HashTree> {
+        match self {
+            Self::Empty(_) => None,
+            Self::Folders(shares) => shares.tree(file.index),
         }
     }
 

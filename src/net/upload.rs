@@ -15,12 +15,14 @@ use std::time::Duration;
 use super::browse;
 use super::conn::Stream;
 use super::overlays::Overlays;
+use super::partials::Partials;
 use super::push_proxy;
 
 use super::rt::{self, Clock, ReadExt};
 use super::tls::Tls;
 use super::upload_body::{self, Outlet, Pace};
 use super::upload_reply::{self, Body, Reply, Request};
+use crate::disk::tree::HashTree;
 use crate::node::greet::Encryption;
 use crate::node::library::{FileView, Library};
 use crate::node::uploads::{Answer, SlotId, UploadLimits, Uploads};
@@ -58,6 +60,11 @@ pub trait Files: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the file is not, or no longer, what the index says.
     fn open(&self, file: FileView<'_>) -> io::Result<File>;
+
+    /// The Tiger tree of one of its files, if it is at hand. May block.
+    fn tree(&self, file: FileView<'_>) -> Option<HashTree> {
+        HashTree::of_one_block(file.size, file.tiger?)
+    }
 
     /// A file was not what the index says: look again.
     fn outdated(&self);
@@ -107,6 +114,7 @@ pub struct UploadFigures {
 pub(crate) struct Serving {
     pub(super) files: Arc<dyn Files>,
     pub(super) face: Face,
+    pub(super) partials: Partials,
     pace: Pace,
     clock: Clock,
     uploads: Mutex<Uploads>,
@@ -142,6 +150,7 @@ impl Serving {
         Self {
             files,
             face,
+            partials: Partials::default(),
             pace: Pace::new(clock, limit_up),
             clock,
             uploads: Mutex::new(Uploads::new(limits)),
@@ -165,6 +174,11 @@ impl Serving {
             Some(_) => Encryption::Accepted,
             None => Encryption::Never,
         }
+    }
+
+    /// The unfinished files that are served too.
+    pub(crate) fn partials(&self) -> &Partials {
+        &self.partials
     }
 
     /// Serves as the push proxy of this node's neighbours too.
@@ -468,6 +482,12 @@ impl Session {
             Body::Text(text) => {
                 if !head_only {
                     head.extend_from_slice(text.as_bytes());
+                }
+                write(&self.stream, &head).await?;
+            }
+            Body::Tree(tree) => {
+                if !head_only {
+                    head.extend_from_slice(&tree);
                 }
                 write(&self.stream, &head).await?;
             }

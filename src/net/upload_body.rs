@@ -48,6 +48,8 @@ pub(crate) struct FileRange {
     pub(crate) start: u64,
     /// Byte after the last one.
     pub(crate) end: u64,
+    /// Nobody writes to the file, so that any change of it ends the answer. Else only to bytes outside the range.
+    pub(crate) settled: bool,
     /// Shown name, for news and log.
     pub(crate) shown: String,
 }
@@ -91,13 +93,14 @@ pub(crate) async fn send(
         Outlet::Sealed(stream) => return send_sealed(stream, &head, range, pace, sent).await,
     };
     let (file, mut at, end) = (Arc::new(range.file), range.start, range.end);
+    let settled = range.settled;
     let stamp = stamp(&file)?;
     let mut slow = Slowness::default();
     loop {
         let turn = pace.turn(end - at).await.min(BATCH_BYTES);
         let (socket, source) = (outlet.clone(), file.clone());
         let batch = rt::spawn_blocking(move || {
-            if self::stamp(&source)? != stamp {
+            if settled && self::stamp(&source)? != stamp {
                 return Err(changed());
             }
             push(socket.get_ref(), head, &source, at, turn)

@@ -5,12 +5,17 @@ use std::net::SocketAddr;
 use super::browse::{self, Frames};
 use super::http::{self, AGENT, Asked, Target};
 use super::page;
+use super::partials::Shelved;
 use super::push_proxy;
 use super::upload::Serving;
 use super::upload_body::FileRange;
+use crate::disk::tree::HashTree;
 use crate::node::greet;
-use crate::node::library::{FileId, Library};
+use crate::node::library::{Content, FileId, Library};
+use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
+use crate::wire::thex::MEDIA_TYPE;
+use crate::wire::urn::tiger_to_base32;
 
 /// What browsing programs accept.
 pub(super) const PACKETS: &str = "application/x-gnutella-packets";
@@ -36,6 +41,8 @@ pub(super) struct Request {
     packets: bool,
     /// `X-Node`: where the client listens.
     node: Option<String>,
+    /// Asks by bitprint or Tiger root, and so knows what they are.
+    bitprint: bool,
     range: Option<String>,
     if_range: Option<String>,
     /// The client would go on with TLS.
@@ -108,6 +115,7 @@ impl Request {
                     .next()
                     .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
             }),
+            bitprint: knows_bitprints(line.target),
             node: head.get("X-Node").map(str::to_owned),
             range: head.get("Range").map(str::to_owned),
             if_range: head.get("If-Range").map(str::to_owned),
@@ -124,6 +132,13 @@ impl Request {
             _ => None,
         }
     }
+}
+
+fn knows_bitprints(target: &str) -> bool {
+    let target = target.to_ascii_lowercase();
+    ["urn:bitprint:", "urn:tree:", "urn:ttroot:"]
+        .iter()
+        .any(|kind| target.contains(kind))
 }
 
 /// Whether the client wants to go on after this request.
@@ -153,6 +168,8 @@ pub(super) struct Reply {
 pub(super) enum Body {
     /// Text of a known length.
     Text(String),
+    /// A Tiger tree.
+    Tree(Vec<u8>),
     /// A range of a file.
     File(FileRange),
     /// The library as QueryHit frames.
@@ -215,6 +232,7 @@ impl Reply {
             .header("Date", http::date(now_s));
         let writer = match &self.body {
             Body::Text(text) => writer.header("Content-Length", text.len()),
+            Body::Tree(tree) => writer.header("Content-Length", tree.len()),
             Body::File(range) => writer.header("Content-Length", range.end - range.start),
             Body::Frames { chunked: true, .. } => writer.header("Transfer-Encoding", "chunked"),
             Body::Frames { chunked: false, .. } => writer,
@@ -269,8 +287,16 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
     match &request.target {
         Target::Urn(urn) => match library.by_sha1(urn) {
             Some(id) => file(request, serving, &library, id),
+            None => match serving.partials.find(urn) {
+                Some(partial) => unfinished(request, &partial),
+                None => error(404, "no shared file has this hash"),
+            },
+        },
+        Target::Tiger(root) => match library.by_tiger(root) {
+            Some(id) => file(request, serving, &library, id),
             None => error(404, "no shared file has this hash"),
         },
+        Target::Tree(urn) => tree(serving, &library, urn),
         Target::Index(index, name) => match library.by_index(*index) {
             Some(id) if library.file(id).is_some_and(|file| file.name() == name) => {
                 file(request, serving, &library, id)
@@ -302,6 +328,102 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
         // A server of files has no neighbours; a node does not come here.
         Target::PushProxy(_) | Target::Unknown => error(404, "there is nothing of this name"),
         Target::Malformed => error(400, "this target names nothing"),
+    }
+}
+
+/// Seconds after which a tree that is being computed, or more of an unfinished file, is asked for again. Our estimate.
+const SOON_S: u32 = 15;
+
+/// The tree of a file, whole or unfinished.
+fn tree(serving: &Serving, library: &Library, urn: &Sha1) -> Reply {
+    let answer = |tree: &HashTree| Reply {
+        code: 200,
+        headers: vec![("Content-Type", MEDIA_TYPE.to_owned())],
+        body: Body::Tree(tree.to_dime()),
+        may_go_on: true,
+    };
+    let none = || error(404, "no hash tree is known of this hash").may_go_on();
+    let Some(view) = library.by_sha1(urn).and_then(|id| library.file(id)) else {
+        let partial = serving.partials.find(urn);
+        let tree = partial.and_then(|partial| partial.tree());
+        return tree.map_or_else(none, |tree| answer(&tree));
+    };
+    if view.tiger.is_none() {
+        return error(503, "the hash tree is being computed").retry_after(SOON_S);
+    }
+    let tree = serving.files.tree(view);
+    tree.map_or_else(none, |tree| answer(&tree))
+}
+
+/// What is said of the content of a file, whole or not.
+fn identity(request: &Request, content: Content, headers: &mut Vec<(&'static str, String)>) {
+    let urn = if request.bitprint {
+        content.to_string()
+    } else {
+        content.sha1.to_string()
+    };
+    headers.push(("X-Gnutella-Content-URN", urn));
+    if let Some(root) = &content.tiger {
+        let root = tiger_to_base32(root);
+        let uri = format!("/uri-res/N2X?{};{root}", content.sha1);
+        headers.push(("X-Thex-URI", uri));
+    }
+}
+
+/// A range of a file that is being fetched: of its verified bytes alone, and never without being asked for a range.
+fn unfinished(request: &Request, partial: &Shelved) -> Reply {
+    let ranges = partial.ranges();
+    let list: Vec<_> = ranges
+        .iter()
+        .map(|range| format!("{}-{}", range.start, range.end - 1))
+        .collect();
+    let mut headers = Vec::new();
+    identity(request, partial.content, &mut headers);
+    headers.push(("X-Available-Ranges", format!("bytes {}", list.join(", "))));
+    headers.push(("X-Available", format!("bytes {}", partial.bytes())));
+    let with = |reply: Reply, headers: Vec<_>| {
+        let all = headers.into_iter();
+        all.fold(reply, |reply, (name, value)| reply.header(name, value))
+    };
+    if ranges.is_empty() {
+        let reply = error(503, "nothing of this file is here yet").retry_after(SOON_S);
+        return with(reply, headers);
+    }
+    let part = match http::asked(request.range.as_deref(), partial.size) {
+        // A range of its own accord would surprise who asked for all.
+        Asked::Whole | Asked::Outside => None,
+        Asked::Part { start, end } => partial
+            .range_at(start)
+            .map(|range| (start, end.min(range.end))),
+    };
+    let Some((start, end)) = part else {
+        let reply = error(416, "of this file only some ranges are here yet")
+            .header("Content-Range", format!("bytes */{}", partial.size))
+            .retry_after(SOON_S);
+        return with(reply, headers);
+    };
+    let Ok(file) = partial.open() else {
+        return error(503, "the file cannot be opened just now").retry_after(SOON_S);
+    };
+    headers.extend([
+        ("Content-Type", "application/octet-stream".to_owned()),
+        (
+            "Content-Range",
+            format!("bytes {start}-{}/{}", end - 1, partial.size),
+        ),
+        ("Content-Disposition", http::disposition(&partial.name)),
+    ]);
+    Reply {
+        code: 206,
+        headers,
+        body: Body::File(FileRange {
+            file,
+            start,
+            end,
+            settled: false,
+            shown: partial.name.clone(),
+        }),
+        may_go_on: true,
     }
 }
 
@@ -337,8 +459,8 @@ fn file(request: &Request, serving: &Serving, library: &Library, id: FileId) -> 
         ("Last-Modified", date.clone()),
         ("Content-Disposition", http::disposition(view.name())),
     ];
-    if let Some(sha1) = view.sha1 {
-        headers.push(("X-Gnutella-Content-URN", sha1.to_string()));
+    if let Some(content) = view.content() {
+        identity(request, content, &mut headers);
     }
     // A client that goes on with what it has asks for the rest only if the file is still the same.
     let same_as_theirs = request
@@ -370,6 +492,7 @@ fn file(request: &Request, serving: &Serving, library: &Library, id: FileId) -> 
         file,
         start,
         end,
+        settled: true,
         shown: format!("{share}/{}", view.path),
     });
     Reply {
