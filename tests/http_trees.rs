@@ -287,3 +287,58 @@ fn of_an_unfinished_file_verified_bytes_leave_and_no_others() {
     drop(offer);
     assert_eq!(client.get(&n2r, "Range: bytes=0-9\r\n").code, 404);
 }
+
+#[test]
+fn downloaders_learn_of_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = Library::build(&[], Vec::new());
+    let server = serve(Arc::new(FixedFiles::new(dir.path().into(), library)));
+    let urn = urn_of(b"abc");
+    let path = dir.path().join("part");
+    std::fs::write(&path, b"abc").unwrap();
+    let partial = Partial {
+        content: urn.into(),
+        size: 3,
+        name: "a".into(),
+        file: File::open(&path).unwrap(),
+        tree: None,
+    };
+    let offer = server.partials().offer(partial).unwrap();
+    offer.verified(0..2);
+    let n2r = format!("/uri-res/N2R?{urn}");
+    let alt = |headers: &str| {
+        let answer = Client::of(&server).get(&n2r, &format!("Range: bytes=0-1\r\n{headers}"));
+        assert_eq!(answer.code, 206);
+        let header = |name| answer.header(name).unwrap_or_default().to_owned();
+        (header("X-Alt"), header("X-FAlt"))
+    };
+    let none = (String::new(), String::new());
+    // One that has nothing yet is no source; one that names another's address is not believed.
+    assert_eq!(alt("X-Node: 127.0.0.1:7001\r\n"), none);
+    let lie = "X-Node: 10.0.0.1:7002\r\nX-Downloaded: 5\r\n";
+    assert_eq!(alt(lie), none);
+    assert_eq!(alt(""), none);
+    // It says where it listens once, and later on the same connection that it has something.
+    let mut client = Client::of(&server);
+    client.get(&n2r, "Range: bytes=0-1\r\nX-Node: 127.0.0.1:7001\r\n");
+    let later = client.get(
+        &n2r,
+        "Range: bytes=0-1\r\nX-Available-Ranges: bytes 0-0\r\n",
+    );
+    assert_eq!(later.header("X-Alt"), None);
+    assert_eq!(alt("").0, "127.0.0.1:7001");
+    assert_eq!(alt("X-Node: 127.0.0.1:7001\r\n"), none);
+    // Others are named, in all forms; what cannot be an address is passed over.
+    let walled = "c91a310276cb2e32267fb076410e15ae;10.0.0.2:7";
+    alt(&format!(
+        "X-Alt: tls=8, 10.0.0.9, 224.0.0.1:5, x\r\nX-FAlt: {walled}\r\n"
+    ));
+    let (open, none_read) = alt("");
+    let mut open: Vec<_> = open.split(", ").collect();
+    open.sort_unstable();
+    assert_eq!(open, ["10.0.0.9:6346", "127.0.0.1:7001"]);
+    assert_eq!(none_read, "");
+    assert_eq!(alt("X-Features: fwalt/0.1\r\n").1, walled);
+    // Whoever named it may take it back.
+    assert_eq!(alt("X-NAlt: 10.0.0.9\r\n").0, "127.0.0.1:7001");
+}

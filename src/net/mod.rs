@@ -31,6 +31,7 @@ mod http_conn;
 mod inbox;
 mod link;
 mod listen;
+mod mesh;
 mod news;
 mod overlays;
 mod own;

@@ -537,7 +537,12 @@ fn serve(
         settings.limit_up,
         told,
     );
-    Arc::new(serving.passing_pushes(overlays.clone()).with_tls(tls))
+    // What strangers of the live network tell and are told keeps to its rules, whatever other net there is.
+    let nets = || overlays.all().map(Overlay::net);
+    let net = nets().find(|net| *net == Net::Gnutella);
+    let net = net.or_else(|| nets().next()).unwrap_or(Net::Lan);
+    let serving = serving.on(net).passing_pushes(overlays.clone());
+    Arc::new(serving.with_tls(tls))
 }
 
 /// Passes on what happens to uploads, without waiting.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::browse;
 use super::conn::Stream;
+use super::mesh::Mesh;
 use super::overlays::Overlays;
 use super::partials::Partials;
 use super::push_proxy;
@@ -23,6 +24,7 @@ use super::tls::Tls;
 use super::upload_body::{self, Outlet, Pace};
 use super::upload_reply::{self, Body, Reply, Request};
 use crate::disk::tree::HashTree;
+use crate::node::address::Net;
 use crate::node::greet::Encryption;
 use crate::node::library::{FileView, Library};
 use crate::node::uploads::{Answer, SlotId, UploadLimits, Uploads};
@@ -115,8 +117,9 @@ pub(crate) struct Serving {
     pub(super) files: Arc<dyn Files>,
     pub(super) face: Face,
     pub(super) partials: Partials,
+    pub(super) mesh: Mesh,
     pace: Pace,
-    clock: Clock,
+    pub(super) clock: Clock,
     uploads: Mutex<Uploads>,
     hosts: Mutex<BTreeMap<IpAddr, usize>>,
     done: AtomicU64,
@@ -151,6 +154,7 @@ impl Serving {
             files,
             face,
             partials: Partials::default(),
+            mesh: Mesh::new(Net::Lan),
             pace: Pace::new(clock, limit_up),
             clock,
             uploads: Mutex::new(Uploads::new(limits)),
@@ -173,6 +177,14 @@ impl Serving {
         match self.tls {
             Some(_) => Encryption::Accepted,
             None => Encryption::Never,
+        }
+    }
+
+    /// Serves on this net; without, on that of a LAN.
+    pub(crate) fn on(self, net: Net) -> Self {
+        Self {
+            mesh: Mesh::new(net),
+            ..self
         }
     }
 
@@ -330,6 +342,7 @@ pub(crate) async fn serve(
         outlet,
         unread: first,
         answered: 0,
+        node: None,
     };
     let end = loop {
         if let Err(end) = session.exchange().await {
@@ -352,15 +365,20 @@ struct Session {
     /// Bytes read beyond the last head: the start of the next request.
     unread: Vec<u8>,
     answered: u64,
+    /// Where the client listens, as it said in an earlier request.
+    node: Option<SocketAddr>,
 }
 
 impl Session {
     /// One request and its answer.
     async fn exchange(&mut self) -> Result<(), End> {
         let (reply, keep, head_only) = match self.next_head().await? {
-            Ok(head) => match Request::of(&head) {
-                Ok(request) => {
+            Ok(head) => match Request::of(&head, self.remote) {
+                Ok(mut request) => {
                     self.upgrade(&request).await?;
+                    // Many say it once on a connection.
+                    self.node = request.said.node.or(self.node);
+                    request.said.node = self.node;
                     let (keep, head_only) = (request.keep_alive, request.head_only);
                     (self.reply(request).await, keep, head_only)
                 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::browse::{self, Frames};
 use super::http::{self, AGENT, Asked, Target};
+use super::mesh::Said;
 use super::page;
 use super::partials::Shelved;
 use super::push_proxy;
@@ -43,6 +44,10 @@ pub(super) struct Request {
     node: Option<String>,
     /// Asks by bitprint or Tiger root, and so knows what they are.
     bitprint: bool,
+    /// Who asks.
+    peer: SocketAddr,
+    /// What it says of other sources.
+    pub(super) said: Said,
     range: Option<String>,
     if_range: Option<String>,
     /// The client would go on with TLS.
@@ -58,7 +63,7 @@ impl Request {
         clippy::result_large_err,
         reason = "an answer is made once for a request, not passed around"
     )]
-    pub(super) fn of(head: &Head) -> Result<Self, Reply> {
+    pub(super) fn of(head: &Head, peer: SocketAddr) -> Result<Self, Reply> {
         let line = head
             .request_line()
             .ok_or_else(|| error(400, "this is no HTTP request"))?;
@@ -116,6 +121,8 @@ impl Request {
                     .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
             }),
             bitprint: knows_bitprints(line.target),
+            peer,
+            said: Said::of(head),
             node: head.get("X-Node").map(str::to_owned),
             range: head.get("Range").map(str::to_owned),
             if_range: head.get("If-Range").map(str::to_owned),
@@ -288,7 +295,7 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
         Target::Urn(urn) => match library.by_sha1(urn) {
             Some(id) => file(request, serving, &library, id),
             None => match serving.partials.find(urn) {
-                Some(partial) => unfinished(request, &partial),
+                Some(partial) => unfinished(request, serving, &partial),
                 None => error(404, "no shared file has this hash"),
             },
         },
@@ -356,7 +363,12 @@ fn tree(serving: &Serving, library: &Library, urn: &Sha1) -> Reply {
 }
 
 /// What is said of the content of a file, whole or not.
-fn identity(request: &Request, content: Content, headers: &mut Vec<(&'static str, String)>) {
+fn identity(
+    request: &Request,
+    serving: &Serving,
+    content: Content,
+    headers: &mut Vec<(&'static str, String)>,
+) {
     let urn = if request.bitprint {
         content.to_string()
     } else {
@@ -368,17 +380,20 @@ fn identity(request: &Request, content: Content, headers: &mut Vec<(&'static str
         let uri = format!("/uri-res/N2X?{};{root}", content.sha1);
         headers.push(("X-Thex-URI", uri));
     }
+    let now = serving.clock.now();
+    let mesh = &serving.mesh;
+    headers.extend(mesh.exchange(now, content.sha1, request.peer, &request.said));
 }
 
 /// A range of a file that is being fetched: of its verified bytes alone, and never without being asked for a range.
-fn unfinished(request: &Request, partial: &Shelved) -> Reply {
+fn unfinished(request: &Request, serving: &Serving, partial: &Shelved) -> Reply {
     let ranges = partial.ranges();
     let list: Vec<_> = ranges
         .iter()
         .map(|range| format!("{}-{}", range.start, range.end - 1))
         .collect();
     let mut headers = Vec::new();
-    identity(request, partial.content, &mut headers);
+    identity(request, serving, partial.content, &mut headers);
     headers.push(("X-Available-Ranges", format!("bytes {}", list.join(", "))));
     headers.push(("X-Available", format!("bytes {}", partial.bytes())));
     let with = |reply: Reply, headers: Vec<_>| {
@@ -460,7 +475,7 @@ fn file(request: &Request, serving: &Serving, library: &Library, id: FileId) -> 
         ("Content-Disposition", http::disposition(view.name())),
     ];
     if let Some(content) = view.content() {
-        identity(request, content, &mut headers);
+        identity(request, serving, content, &mut headers);
     }
     // A client that goes on with what it has asks for the rest only if the file is still the same.
     let same_as_theirs = request

@@ -11,6 +11,7 @@
 
 pub mod address;
 mod agreements;
+pub mod alternates;
 pub(crate) mod answer;
 mod asking;
 pub mod caches;

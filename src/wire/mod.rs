@@ -4,6 +4,7 @@
 //! sends ends in a value or a [`WireError`], never in a panic; what is held is bounded.
 
 mod addr;
+pub mod alt;
 pub mod bye;
 pub mod deflate;
 pub mod dime;
