@@ -22,6 +22,7 @@ pub mod share;
 pub mod shares;
 pub mod status;
 
+use crate::disk::rankings::Rankings;
 use crate::disk::results::Results;
 use crate::disk::store::Home;
 
@@ -51,6 +52,11 @@ impl Context {
             home,
             interrupt: Interrupt::watch(),
         })
+    }
+
+    /// How results of searches were ranked.
+    pub fn rankings(&self) -> Rankings {
+        Rankings::new(&self.home.rankings())
     }
 
     /// The results of searches.

@@ -9,6 +9,7 @@ pub mod hash;
 pub mod lists;
 pub mod names;
 pub mod parts;
+pub mod rankings;
 pub mod results;
 pub mod rules;
 pub mod save;

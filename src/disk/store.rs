@@ -241,6 +241,16 @@ impl Home {
         self.data.join("hashes.redb")
     }
 
+    /// How results of searches were ranked.
+    pub fn rankings(&self) -> PathBuf {
+        self.state.join("rankings.jsonl")
+    }
+
+    /// A list of known fakes that every search goes by, if it is there.
+    pub fn spam_list(&self) -> PathBuf {
+        self.data.join("spam.txt")
+    }
+
     /// The store of search results.
     pub fn results(&self) -> PathBuf {
         self.state.join("results.jsonl")

@@ -39,6 +39,7 @@ mod rounds;
 pub mod routes;
 mod searches;
 pub mod sendq;
+pub mod spam;
 pub mod stats;
 pub mod strategy;
 mod tables;

@@ -216,3 +216,45 @@ fn the_node_says_where_downloads_go() {
     let run = world.run("me", &["get", "-q", &id]).expect(0);
     assert_eq!(run.out, format!("{}\n", inbox.join("moby.txt").display()));
 }
+
+#[test]
+fn a_pipe_brings_no_likely_fake_and_a_name_does() {
+    let world = World::new();
+    let files: [(&str, &[u8]); 2] = [("moby one.txt", b"one"), ("moby two.txt", b"two")];
+    let node = world.sharing("one", &files, &[]);
+    let hits = found(&world, &["moby", "--peer", &node.address()]);
+    let fake = hits
+        .iter()
+        .find(|hit| hit["name"] == "moby two.txt")
+        .unwrap();
+    let list = world.path("fakes");
+    std::fs::write(&list, fake["urn"].as_str().unwrap()).unwrap();
+    let list = path_text(&list);
+    let words = [
+        "moby",
+        "--peer",
+        &node.address(),
+        "--spam-list",
+        list,
+        "--show-spam",
+    ];
+    let lines: Vec<String> = found(&world, &words)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(lines.len(), 2);
+    let (folder, id) = (world.path("papers"), fake["id"].as_str().unwrap());
+    let folder = path_text(&folder);
+    let get = world.command("me", &["get", "-o", folder, "-"]);
+    let run = run_with(get, lines.join("\n").as_bytes()).expect(0);
+    assert_eq!(run.out.lines().count(), 1, "{}", run.out);
+    assert!(run.out.contains("moby one.txt"), "{}", run.out);
+    let said = format!("{id}: passed over as a likely fake (1.00)");
+    assert!(run.err.contains(&said), "{}", run.err);
+    // Hidden or not: who names it has it.
+    let run = world.run("me", &["get", "-o", folder, id]).expect(0);
+    assert!(run.out.contains("moby two.txt"), "{}", run.out);
+    let get = world.command("me", &["get", "-o", folder, "--show-spam", "-"]);
+    let run = run_with(get, lines.join("\n").as_bytes()).expect(0);
+    assert_eq!(run.out.lines().count(), 2, "{}", run.out);
+}

@@ -272,3 +272,162 @@ fn colour_never_reaches_a_pipe() {
         );
     }
 }
+
+/// The hash of a file of a node that runs in this home.
+fn urn_of(world: &World, home: &str, name: &str) -> String {
+    let list = world.run(home, &["shares", "list", "--json"]).expect(0);
+    let files = list.json_of("file");
+    let file = files
+        .iter()
+        .find(|file| file["name"].as_str().unwrap().ends_with(name));
+    file.unwrap()["urn"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_listed_fake_is_hidden_counted_shown_on_request_and_explained() {
+    let world = World::new();
+    let files: [(&str, &[u8]); 2] = [("moby dick.txt", WHALE), ("moby dick.exe", b"MZ fake")];
+    let node = world.sharing("one", &files, &[]);
+    let urn = urn_of(&world, "one", ".exe");
+    let list = world.path("fakes");
+    std::fs::write(
+        &list,
+        format!("# of today\n{}\n", &urn["urn:sha1:".len()..]),
+    )
+    .unwrap();
+    let address = node.address();
+    let with = |more: &[&'static str]| {
+        let mut all: Vec<String> = ["search", "--peer", &address, "--spam-list"]
+            .map(str::to_owned)
+            .to_vec();
+        all.push(list.to_str().unwrap().to_owned());
+        all.extend(IDLE.iter().chain(more).map(|&word| word.to_owned()));
+        let words: Vec<&str> = all.iter().map(String::as_str).collect();
+        world.run("me", &words)
+    };
+    let run = with(&["moby", "--json"]).expect(0);
+    let end = run.json().pop().unwrap();
+    assert_eq!(
+        (&end["files"], &end["hits"], &end["hidden_spam"]),
+        (&1.into(), &1.into(), &1.into()),
+        "{end}"
+    );
+    let hit = &run.json_of("hit")[0];
+    assert_eq!(hit["name"], "moby dick.txt");
+    assert!(hit["spam"].as_f64().unwrap() < 0.1, "{hit}");
+    let people = with(&["moby"]).expect(0);
+    assert!(
+        people.err.contains("; 1 likely fake hidden (--show-spam)"),
+        "{}",
+        people.err
+    );
+    // What is hidden is not found: not for the exit code, not for --first, not for -q.
+    for more in [&["moby", "exe"][..], &["moby", "exe", "--first"]] {
+        let run = with(more).expect(1);
+        assert_eq!(run.out, "");
+        assert!(run.err.contains("nothing found"), "{}", run.err);
+    }
+    with(&["moby", "exe", "-q"]).expect(1);
+    let first = with(&["moby", "--first", "--json"]).expect(0);
+    assert_eq!(first.json_of("hit")[0]["name"], "moby dick.txt");
+    // On request it comes, after all others.
+    let shown = with(&[
+        "moby",
+        "--show-spam",
+        "--sort",
+        "best",
+        "--fields",
+        "name,spam",
+    ])
+    .expect(0);
+    let rows: Vec<&str> = shown.out.lines().collect();
+    assert_eq!(rows.len(), 2, "{}", shown.out);
+    assert_eq!(rows[1], "moby dick.exe\t1.00");
+    assert!(!shown.err.contains("hidden"), "{}", shown.err);
+
+    // The last search but one hid it; the id is that of its content.
+    with(&["moby"]).expect(0);
+    let hash = urn["urn:sha1:".len()..].to_lowercase();
+    let explained = world
+        .run("me", &["search", "--json", "--explain", &hash[..6]])
+        .expect(0);
+    let line = explained.json().remove(0);
+    assert_eq!(
+        (
+            &line["type"],
+            &line["hidden"],
+            &line["spam"],
+            &line["query"]
+        ),
+        (&"explain".into(), &true.into(), &1.0.into(), &"moby".into()),
+        "{line}"
+    );
+    let signals: Vec<&str> = line["signals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["signal"].as_str().unwrap())
+        .collect();
+    assert_eq!(signals, ["listed", "program"]);
+    let id = hit["id"].as_str().unwrap();
+    let honest = world.run("me", &["search", "--explain", id]).expect(0);
+    assert!(honest.out.contains("rank\t1 of 1\t"), "{}", honest.out);
+    assert!(honest.out.contains("words\t1 of 1\t"), "{}", honest.out);
+}
+
+#[test]
+fn questions_about_results_that_cannot_be_answered_say_what_can() {
+    let world = World::new();
+    for (words, code, part) in [
+        (&["search", "--explain", "zzzzzz"][..], 1, "search again"),
+        (&["search", "--explain", "a b"], 2, "no result id"),
+        (
+            &["search", "moby", "--explain", "zzzzzz"],
+            2,
+            "leave out the words",
+        ),
+        (
+            &["search", "moby", "--spam-list", "none.txt"],
+            2,
+            "none.txt",
+        ),
+    ] {
+        let run = world.run("me", words).expect(code);
+        assert!(run.err.contains(part), "{words:?}: {}", run.err);
+        assert_eq!(run.out, "");
+    }
+}
+
+#[test]
+fn names_made_up_for_the_query_are_hidden_on_the_live_network_and_not_on_a_lan() {
+    let world = World::new();
+    let files: [(&str, &[u8]); 4] = [
+        ("moby dick.zip", b"PK one"),
+        ("moby dick.mp3", b"ID3 two"),
+        ("moby dick full.exe", b"MZ three"),
+        ("Melville - Moby Dick.txt", WHALE),
+    ];
+    let live = ["--net", "gnutella", "--allow-private"];
+    for (name, net, role, shown) in [
+        ("lan", &[][..], &[][..], 4),
+        ("live", &live, &["--role", "ultrapeer"], 1),
+    ] {
+        let folder = world.folder("files", &files);
+        let args = [&[crate::world::path_text(&folder)][..], net, role].concat();
+        let mut sharing = world.node(name, &args, &[]);
+        sharing.wait_for("library", |line| line["hashed_files"] == 4);
+        let address = sharing.address();
+        let words = [
+            "search", "moby", "dick", "--json", "--idle", "2s", "--peer", &address,
+        ];
+        let words = [&words[..], net].concat();
+        let run = world.run(&format!("me-{name}"), &words).expect(0);
+        let end = run.json().pop().unwrap();
+        assert_eq!(
+            (&end["files"], &end["hidden_spam"]),
+            (&shown.into(), &(4 - shown).into()),
+            "{name}: {}",
+            run.out
+        );
+    }
+}

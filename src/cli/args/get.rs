@@ -29,6 +29,9 @@ pub struct GetArgs {
     /// Name for the file; one target only
     #[structopt(long = "as", value_name = "NAME")]
     pub name: Option<String>,
+    /// Also take lines of standard input that are likely fakes
+    #[structopt(long)]
+    pub show_spam: bool,
     /// What to do when another file has the name [default: fail with exit code 6]
     #[structopt(long, value_name = "HOW", possible_values = &["skip", "rename", "overwrite"])]
     pub on_exist: Option<String>,

@@ -1,5 +1,7 @@
 //! `search` and `browse`: which files, when to stop, how to print.
 
+use std::path::PathBuf;
+
 use structopt::StructOpt;
 
 use super::net::NetArgs;
@@ -14,12 +16,13 @@ use super::values::{self, Address, Size, Span};
     filbert search --urn sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB   every copy of one file
     filbert search -q \"ubuntu iso\" && echo found      exit 0 found, 1 nothing, 3 no neighbour
     filbert search --json moby | filbert get -        fetch all that is found
+    filbert search --explain k7m2qd                   why that result stood where it did
 
 Into a pipe a file is printed when first seen, with the copies known by then; --sort waits for the end."
 )]
 pub struct SearchArgs {
     /// Words of the name and folders looked for
-    #[structopt(value_name = "WORDS", required_unless = "urn")]
+    #[structopt(value_name = "WORDS", required_unless_one = &["urn", "explain"])]
     pub words: Vec<String>,
     /// Look for one exact file: urn:sha1:... or sha1:...
     #[structopt(long, value_name = "URN", parse(try_from_str = values::urn))]
@@ -30,6 +33,20 @@ pub struct SearchArgs {
     /// How results are printed.
     #[structopt(flatten)]
     pub print: PrintArgs,
+    /// Show likely fakes too, after all others
+    #[structopt(long)]
+    pub show_spam: bool,
+    /// Known fakes: a SHA-1 a line, or gtk-gnutella's spam.txt; may be given often
+    #[structopt(
+        long = "spam-list",
+        value_name = "FILE",
+        number_of_values = 1,
+        parse(from_os_str)
+    )]
+    pub spam_lists: Vec<PathBuf>,
+    /// Say how a result of an earlier search was ranked, and what made it look like a fake
+    #[structopt(long, value_name = "ID", conflicts_with = "urn")]
+    pub explain: Option<String>,
     /// Stop after so long; 0: never [default: 10s; 60s on gnutella]
     #[structopt(long, value_name = "TIME")]
     pub timeout: Option<Span>,
@@ -122,6 +139,6 @@ pub struct PrintArgs {
 }
 
 const FIELDS: &[&str] = &[
-    "id", "copies", "size", "name", "from", "urn", "magnet", "ext", "hops", "host", "node",
+    "id", "copies", "size", "name", "from", "urn", "magnet", "ext", "hops", "host", "node", "spam",
 ];
 const SORTS: &[&str] = &["best", "copies", "size", "name", "hops"];

@@ -178,6 +178,12 @@ impl Run<'_> {
             let line = line.map_err(|error| {
                 Failure::new(Exit::Usage, format!("cannot read standard input: {error}"))
             })?;
+            if let Some((id, spam)) = Wanted::likely_fake(&line).filter(|_| !self.args.show_spam) {
+                self.context.out.say(&format!(
+                    "{id}: passed over as a likely fake ({spam:.2}); `filbert get {id}` or --show-spam takes it"
+                ));
+                continue;
+            }
             self.one(&line, Wanted::parse_line(&line, &self.context.results()))?;
         }
         Ok(())

@@ -96,7 +96,7 @@ impl Finder {
                 return Err(interrupted());
             }
             match replies.next(LOOK) {
-                Some(Reply::Hit(hit)) if !found.add(&hit).offers.is_empty() => {
+                Some(Reply::Hit(hit)) if !found.add(&hit, clock.elapsed()).offers.is_empty() => {
                     quiet = Stopwatch::start();
                 }
                 Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),

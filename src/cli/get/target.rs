@@ -11,6 +11,7 @@ use crate::disk::results::{Copy, Key, Lookup, Results, Saved, is_id};
 use crate::net::Walled;
 use crate::net::download::{BadUrl, Seal, Source};
 use crate::node::address::Net;
+use crate::node::spam::HIDE_ABOVE;
 use crate::wire::magnet::Magnet;
 use crate::wire::{ServentId, Sha1};
 
@@ -53,6 +54,9 @@ struct Line {
     tls: bool,
     #[serde(default)]
     net: Option<String>,
+    /// How much it looks like a fake, 0 to 1.
+    #[serde(default)]
+    spam: f64,
 }
 
 /// Sources taken from what the copies of one file say of others: hearsay, each a call to a stranger. Our choice.
@@ -260,6 +264,13 @@ impl Wanted {
                 )))
             }
         }
+    }
+
+    /// The id and score of a JSON line that is a likely fake: whoever wants it names it.
+    pub fn likely_fake(line: &str) -> Option<(String, f64)> {
+        let json: Line = serde_json::from_str(line).ok()?;
+        (json.kind == "hit" && json.spam > HIDE_ABOVE)
+            .then(|| (json.id.or(json.name).unwrap_or_default(), json.spam))
     }
 
     /// Reads a line of standard input: a target, a tab-separated line that begins with one, or a JSON line of

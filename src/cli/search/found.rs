@@ -1,13 +1,15 @@
 //! Results so far: copies grouped by content, ranked.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::filter::{Filter, words};
+use super::judge::Judge;
 use crate::control::{self, Record};
 use crate::disk::results::{Copy, Key};
+use crate::node::spam::Verdict;
 
 /// Files of one search; more are not taken, and the search ends. Our estimate of what a person can use.
 pub const FILES_MAX: usize = 10_000;
@@ -68,6 +70,10 @@ pub struct File {
     pub offers: Vec<Offer>,
     /// Copies, those not listed included.
     pub copies: usize,
+    /// How much it looks like a fake.
+    pub verdict: Verdict,
+    /// Too much to be shown.
+    pub hidden: bool,
 }
 
 impl File {
@@ -98,52 +104,30 @@ impl File {
     }
 }
 
-/// The order of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// Known hash, then words in the name itself, then a free slot, then copies, then fewer hops.
-    Best,
-    /// Most copies first.
-    Copies,
-    /// Biggest first.
-    Size,
-    /// By name.
-    Name,
-    /// Nearest first.
-    Hops,
-}
-
-impl Sort {
-    /// The order of that name.
-    pub fn named(name: &str) -> Self {
-        match name {
-            "copies" => Self::Copies,
-            "size" => Self::Size,
-            "name" => Self::Name,
-            "hops" => Self::Hops,
-            _ => Self::Best,
-        }
-    }
-}
-
 /// What a hit brought.
 #[derive(Clone, Debug, Default)]
 pub struct News {
     /// Copies not seen before.
     pub offers: Vec<Offer>,
-    /// Positions in [`Found::files`] of files not seen before.
+    /// Positions in [`Found::files`] of files not shown before.
     pub files: Vec<usize>,
+    /// Copies of files that are hidden, not seen before.
+    pub hidden: Vec<Offer>,
 }
 
 /// All results of one search.
 #[derive(Clone, Debug)]
 pub struct Found {
     filter: Filter,
-    wanted: Vec<String>,
+    /// Words searched for.
+    pub(super) wanted: Vec<String>,
     files: Vec<File>,
     by_key: BTreeMap<Key, usize>,
-    responders: BTreeSet<String>,
-    copies: u64,
+    judge: Option<Judge>,
+    /// What was news is printed and cannot be taken back.
+    for_good: bool,
+    /// Files that are not hidden.
+    shown: usize,
     files_max: usize,
 }
 
@@ -155,20 +139,34 @@ impl Found {
             wanted: words(text),
             files: Vec::new(),
             by_key: BTreeMap::new(),
-            responders: BTreeSet::new(),
-            copies: 0,
+            judge: None,
+            for_good: false,
+            shown: 0,
             files_max: files_max.unwrap_or(FILES_MAX).min(FILES_MAX),
         }
     }
 
-    /// Takes in one hit. A copy that came before (the same file from the same address) is not news.
-    pub fn add(&mut self, hit: &control::Hit) -> News {
+    /// Hides what looks like a fake. `for_good`: what was told as news stays, whatever comes later.
+    #[must_use]
+    pub fn judged_by(self, judge: Judge, for_good: bool) -> Self {
+        Self {
+            judge: Some(judge),
+            for_good,
+            ..self
+        }
+    }
+
+    /// Takes in one hit that came so long after the query. A copy that came before (the same file from the same
+    /// address) is not news.
+    pub fn add(&mut self, hit: &control::Hit, after: Duration) -> News {
         let mut news = News::default();
-        for record in hit
-            .records
-            .iter()
-            .filter(|record| self.filter.admits(record))
-        {
+        if let Some(judge) = &mut self.judge {
+            judge.hear(hit);
+        }
+        for record in &hit.records {
+            if !self.filter.admits(record) {
+                continue;
+            }
             let offer = Offer::new(hit, record);
             let key = offer.copy.key();
             let at = match self.by_key.get(&key) {
@@ -179,9 +177,11 @@ impl Found {
                         key,
                         offers: Vec::new(),
                         copies: 0,
+                        verdict: Verdict::default(),
+                        // Until it is judged.
+                        hidden: true,
                     });
                     self.by_key.insert(key, self.files.len() - 1);
-                    news.files.push(self.files.len() - 1);
                     self.files.len() - 1
                 }
             };
@@ -195,87 +195,114 @@ impl Found {
                 continue;
             }
             file.copies += 1;
-            self.copies += 1;
             if file.offers.len() < COPIES_MAX {
                 file.offers.push(offer.clone());
+            }
+            let (was_hidden, listed) = (file.hidden, file.offers.len());
+            if let Some(judge) = &mut self.judge {
+                judge.offer(at, &offer, after);
+            }
+            self.judge_anew(at, &mut news);
+            let file = &self.files[at];
+            if file.hidden {
+                news.hidden.push(offer);
+            } else if !was_hidden && file.copies == listed {
                 news.offers.push(offer);
             }
-            self.responders.insert(hit.servent.clone());
         }
         news
     }
 
-    /// No more files are taken.
-    pub fn is_full(&self) -> bool {
-        self.files.len() >= self.files_max
+    /// Judges file `at` and whatever else the last copy sheds light on.
+    fn judge_anew(&mut self, at: usize, news: &mut News) {
+        let mut changed = BTreeSet::from([at]);
+        if let Some(judge) = &mut self.judge {
+            changed.extend(judge.changed());
+        }
+        for at in changed {
+            let file = &mut self.files[at];
+            let hides = self.judge.as_ref().is_some_and(|judge| {
+                file.verdict = judge.verdict(at);
+                judge.hides(&file.verdict)
+            });
+            match (file.hidden, hides) {
+                (true, false) => {
+                    file.hidden = false;
+                    self.shown += 1;
+                    news.files.push(at);
+                    news.offers.extend(file.offers.iter().cloned());
+                }
+                (false, true) if !self.for_good => {
+                    file.hidden = true;
+                    self.shown -= 1;
+                }
+                _ => {}
+            }
+        }
     }
 
-    /// The files as they came.
+    /// No more files are taken.
+    pub fn is_full(&self) -> bool {
+        self.shown >= self.files_max || self.files.len() >= FILES_MAX
+    }
+
+    /// The files that are not hidden, as they came.
+    pub fn shown(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(|file| !file.hidden)
+    }
+
+    /// How many are not hidden.
+    pub fn shown_count(&self) -> usize {
+        self.shown
+    }
+
+    /// How many are hidden as likely fakes; `None` where nothing is judged.
+    pub fn hidden_count(&self) -> Option<usize> {
+        self.judge.as_ref().map(|_| self.files.len() - self.shown)
+    }
+
+    /// The files as they came, hidden ones too.
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
-    /// Copies of all files.
+    /// Copies of all files that are shown.
     pub fn copies(&self) -> u64 {
-        self.copies
+        self.shown().map(|file| file.copies as u64).sum()
     }
 
     /// Nodes that gave a result that counts.
     pub fn answered(&self) -> usize {
-        self.responders.len()
+        let offers = self.shown().flat_map(|file| &file.offers);
+        let responders: BTreeSet<&str> = offers.map(|offer| offer.copy.servent.as_str()).collect();
+        responders.len()
     }
 
-    /// Addresses of all copies.
+    /// Addresses of all copies that are shown.
     pub fn addresses(&self) -> BTreeSet<SocketAddr> {
-        self.files
-            .iter()
-            .flat_map(|file| &file.offers)
-            .map(|offer| offer.copy.addr)
-            .collect()
+        let offers = self.shown().flat_map(|file| &file.offers);
+        offers.map(|offer| offer.copy.addr).collect()
     }
 
-    /// The files in order; equals stay as they came.
-    pub fn sorted(&self, sort: Sort) -> Vec<&File> {
-        let mut files: Vec<&File> = self.files.iter().collect();
-        match sort {
-            Sort::Best => files.sort_by_cached_key(|file| self.rank(file)),
-            Sort::Copies => files.sort_by_key(|file| Reverse(file.copies)),
-            Sort::Size => files.sort_by_key(|file| Reverse(file.first().copy.size)),
-            Sort::Name => files.sort_by_cached_key(|file| file.first().copy.name.to_lowercase()),
-            Sort::Hops => files.sort_by_key(|file| file.hops()),
-        }
-        files
-    }
-
-    /// Smaller is better: PRODUCT order "hash, name, free slot, copies, hops".
-    fn rank(&self, file: &File) -> impl Ord + use<> {
-        let first = file.first();
-        let in_name = words(&first.copy.name);
-        let matching = self
-            .wanted
-            .iter()
-            .filter(|word| in_name.contains(word))
-            .count();
-        let free = file
-            .offers
-            .iter()
-            .any(|offer| offer.free_slot == Some(true));
-        (
-            first.copy.urn.is_none(),
-            Reverse(matching),
-            !free,
-            Reverse(file.copies),
-            file.hops(),
-            first.copy.name.to_lowercase(),
-        )
+    /// How much the file of this copy looks like a fake.
+    pub fn spam_of(&self, offer: &Offer) -> f64 {
+        let file = self.by_key.get(&offer.copy.key());
+        file.map_or(0.0, |&at| self.files[at].verdict.score)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::Sort;
     use super::*;
     use crate::cli::args::search::FilterArgs;
     use crate::wire::Sha1;
+
+    impl Found {
+        fn take(&mut self, hit: &control::Hit) -> News {
+            self.add(hit, Duration::ZERO)
+        }
+    }
 
     fn record(name: &str, size: u64, hash: Option<u8>) -> Record {
         Record {
@@ -320,18 +347,18 @@ mod tests {
         let mut found = found("moby", None);
         assert_eq!(
             found
-                .add(&hit(1, 0, true, vec![record("moby.txt", 5, Some(1))]))
+                .take(&hit(1, 0, true, vec![record("moby.txt", 5, Some(1))]))
                 .files,
             [0]
         );
-        let news = found.add(&hit(
+        let news = found.take(&hit(
             2,
             1,
             true,
             vec![record("whale.txt", 5, Some(1)), record("moby", 5, None)],
         ));
         assert_eq!((news.files, news.offers.len()), (vec![1], 2));
-        let again = found.add(&hit(1, 0, true, vec![record("moby.txt", 5, Some(1))]));
+        let again = found.take(&hit(1, 0, true, vec![record("moby.txt", 5, Some(1))]));
         assert!(
             again.offers.is_empty() && again.files.is_empty(),
             "the same copy twice is no news"
@@ -346,23 +373,23 @@ mod tests {
     #[test]
     fn best_ranks_hash_then_name_then_slot_then_copies_then_hops() {
         let mut found = found("moby dick", None);
-        found.add(&hit(1, 0, true, vec![record("no hash moby dick", 1, None)]));
-        found.add(&hit(2, 0, true, vec![record("folder match", 1, Some(2))]));
-        found.add(&hit(
+        found.take(&hit(1, 0, true, vec![record("no hash moby dick", 1, None)]));
+        found.take(&hit(2, 0, true, vec![record("folder match", 1, Some(2))]));
+        found.take(&hit(
             3,
             0,
             false,
             vec![record("moby dick busy", 1, Some(3))],
         ));
-        found.add(&hit(4, 2, true, vec![record("moby dick far", 1, Some(4))]));
-        found.add(&hit(5, 1, true, vec![record("moby dick near", 1, Some(5))]));
-        found.add(&hit(
+        found.take(&hit(4, 2, true, vec![record("moby dick far", 1, Some(4))]));
+        found.take(&hit(5, 1, true, vec![record("moby dick near", 1, Some(5))]));
+        found.take(&hit(
             6,
             6,
             true,
             vec![record("moby dick twice", 1, Some(6))],
         ));
-        found.add(&hit(
+        found.take(&hit(
             7,
             6,
             true,
@@ -382,13 +409,13 @@ mod tests {
     #[test]
     fn other_orders_are_what_their_names_say() {
         let mut found = found("a", None);
-        found.add(&hit(
+        found.take(&hit(
             1,
             3,
             true,
             vec![record("B", 2, Some(1)), record("a", 1, Some(2))],
         ));
-        found.add(&hit(
+        found.take(&hit(
             2,
             1,
             true,
@@ -403,7 +430,7 @@ mod tests {
     #[test]
     fn no_more_files_than_asked_for_are_taken() {
         let mut found = found("a", Some(1));
-        found.add(&hit(
+        found.take(&hit(
             1,
             0,
             true,
@@ -411,7 +438,7 @@ mod tests {
         ));
         assert!(found.is_full());
         assert_eq!(found.files().len(), 1);
-        found.add(&hit(2, 0, true, vec![record("a", 1, Some(1))]));
+        found.take(&hit(2, 0, true, vec![record("a", 1, Some(1))]));
         assert_eq!(
             found.copies(),
             2,

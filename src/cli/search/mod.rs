@@ -1,15 +1,19 @@
 //! `search`: ask the overlay, print what comes, say why it ended. And the parts `browse` shares with it.
 
+mod explain;
 pub mod filter;
 pub mod found;
+pub mod judge;
+pub mod order;
 pub mod print;
+pub mod spam_list;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::args::search::{PrintArgs, SearchArgs};
+use crate::cli::args::search::{FilterArgs, PrintArgs, SearchArgs};
 use crate::cli::args::values::Span;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
@@ -19,10 +23,14 @@ use crate::cli::node::{Linked, NodeHandle, discovery};
 use crate::cli::output::{Format, Output, units};
 use crate::control::{Hit, Reply, Request};
 use crate::disk::results::Copy;
+use crate::node::media::Kind;
+use crate::node::spam::Asked;
 
 use filter::Filter;
 use found::{FILES_MAX, Found};
+use judge::Judge;
 use print::{Printer, seconds};
+use spam_list::SpamList;
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +59,8 @@ struct EndLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     reached_est: Option<bool>,
     answered: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_spam: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     neighbours: Option<usize>,
     elapsed: f64,
@@ -92,8 +102,10 @@ impl Intake {
     /// # Errors
     /// Those of [`Printer::news`].
     pub fn take(&mut self, context: &Context, hit: &Hit) -> Result<bool, Failure> {
-        let news = self.found.add(hit);
-        let copies: Vec<Copy> = news.offers.iter().map(|offer| offer.copy.clone()).collect();
+        let news = self.found.add(hit, self.clock.elapsed());
+        // Hidden ones too: whoever names the id of one shall have it.
+        let all = news.offers.iter().chain(&news.hidden);
+        let copies: Vec<Copy> = all.map(|offer| offer.copy.clone()).collect();
         if let Err(error) = context.results().add(&copies)
             && std::mem::replace(&mut self.kept, false)
         {
@@ -121,10 +133,11 @@ impl Intake {
         let line = EndLine {
             reason,
             hits: self.found.copies(),
-            files: self.found.files().len(),
+            files: self.found.shown_count(),
             reached: reach.map(|reach| reach.nodes),
             reached_est: reach.map(|_| true),
             answered: self.found.answered(),
+            hidden_spam: self.found.hidden_count(),
             neighbours: reach.map(|reach| reach.neighbours),
             elapsed: seconds(elapsed),
         };
@@ -175,7 +188,12 @@ fn summary(line: &EndLine) -> String {
         Reason::Complete => "",
         Reason::Interrupted => " (interrupted)",
     };
-    parts.join(", ") + why
+    let mut text = parts.join(", ") + why;
+    if let Some(hidden) = line.hidden_spam.filter(|hidden| *hidden > 0) {
+        let fakes = units::counted(hidden as u64, "likely fake", "likely fakes");
+        text = format!("{text}; {fakes} hidden (--show-spam)");
+    }
+    text
 }
 
 /// Runs `search`.
@@ -183,6 +201,9 @@ fn summary(line: &EndLine) -> String {
 /// # Errors
 /// No neighbour, or the node failed.
 pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
+    if let Some(id) = &args.explain {
+        return explain::run(context, args, id);
+    }
     let text = args.words.join(" ");
     // `-q` alone asks a yes-or-no question, like `grep -q`.
     let silent = context.out.is_quiet()
@@ -195,12 +216,17 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
         args.max
     };
     let printer = Printer::new(&args.print, &mut context.out, silent);
-    let found = Found::new(Filter::new(&args.filter, args.urn), &text, max);
+    let lists = spam_lists(context, args)?;
 
     let clock = Stopwatch::start();
     let discovery = discovery(args.no_discovery);
     let node = NodeHandle::open(context, &args.peers, &args.net, discovery)?;
-    let patience = patience(node.net()?);
+    let net = node.net()?;
+    let patience = patience(net);
+    let asked = Asked::new(&text, net, wants_programs(&args.filter));
+    let judge = Judge::new(asked, lists, args.show_spam);
+    let found = Found::new(Filter::new(&args.filter, args.urn), &text, max)
+        .judged_by(judge, printer.prints_for_good(&context.out));
     let limit = |asked: Option<Span>, usual| asked.map_or(Some(usual), Span::limit);
     let timeout = limit(args.timeout, patience.search);
     let neighbour = patience.neighbour;
@@ -215,7 +241,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     };
     let urn = args.urn.map(|sha1| sha1.to_string());
     let request = Request::Search {
-        text,
+        text: text.clone(),
         urn,
         ttl: args.ttl,
         kind: args.filter.kind.clone(),
@@ -225,8 +251,28 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let heard = node.status().map_or(0, |status| status.nodes_heard);
     let nodes = heard.max(neighbours).max(intake.found.addresses().len());
     let exit = intake.end(context, reason, Some(Reach { nodes, neighbours }));
+    explain::keep(context, &intake.found, &text, net);
     node.close(context);
     exit
+}
+
+/// The lists that were named, and the one of this home.
+fn spam_lists(context: &Context, args: &SearchArgs) -> Result<SpamList, Failure> {
+    let mut paths = args.spam_lists.clone();
+    let own = context.home.spam_list();
+    if own.exists() {
+        paths.push(own);
+    }
+    SpamList::read(&paths, |text| context.out.say(text))
+}
+
+/// Programs are what is looked for, so that being one is nothing strange.
+fn wants_programs(filter: &FilterArgs) -> bool {
+    let program = |ending: &String| {
+        let ending = ending.trim_start_matches('.').to_lowercase();
+        Kind::of_ending(&ending) == Some(Kind::Program)
+    };
+    filter.kind.as_deref() == Some("program") || filter.ext.iter().any(program)
 }
 
 /// Flags of printing that contradict each other.

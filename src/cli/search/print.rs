@@ -7,7 +7,8 @@ use console::{Term, measure_text_width, style, truncate_str};
 use serde::Serialize;
 
 use super::filter::ending;
-use super::found::{File, Found, News, Offer, Sort};
+use super::found::{File, Found, News, Offer};
+use super::order::Sort;
 use crate::cli::args::search::PrintArgs;
 use crate::cli::exit::Failure;
 use crate::cli::output::escape::shown;
@@ -29,11 +30,12 @@ enum Field {
     Hops,
     Host,
     Node,
+    Spam,
 }
 
 impl Field {
     /// Word of `--fields`, and columns on a terminal; 0 takes what the others leave.
-    const ALL: [(Self, &'static str, usize); 11] = [
+    const ALL: [(Self, &'static str, usize); 12] = [
         (Self::Id, "id", 6),
         (Self::Copies, "copies", 6),
         (Self::Size, "size", 8),
@@ -45,6 +47,7 @@ impl Field {
         (Self::Hops, "hops", 4),
         (Self::Host, "host", 21),
         (Self::Node, "node", 16),
+        (Self::Spam, "spam", 4),
     ];
     const DEFAULT: [Self; 5] = [Self::Id, Self::Copies, Self::Size, Self::Name, Self::From];
 
@@ -63,7 +66,7 @@ impl Field {
     }
 
     fn is_number(self) -> bool {
-        matches!(self, Self::Copies | Self::Size | Self::Hops)
+        matches!(self, Self::Copies | Self::Size | Self::Hops | Self::Spam)
     }
 }
 
@@ -75,8 +78,10 @@ const GAP: usize = 2;
 /// One line: a file with its copies, or one copy.
 #[derive(Clone, Copy, Debug)]
 struct Row<'a> {
+    /// The file with all its copies, when one line stands for them.
     file: Option<&'a File>,
     offer: &'a Offer,
+    spam: f64,
 }
 
 impl Row<'_> {
@@ -98,6 +103,7 @@ impl Row<'_> {
             Field::Hops => links(self.file.map_or(self.offer.hops, File::hops)).to_string(),
             Field::Host => copy.addr.to_string(),
             Field::Node => self.offer.node.clone().unwrap_or_default(),
+            Field::Spam => format!("{:.2}", self.spam),
         }
     }
 }
@@ -114,7 +120,7 @@ fn magnet(sha1: Sha1, name: &str, size: u64) -> String {
 }
 
 /// Links between the responder and us: 1 for a neighbour.
-fn links(hops: u8) -> u16 {
+pub fn links(hops: u8) -> u16 {
     u16::from(hops) + 1
 }
 
@@ -142,11 +148,17 @@ struct HitLine<'a> {
     net: Option<&'a str>,
     servent: &'a str,
     index: u32,
+    spam: f64,
 }
 
 /// Seconds with three digits.
 pub fn seconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
+/// A score with two digits.
+pub fn score(spam: f64) -> f64 {
+    (spam * 100.0).round() / 100.0
 }
 
 /// Prints results as they come, or in order at the end.
@@ -186,6 +198,11 @@ impl Printer {
         }
     }
 
+    /// Will what is printed as it comes stay, or be put in order at the end?
+    pub fn prints_for_good(&self, out: &Output) -> bool {
+        self.sort.is_none() && out.format() != Format::People
+    }
+
     /// Prints what a hit brought, unless all waits for the end.
     ///
     /// # Errors
@@ -201,12 +218,17 @@ impl Printer {
             return Ok(());
         }
         if out.format() == Format::Json {
-            return news.offers.iter().try_for_each(|offer| json(out, offer, t));
+            return news
+                .offers
+                .iter()
+                .try_for_each(|offer| json(out, offer, found.spam_of(offer), t));
         }
         if self.ungroup {
-            news.offers
-                .iter()
-                .try_for_each(|offer| self.row(out, Row { file: None, offer }))
+            news.offers.iter().try_for_each(|offer| {
+                let spam = found.spam_of(offer);
+                let file = None;
+                self.row(out, Row { file, offer, spam })
+            })
         } else {
             let files = news.files.iter().map(|&at| &found.files()[at]);
             files.into_iter().try_for_each(|file| {
@@ -215,6 +237,7 @@ impl Printer {
                     Row {
                         file: Some(file),
                         offer: file.first(),
+                        spam: file.verdict.score,
                     },
                 )
             })
@@ -239,20 +262,22 @@ impl Printer {
             self.lines = 0;
         }
         for file in found.sorted(self.sort.unwrap_or(Sort::Best)) {
+            let spam = file.verdict.score;
             match (out.format(), self.ungroup) {
                 (Format::Json, _) => file
                     .offers
                     .iter()
-                    .try_for_each(|offer| json(out, offer, t))?,
-                (_, true) => file
-                    .offers
-                    .iter()
-                    .try_for_each(|offer| self.row(out, Row { file: None, offer }))?,
+                    .try_for_each(|offer| json(out, offer, spam, t))?,
+                (_, true) => file.offers.iter().try_for_each(|offer| {
+                    let file = None;
+                    self.row(out, Row { file, offer, spam })
+                })?,
                 (_, false) => self.row(
                     out,
                     Row {
                         file: Some(file),
                         offer: file.first(),
+                        spam,
                     },
                 )?,
             }
@@ -306,7 +331,7 @@ impl Printer {
     }
 }
 
-fn json(out: &Output, offer: &Offer, t: Duration) -> Result<(), Failure> {
+fn json(out: &Output, offer: &Offer, spam: f64, t: Duration) -> Result<(), Failure> {
     let copy = &offer.copy;
     let line = HitLine {
         t: seconds(t),
@@ -327,6 +352,7 @@ fn json(out: &Output, offer: &Offer, t: Duration) -> Result<(), Failure> {
         net: copy.net.as_deref(),
         servent: &copy.servent,
         index: copy.index,
+        spam: score(spam),
     };
     out.json("hit", &line)
 }
@@ -379,6 +405,7 @@ mod tests {
             let row = Row {
                 file: None,
                 offer: &offer,
+                spam: 0.0,
             };
             let cells: Vec<String> = printer
                 .fields
@@ -397,6 +424,7 @@ mod tests {
         let row = Row {
             file: None,
             offer: &offer,
+            spam: 0.123,
         };
         let cells: Vec<String> = Field::ALL
             .iter()
@@ -408,6 +436,6 @@ mod tests {
             [id.as_str(), "1", "1234567", "Moby.TXT", "10.0.0.1:6346"]
         );
         assert!(cells[5].starts_with("urn:sha1:") && cells[6].starts_with("magnet:?xt=urn:sha1:"));
-        assert_eq!(cells[7..], ["txt", "1", "10.0.0.1:6346", ""]);
+        assert_eq!(cells[7..], ["txt", "1", "10.0.0.1:6346", "", "0.12"]);
     }
 }

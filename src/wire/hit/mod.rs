@@ -1,8 +1,6 @@
 //! `QueryHit` (0x81): who has what, routed back to whoever asked.
 
 mod record;
-#[cfg(test)]
-mod tests;
 mod trailer;
 
 use std::net::SocketAddr;
@@ -144,3 +142,6 @@ fn split_servent(payload: &[u8]) -> Result<(&[u8], ServentId), WireError> {
     }
     Ok((body, ServentId(*servent)))
 }
+
+#[cfg(test)]
+mod tests;
