@@ -1,127 +1,18 @@
 //! Fetching from good, poor and hostile servers, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use filbert::disk::parts::OnExist;
-use filbert::net::download::{Cancel, FetchError, Fetched, Job, Progress, Source, fetch};
-use filbert::wire::Sha1;
-use sha1::Digest;
+use filbert::net::download::{Cancel, Job, Progress, Source, fetch};
 
-/// A test that takes longer has hung.
-const DEADLINE: Duration = Duration::from_secs(20);
+#[path = "common/http.rs"]
+mod http;
 
-fn urn_of(bytes: &[u8]) -> Sha1 {
-    Sha1(sha1::Sha1::digest(bytes).into())
-}
-
-fn content(len: usize) -> Vec<u8> {
-    (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
-}
-
-/// What a scripted server saw of one request.
-struct Seen {
-    head: String,
-    /// Requests before this one, over all connections.
-    number: usize,
-}
-
-impl Seen {
-    /// First byte of the range asked for, 0 without one.
-    fn from(&self) -> usize {
-        let range = self
-            .head
-            .lines()
-            .find_map(|line| line.strip_prefix("Range: bytes="));
-        range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap())
-    }
-}
-
-/// Answers each request by `script`; it returns the bytes to send and whether the connection goes on.
-struct Server {
-    addr: SocketAddr,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn start(script: impl Fn(Seen) -> (Vec<u8>, bool) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let (count, script) = (requests.clone(), Arc::new(script));
-        // Ends with the test process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (count, script) = (count.clone(), script.clone());
-                std::thread::spawn(move || serve(&stream.unwrap(), &count, &*script));
-            }
-        });
-        Self { addr, requests }
-    }
-
-    fn source(&self, urn: Sha1) -> Source {
-        Source::by_urn(self.addr, urn)
-    }
-}
-
-fn serve(mut stream: &TcpStream, count: &AtomicUsize, script: &dyn Fn(Seen) -> (Vec<u8>, bool)) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while let Ok(1) = stream.read(&mut byte) {
-        head.push(byte[0]);
-        if head.ends_with(b"\r\n\r\n") {
-            let head = String::from_utf8(std::mem::take(&mut head)).unwrap();
-            let (answer, goes_on) = script(Seen {
-                head,
-                number: count.fetch_add(1, Ordering::SeqCst),
-            });
-            if stream.write_all(&answer).is_err() || !goes_on {
-                return;
-            }
-        }
-    }
-}
-
-/// 206 with the bytes from `start` to `end` (not included) of `data`.
-fn partial(data: &[u8], start: usize, end: usize) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {start}-{}/{}\r\n\r\n",
-        end - start,
-        end - 1,
-        data.len()
-    );
-    [head.as_bytes(), &data[start..end]].concat()
-}
-
-fn whole(data: &[u8]) -> Vec<u8> {
-    [
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", data.len()).as_bytes(),
-        data,
-    ]
-    .concat()
-}
-
-fn job(into: &Path, data: &[u8], sources: Vec<Source>) -> Job {
-    Job {
-        name: "moby.txt".to_owned(),
-        urn: Some(urn_of(data)),
-        size: Some(data.len() as u64),
-        sources,
-        into: into.to_owned(),
-        on_exist: OnExist::Fail,
-        timeout: Some(DEADLINE),
-        pusher: None,
-    }
-}
-
-fn run(job: &Job) -> Result<Fetched, FetchError> {
-    fetch(job, |_| {}, &Cancel::new())
-}
+use http::{DEADLINE, Seen, Server, content, job, partial, run, urn_of, whole};
 
 /// Fetches `data` from servers with these scripts and checks that it arrived whole.
 fn arrives(data: &[u8], script: impl Fn(Seen) -> (Vec<u8>, bool) + Send + Sync + 'static) -> usize {
@@ -537,14 +428,9 @@ fn a_file_without_a_known_hash_is_accepted_but_not_called_verified() {
     });
     let source = Source::from_url(&format!("http://{}/some/file.bin", server.addr)).unwrap();
     let job = Job {
-        name: source.name(),
-        urn: None,
-        size: None,
-        sources: vec![source],
-        into: dir.path().to_owned(),
-        on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
-        pusher: None,
+        sources: vec![source.clone()],
+        ..Job::new(source.name(), dir.path())
     };
     let fetched = run(&job).unwrap();
     assert_eq!((fetched.verified, fetched.size), (false, 1000));
@@ -566,14 +452,10 @@ fn child_process_of_the_tests_below() {
     };
     let source = Source::from_url(&url).unwrap();
     let job = Job {
-        name: "moby.txt".to_owned(),
         urn: source.urn(),
-        size: None,
         sources: vec![source],
-        into: into.into(),
-        on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
-        pusher: None,
+        ..Job::new("moby.txt", into)
     };
     let code = match run(&job) {
         Ok(_) => 0,

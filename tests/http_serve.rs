@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filbert::disk::parts::OnExist;
 use filbert::net::browse::{BrowseError, browse};
 use filbert::net::download::{Cancel, Job, Source, fetch};
 use filbert::net::file_server::{FileServer, FixedFiles};
@@ -568,14 +567,10 @@ fn our_own_client_fetches_from_our_own_server() {
     let world = world(&[("a.bin", &data)]);
     let into = tempfile::tempdir().unwrap();
     let job = Job {
-        name: "a.bin".to_owned(),
         urn: Some(urn_of(&data)),
-        size: None,
         sources: vec![Source::by_urn(world.server.addr(), urn_of(&data))],
-        into: into.path().to_owned(),
-        on_exist: OnExist::Fail,
         timeout: Some(DEADLINE),
-        pusher: None,
+        ..Job::new("a.bin", into.path())
     };
     let fetched = fetch(&job, |_| {}, &Cancel::new()).unwrap();
     assert!(fetched.verified && std::fs::read(fetched.path).unwrap() == data);

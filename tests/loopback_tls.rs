@@ -13,7 +13,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use filbert::control::{Reply, Request};
-use filbert::disk::parts::OnExist;
 use filbert::disk::store::Home;
 use filbert::net::download::{Cancel, Job, Seal, Source, fetch};
 use filbert::net::{Listen, Settings};
@@ -408,14 +407,10 @@ fn a_client_that_asks_for_tls_over_http_and_sends_garbage_is_closed_and_counted(
 
 fn job(urn: Sha1, source: Source, into: &Path) -> Job {
     Job {
-        name: "spread.txt".to_owned(),
         urn: Some(urn),
-        size: None,
         sources: vec![source],
-        into: into.to_owned(),
-        on_exist: OnExist::Fail,
         timeout: Some(SOON),
-        pusher: None,
+        ..Job::new("spread.txt", into)
     }
 }
 

@@ -13,10 +13,12 @@ pub const NAME_BYTES_MAX: usize = 255 - 32;
 /// Bytes of an extension kept when a name is cut.
 const EXTENSION_BYTES_MAX: usize = 16;
 /// Ends of names that are ours alone: a stranger's file must never pass for a partial one.
-const RESERVED_ENDS: [&str; 4] = [
+const RESERVED_ENDS: [&str; 6] = [
     super::parts::PART_END,
     super::parts::NOTE_END,
     super::parts::NOTE_NEW_END,
+    super::parts::LOG_END,
+    super::parts::LOG_NEW_END,
     super::parts::BAD_END,
 ];
 /// Names that Windows gives to devices, with any extension.

@@ -10,16 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::conn::Stream;
-use super::download_source::{BadUrl, Source};
+use super::download::{BadUrl, Source};
 use super::http::{self, AGENT};
 use super::http_conn::{Conn, Failure, Incoming, length};
 use super::rt;
 use super::upload::Serving;
 use super::upload_reply::PACKETS;
 use crate::node::answer::{SPEED_KBPS, VENDOR, record};
-use crate::node::downloads::Ended;
 use crate::node::library::{FileId, Library};
 use crate::node::limits::RECORDS_PER_HIT;
+use crate::node::swarm::Ended;
 use crate::wire::heads::HeadWriter;
 use crate::wire::hit::QueryHit;
 use crate::wire::{Frame, FrameReader, Guid, Header, Kind};
@@ -245,7 +245,7 @@ impl BrowseError {
         match failure.ended {
             Ended::Unreachable | Ended::Walled => Self::Unreachable { host, why },
             Ended::Status { code, .. } => Self::Refused { host, code },
-            Ended::Served | Ended::Broken | Ended::Slow | Ended::Wrong => {
+            Ended::Served | Ended::Queued { .. } | Ended::Broken | Ended::Slow | Ended::Wrong => {
                 Self::Broken { host, why }
             }
         }

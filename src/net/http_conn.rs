@@ -4,10 +4,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::conn::Stream;
-use super::download_source::{Seal, Source};
+use super::download::{Seal, Source};
 use super::rt::{self, ReadExt, TcpStream};
 use super::tls::Caller;
-use crate::node::downloads::Ended;
+use crate::node::swarm::Ended;
 use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadReader};
 

@@ -21,8 +21,6 @@ pub mod control;
 mod dial;
 pub mod discovery;
 pub mod download;
-mod download_source;
-mod download_wire;
 mod figures;
 pub mod file_server;
 mod greeting;

@@ -14,7 +14,7 @@ use futures_lite::future;
 
 use super::conn::Stream;
 use super::control;
-use super::download_source::Source;
+use super::download::Source;
 use super::http::AGENT;
 use super::http_conn::Conn;
 use super::inbox::{Ask, Ended, Handle};

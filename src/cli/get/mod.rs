@@ -20,7 +20,7 @@ use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
 use crate::disk::parts::OnExist;
 use crate::net::download::{Cancel, FetchError, Fetched, Job, Seal, Source, fetch};
-use crate::node::downloads::Why;
+use crate::node::swarm::Why;
 
 use show::{Show, summary};
 use sources::Finder;
@@ -320,7 +320,6 @@ impl Run<'_> {
             .finder
             .pusher(self.context, &self.args.peers, must_push);
         let job = Job {
-            name: name.clone(),
             urn: wanted.sha1,
             // With a hash, a size told by a stranger decides nothing.
             size: wanted.size.filter(|_| wanted.sha1.is_none()),
@@ -329,10 +328,10 @@ impl Run<'_> {
                 .iter()
                 .map(|source| sealed(source.clone(), self.args.net.tls.as_deref()))
                 .collect(),
-            into: self.folder.clone(),
             on_exist: on_exist(self.args.on_exist.as_deref()),
             timeout: clock.left(self.args.timeout.limit()),
             pusher,
+            ..Job::new(name.clone(), self.folder.clone())
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();

@@ -77,10 +77,16 @@ impl<'a> Show<'a> {
     pub(super) fn news(&mut self, news: download::Progress) {
         let out = &self.context.out;
         match news {
-            download::Progress::Checking { read, of } => {
-                self.resumed_from = of;
-                self.bar(read, of);
+            download::Progress::Resumed { done, changed } => {
+                self.resumed_from = done;
+                if changed {
+                    out.say(&format!(
+                        "{}: another program wrote the partial file; it is checked again",
+                        self.name
+                    ));
+                }
             }
+            download::Progress::Checking { read, of } => self.bar(read, of),
             download::Progress::Got { done, size } => {
                 let elapsed_ms = u64::try_from(self.clock.elapsed().as_millis())
                     .unwrap_or(u64::MAX)
@@ -104,6 +110,32 @@ impl<'a> Show<'a> {
             }
             download::Progress::Asking { source } => log::info!("asking {source}"),
             download::Progress::Failed { source, why } => log::info!("{source}: {why}"),
+            download::Progress::Queued {
+                source,
+                position,
+                length,
+                eta_s,
+            } => {
+                let of = length.map_or(String::new(), |length| format!(" of {length}"));
+                let place = position.map_or("in".to_owned(), |at| format!("number {at}{of} in"));
+                let eta = eta_s.map_or(String::new(), |eta_s| {
+                    let span = std::time::Duration::from_secs(u64::from(eta_s));
+                    format!(", in about {}", units::time(span))
+                });
+                out.say(&format!(
+                    "{}: {place} the queue of {source}{eta}",
+                    self.name
+                ));
+            }
+            download::Progress::Sources(sources) => {
+                for source in sources {
+                    log::debug!("{source:?}");
+                }
+            }
+            download::Progress::Searching => {
+                out.say(&format!("{}: looking for more sources", self.name));
+            }
+            download::Progress::Paused => log::info!("paused"),
             download::Progress::Waiting { span } => {
                 out.say(&format!(
                     "{}: all sources are busy, waiting {}",

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use percent_encoding::percent_decode_str;
 
-use super::http::{self, Target, encoded};
-use super::pusher::Walled;
+use crate::net::http::{self, Target, encoded};
+use crate::net::pusher::Walled;
 use crate::node::address::Net;
 use crate::wire::{ServentId, Sha1};
 
@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// The request to a push proxy that it pass a push on.
-    pub(super) fn push_proxy(addr: SocketAddr, servent: ServentId) -> Self {
+    pub(in crate::net) fn push_proxy(addr: SocketAddr, servent: ServentId) -> Self {
         let id = servent.to_base32();
         Self::at(addr, format!("/gnutella/push-proxy?ServerId={id}"))
     }
@@ -144,7 +144,7 @@ impl Source {
     }
 
     /// The same host with another target, when `location` stays there.
-    pub(super) fn moved(&self, location: &str) -> Option<Self> {
+    pub(in crate::net) fn moved(&self, location: &str) -> Option<Self> {
         let moved = self.moved_to(location)?;
         Some(Self {
             target: moved.target,
@@ -198,12 +198,12 @@ impl Source {
     }
 
     /// How to have it connect to us.
-    pub(super) fn walled(&self) -> Option<&Walled> {
+    pub(in crate::net) fn walled(&self) -> Option<&Walled> {
         self.walled.as_ref()
     }
 
     /// Is its address one that anybody on the live network may be sent to?
-    pub(super) fn is_public(&self) -> bool {
+    pub(in crate::net) fn is_public(&self) -> bool {
         let (host, port) = self.place();
         let ip = host.parse();
         ip.is_ok_and(|ip| Net::Gnutella.believes(SocketAddr::new(ip, port)))
@@ -218,12 +218,12 @@ impl Source {
         place && walls && self.target == other.target
     }
 
-    pub(super) fn target(&self) -> &str {
+    pub(in crate::net) fn target(&self) -> &str {
         &self.target
     }
 
     /// Host without brackets, and port, for the resolver.
-    pub(super) fn place(&self) -> (&str, u16) {
+    pub(in crate::net) fn place(&self) -> (&str, u16) {
         (self.host.trim_matches(['[', ']']), self.port)
     }
 }

@@ -1,0 +1,162 @@
+//! Handles on a fetch that runs: more sources, pauses, limits, an end.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Source;
+use crate::net::rt::{self, Clock};
+use crate::node::Time;
+use crate::wire::Sha1;
+
+/// Orders that wait for a fetch to look at them; more are refused.
+const ORDERS_MAX: usize = 64;
+
+/// Ends a fetch from elsewhere, such as from a signal. Clones end the same one.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    open: rt::Sender<()>,
+    closed: rt::Receiver<()>,
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cancel {
+    /// Not cancelled yet.
+    pub fn new() -> Self {
+        let (open, closed) = rt::bounded(1);
+        Self { open, closed }
+    }
+
+    /// Ends the fetch soon; what has arrived is kept.
+    pub fn cancel(&self) {
+        self.open.close();
+    }
+
+    /// Whether it was.
+    pub fn is_cancelled(&self) -> bool {
+        self.open.is_closed()
+    }
+
+    pub(super) async fn wait(&self) {
+        // Nothing is ever sent: this ends when the channel is closed.
+        let _ = self.closed.recv().await;
+    }
+}
+
+/// What a fetch is told while it runs.
+#[derive(Debug)]
+pub(super) enum Order {
+    Add(Vec<Source>),
+    Pause,
+    Resume,
+    Connections(usize),
+}
+
+/// Steers a fetch while it runs. Clones steer the same one; a new one steers a fetch once it is in its job.
+#[derive(Clone, Debug)]
+pub struct Control {
+    orders: rt::Sender<Order>,
+    pub(super) taken: rt::Receiver<Order>,
+    pub(super) throttle: Arc<Throttle>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        let (orders, taken) = rt::bounded(ORDERS_MAX);
+        Self {
+            orders,
+            taken,
+            throttle: Arc::default(),
+        }
+    }
+}
+
+impl Control {
+    /// More sources for the file. `false`: too many orders wait; try again later.
+    pub fn add_sources(&self, sources: Vec<Source>) -> bool {
+        self.orders.try_send(Order::Add(sources)).is_ok()
+    }
+
+    /// Asks nobody until [`resume`](Self::resume); connections are closed. `false` as above.
+    pub fn pause(&self) -> bool {
+        self.orders.try_send(Order::Pause).is_ok()
+    }
+
+    /// Goes on. `false` as above.
+    pub fn resume(&self) -> bool {
+        self.orders.try_send(Order::Resume).is_ok()
+    }
+
+    /// Sources asked at a time. `false` as above.
+    pub fn set_connections(&self, connections: usize) -> bool {
+        self.orders
+            .try_send(Order::Connections(connections))
+            .is_ok()
+    }
+
+    /// Bytes a second from now on, all sources together; `None`: as fast as they come.
+    pub fn set_limit(&self, bytes_per_s: Option<u64>) {
+        let rate = bytes_per_s.map_or(0, |rate| rate.max(1));
+        self.throttle.rate.store(rate, Ordering::Relaxed);
+    }
+}
+
+/// Holds readers back so that all of them together are no faster than they may be.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    /// Bytes a second; 0: no limit.
+    rate: AtomicU64,
+    /// When the bytes read so far should have been there.
+    due: Mutex<Time>,
+}
+
+impl Throttle {
+    pub(super) fn is_on(&self) -> bool {
+        self.rate.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until `bytes` that were read may be followed by others.
+    pub(super) async fn took(&self, clock: Clock, bytes: usize) {
+        let rate = self.rate.load(Ordering::Relaxed);
+        if rate == 0 {
+            return;
+        }
+        let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(rate);
+        let span = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let now = clock.now();
+        let due = {
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            *due = now.max(*due).plus(span);
+            *due
+        };
+        rt::sleep(due.since(now)).await;
+    }
+}
+
+/// Looks for more sources of a file; called on a thread that may wait, not more often than
+/// [`REQUERY_WAIT`](super::REQUERY_WAIT).
+#[derive(Clone)]
+pub struct Requery(Arc<dyn Fn(Sha1) -> Vec<Source> + Send + Sync>);
+
+impl Requery {
+    /// Calls `search`.
+    pub fn new(search: impl Fn(Sha1) -> Vec<Source> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(search))
+    }
+
+    pub(super) fn search(&self, urn: Sha1) -> Vec<Source> {
+        (self.0)(urn)
+    }
+}
+
+impl fmt::Debug for Requery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Requery")
+    }
+}

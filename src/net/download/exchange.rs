@@ -1,0 +1,444 @@
+//! One request to one source, and its answer as far as it is worth reading.
+//!
+//! What a server says of itself is never believed beyond what adds up: the range it names must fit the
+//! request and the size, and no byte beyond what it promised is read.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::Throttle;
+use super::hints::{Hints, Place};
+use super::source::Source;
+use super::writer::Buffers;
+use crate::net::http::{self, AGENT};
+use crate::net::http_conn::{Conn, Failure, Incoming, Length, length};
+use crate::net::pusher::{NoneCame, Pusher};
+use crate::net::rt::{self, Clock};
+use crate::node::Time;
+use crate::node::greet;
+use crate::node::swarm::{Answer, Ended, RequestId};
+use crate::wire::Sha1;
+use crate::wire::heads::{Head, HeadWriter};
+
+/// A source's speed is judged over this span.
+const SPEED_WINDOW: Duration = Duration::from_secs(20);
+/// Bytes that must come in [`SPEED_WINDOW`]: half a KiB a second, below any modem.
+const SPEED_BYTES_MIN: u64 = 10 * 1024;
+/// Bytes of an error's body that are read to keep the connection.
+const ERROR_BODY_MAX: u64 = 64 * 1024;
+/// Interim answers (1xx) before one that counts.
+const INTERIM_MAX: usize = 4;
+
+/// What a request tells the download.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// An answer with a body begins; the reply says whether it is worth reading.
+    Began {
+        request: RequestId,
+        answer: Answer,
+        hints: Hints,
+        reply: rt::Sender<bool>,
+    },
+    /// The next bytes of the body.
+    Bytes {
+        request: RequestId,
+        buffer: Vec<u8>,
+        len: usize,
+    },
+    /// It is over.
+    Over { request: RequestId, over: Over },
+}
+
+/// How a request ended, why for people, and the connection if it can go on.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) ended: Ended,
+    pub(super) why: String,
+    pub(super) hints: Hints,
+    pub(super) conn: Option<Conn>,
+    /// The file ends here, as a refusal of a range beyond says.
+    pub(super) end: Option<u64>,
+}
+
+impl Over {
+    fn new(ended: Ended, why: impl Into<String>) -> Self {
+        Self {
+            ended,
+            why: why.into(),
+            hints: Hints::default(),
+            conn: None,
+            end: None,
+        }
+    }
+}
+
+impl From<Failure> for Over {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.ended, failure.why)
+    }
+}
+
+/// One request to be made.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: RequestId,
+    pub(super) source: Source,
+    pub(super) range: Range<u64>,
+    pub(super) urn: Option<Sha1>,
+    /// Our place in its queue, if it gave one.
+    pub(super) place: Option<Place>,
+    pub(super) pusher: Option<Pusher>,
+    pub(super) events: rt::Sender<Event>,
+    pub(super) buffers: Buffers,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) clock: Clock,
+}
+
+/// Makes a request, over `conn` if there is one, tells of it, and says how it ended.
+pub(super) async fn ask(request: Request, conn: Option<Conn>) {
+    let over = request.all(conn).await;
+    let event = Event::Over {
+        request: request.id,
+        over,
+    };
+    // The download has ended: nobody asks any more.
+    let _ = request.events.send(event).await;
+}
+
+enum Outcome {
+    Over(Box<Over>),
+    Moved { to: String, conn: Option<Conn> },
+}
+
+impl Request {
+    async fn all(&self, mut conn: Option<Conn>) -> Over {
+        let mut source = self.source.clone();
+        let mut moved = false;
+        loop {
+            let reused = conn.is_some();
+            let mut began = false;
+            match self.once(conn.take(), &source, &mut began).await {
+                Ok(Outcome::Over(over)) => return *over,
+                Ok(Outcome::Moved { to, conn: keep }) if !moved => {
+                    let Some(next) = source.moved(&to) else {
+                        return Over::new(Ended::Wrong, "it moved elsewhere");
+                    };
+                    (source, conn, moved) = (next, keep, true);
+                }
+                Ok(Outcome::Moved { .. }) => {
+                    return Over::new(Ended::Wrong, "it moves in circles");
+                }
+                // A connection kept open may have ended meanwhile: that is nobody's failure.
+                Err(failure) if reused && failure.ended == Ended::Broken && !began => {}
+                Err(failure) => return failure.into(),
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        conn: Option<Conn>,
+        source: &Source,
+        began: &mut bool,
+    ) -> Result<Outcome, Failure> {
+        let mut conn = match conn {
+            Some(conn) => conn,
+            // Boxed, as are those below: they are rarely under way, and would make the whole twice as large.
+            None => Box::pin(connect(source, self.pusher.as_ref())).await?,
+        };
+        let range = format!("bytes={}-{}", self.range.start, self.range.end - 1);
+        // Who has a place shows it, or loses it (content 5).
+        let place = self.place.as_ref().and_then(|place| {
+            let position = place.position.unwrap_or(1);
+            Some(format!("position={position}; ID={}", place.id.as_ref()?))
+        });
+        let request = |asks: bool| {
+            // `Connection` stands alone: some compare the whole of it.
+            HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
+                .header("Host", source)
+                .header("User-Agent", AGENT)
+                .header("X-Features", "queue/1.1, fwalt/0.1")
+                .header("X-Queue", "1.1")
+                .header_if("X-Queued", place.as_ref())
+                .header("Accept-Encoding", "identity")
+                .header("Range", &range)
+                .header_if("Upgrade", asks.then_some("TLS/1.0"))
+                .header_if("Connection", asks.then_some("Upgrade"))
+                .finish()
+        };
+        let asks = conn.asks_for_tls();
+        conn.send(&request(asks)).await?;
+        for _ in 0..INTERIM_MAX {
+            let head = conn.head().await?;
+            let no_http = || Failure::new(Ended::Wrong, "it does not speak HTTP");
+            let status = head.status_line().ok_or_else(no_http)?;
+            let minor = http::minor_version(status.version).ok_or_else(no_http)?;
+            if status.code >= 200 {
+                let close = head.lists("Connection", "close");
+                let keep = if minor > 0 {
+                    !close
+                } else {
+                    head.lists("Connection", "keep-alive")
+                };
+                if matches!(status.code, 200 | 206) {
+                    *began = true;
+                    return self.content(conn, &head, status.code, keep).await;
+                }
+                return self.refusal(conn, &head, keep).await;
+            }
+            if status.code == 101 {
+                if !(asks && greet::upgrades(&head)) || conn.is_encrypted() {
+                    return Err(Failure::new(
+                        Ended::Wrong,
+                        "it switches to what nobody asked for",
+                    ));
+                }
+                // The answer follows inside (RFC 2817).
+                if !Box::pin(conn.upgrade()).await {
+                    // It connected to us, and cannot be asked to do so again so soon.
+                    if conn.brought() {
+                        return Err(Failure::new(Ended::Broken, "its TLS does not work"));
+                    }
+                    conn = Box::pin(Conn::open_in_clear(source)).await?;
+                    conn.send(&request(false)).await?;
+                }
+            }
+        }
+        Err(Failure::new(Ended::Wrong, "it never comes to the point"))
+    }
+
+    async fn refusal(&self, mut conn: Conn, head: &Head, keep: bool) -> Result<Outcome, Failure> {
+        let status = head.status_line().expect("it was read before");
+        let (code, length) = (status.code, length(head)?);
+        let keep = keep && drained(&mut conn, length).await;
+        let conn = keep.then_some(conn);
+        if let (301 | 302 | 303 | 307 | 308, Some(to)) = (code, head.get("Location")) {
+            return Ok(Outcome::Moved {
+                to: to.to_owned(),
+                conn,
+            });
+        }
+        // Their text goes to a terminal: heads hold no control characters, and this one is short.
+        let text: String = status.text.chars().take(60).collect();
+        let hints = Hints::of(head);
+        let ended = match (&hints.queue, code) {
+            (Some(place), 503) => Ended::Queued {
+                poll_after_s: place.poll_after_s,
+            },
+            _ => Ended::Status {
+                code,
+                retry_after_s: hints.retry_after_s,
+            },
+        };
+        let size = head
+            .get("Content-Range")
+            .and_then(|range| range.split_once("*/"))
+            .and_then(|(_, size)| size.trim().parse().ok());
+        Ok(Outcome::Over(Box::new(Over {
+            ended,
+            why: format!("it answers {code} {text}").trim_end().to_owned(),
+            hints,
+            conn,
+            end: size.filter(|size| code == 416 && *size <= self.range.start),
+        })))
+    }
+
+    async fn content(
+        &self,
+        mut conn: Conn,
+        head: &Head,
+        code: u16,
+        keep: bool,
+    ) -> Result<Outcome, Failure> {
+        let wrong = |why: &str| Failure::new(Ended::Wrong, why);
+        let length = length(head)?;
+        let theirs = http::content_urn(head);
+        if theirs.is_some() && self.urn.is_some() && theirs != self.urn {
+            return Err(wrong("it offers another content"));
+        }
+        if head
+            .list("Content-Encoding")
+            .any(|coding| !coding.eq_ignore_ascii_case("identity"))
+        {
+            return Err(wrong("it encodes the content though it was asked not to"));
+        }
+        let answer = self.placed(head, code, length)?;
+        let promised = answer.end.map(|end| end - answer.start);
+        if !self.is_wanted(answer, Hints::of(head)).await {
+            return Err(wrong(
+                "its file has another size, or it sends another range",
+            ));
+        }
+        let mut body = Body {
+            left: promised,
+            window: (self.clock.now(), 0),
+        };
+        self.pass(&mut conn, Incoming::new(length), &mut body)
+            .await?;
+        if body.left.is_some_and(|left| left > 0) {
+            return Err(Failure::new(Ended::Broken, "it sent less than it promised"));
+        }
+        let whole = length != Length::ToTheEnd;
+        Ok(Outcome::Over(Box::new(Over {
+            conn: (keep && whole).then_some(conn),
+            ..Over::new(Ended::Served, "")
+        })))
+    }
+
+    /// Where the body lies in the file.
+    fn placed(&self, head: &Head, code: u16, length: Length) -> Result<Answer, Failure> {
+        let wrong = |why: &str| Failure::new(Ended::Wrong, why);
+        if code == 206 {
+            let range = head.get("Content-Range").and_then(http::content_range);
+            let range = range.ok_or_else(|| wrong("its Content-Range does not add up"))?;
+            if range.start > self.range.start || range.end <= self.range.start {
+                return Err(wrong("it sends another range than asked for"));
+            }
+            let promised = range.end - range.start;
+            if matches!(length, Length::Known(length) if length != promised) {
+                return Err(wrong("its Content-Length and Content-Range differ"));
+            }
+            return Ok(Answer {
+                start: range.start,
+                end: Some(range.end),
+                size: range.size,
+                whole: false,
+            });
+        }
+        let size = match length {
+            Length::Known(size) => Some(size),
+            Length::Chunked | Length::ToTheEnd => None,
+        };
+        Ok(Answer {
+            start: 0,
+            end: size,
+            size,
+            whole: true,
+        })
+    }
+
+    async fn is_wanted(&self, answer: Answer, hints: Hints) -> bool {
+        let (reply, verdict) = rt::bounded(1);
+        let began = Event::Began {
+            request: self.id,
+            answer,
+            hints,
+            reply,
+        };
+        self.events.send(began).await.is_ok() && verdict.recv().await == Ok(true)
+    }
+
+    /// Passes a body on.
+    async fn pass(
+        &self,
+        conn: &mut Conn,
+        mut from: Incoming,
+        body: &mut Body,
+    ) -> Result<(), Failure> {
+        loop {
+            let room = body.left.unwrap_or(u64::MAX);
+            let mut buffer = self.buffers.take();
+            let most = buffer
+                .len()
+                .min(usize::try_from(room).unwrap_or(usize::MAX));
+            // With no room left this reads the end of a chunked body, and no byte.
+            let read = from.read(conn, &mut buffer[..most], room).await?;
+            if read == 0 {
+                self.buffers.give_back(buffer);
+                return Ok(());
+            }
+            body.left = body.left.map(|left| left - read as u64);
+            let bytes = Event::Bytes {
+                request: self.id,
+                buffer,
+                len: read,
+            };
+            if self.events.send(bytes).await.is_err() {
+                return Err(Failure::new(Ended::Broken, "the download has ended"));
+            }
+            self.throttle.took(self.clock, read).await;
+            if !self.throttle.is_on() {
+                body.judge(self.clock.now(), read as u64)?;
+            }
+        }
+    }
+}
+
+/// Connects to a source, or has it connect to us, if somebody can ask it to.
+async fn connect(source: &Source, pusher: Option<&Pusher>) -> Result<Conn, Failure> {
+    if source.wants_push() {
+        let none = "it cannot be connected to, and no node is there to ask it to connect to us";
+        let why = match source.walled().zip(pusher) {
+            None => none.to_owned(),
+            Some((walled, pusher)) => match pusher.connection(walled).await {
+                Ok(stream) => return Ok(Conn::given(stream, source)),
+                Err(none_came) => none_came.why(),
+            },
+        };
+        // Many say so who only have not found out yet that they can be.
+        if source.is_public()
+            && let Ok(conn) = Conn::open(source).await
+        {
+            return Ok(conn);
+        }
+        return Err(Failure::new(Ended::Walled, why));
+    }
+    let failure = match Conn::open(source).await {
+        Err(failure) if failure.ended == Ended::Unreachable => failure,
+        opened => return opened,
+    };
+    let Some((walled, pusher)) = source.walled().zip(pusher) else {
+        return Err(failure);
+    };
+    match pusher.connection(walled).await {
+        Ok(stream) => Ok(Conn::given(stream, source)),
+        // A moment's trouble, perhaps.
+        Err(NoneCame::NotAsked(_)) => Err(failure),
+        Err(NoneCame::InTime(why)) => Err(Failure::new(
+            Ended::Walled,
+            format!("{}; {why}", failure.why),
+        )),
+    }
+}
+
+/// Reads a short error body to its end; `false`: the connection is of no more use.
+async fn drained(conn: &mut Conn, length: Length) -> bool {
+    if length == Length::ToTheEnd {
+        return false;
+    }
+    let mut left = ERROR_BODY_MAX;
+    let mut body = Incoming::new(length);
+    let mut buffer = vec![0; 4096];
+    while let Ok(read) = body.read(conn, &mut buffer, left).await {
+        left = left.saturating_sub(read as u64);
+        if read == 0 || left == 0 {
+            return read == 0;
+        }
+    }
+    false
+}
+
+/// What is known of a body while it comes.
+struct Body {
+    /// Bytes promised and not yet there.
+    left: Option<u64>,
+    /// Since when its speed is judged, and bytes since.
+    window: (Time, u64),
+}
+
+impl Body {
+    fn judge(&mut self, now: Time, bytes: u64) -> Result<(), Failure> {
+        self.window.1 += bytes;
+        if now.since(self.window.0) < SPEED_WINDOW {
+            return Ok(());
+        }
+        let slow = self.window.1 < SPEED_BYTES_MIN;
+        self.window = (now, 0);
+        if slow {
+            Err(Failure::new(Ended::Slow, "it is too slow"))
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Fetching one file: from all its sources at once, into a partial file, verified before it gets its name.
+//!
+//! [`fetch`] blocks and may be called from any thread that runs no tasks. Decisions are those of
+//! [`node::swarm`](crate::node::swarm); files are kept by [`disk::parts`](crate::disk::parts).
+//!
+//! - `run`: the download itself, one task that owns all decisions; `exchange`: one request, a task each;
+//! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
+//! - `source`: where a file can be had; `control`: handles for those who steer from outside.
+
+mod control;
+mod exchange;
+mod hints;
+mod run;
+mod source;
+mod writer;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::pusher::{Pusher, Walled};
+use super::rt;
+use crate::control as plain;
+use crate::disk::folder::Folder;
+use crate::disk::names::safe_name;
+use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
+use crate::node::address::Net;
+use crate::node::swarm::{CONNECTIONS, Why};
+use crate::wire::{ServentId, Sha1};
+
+pub use control::{Cancel, Control, Requery};
+pub use run::REQUERY_WAIT;
+pub use source::{BadUrl, Seal, Source};
+
+/// What to fetch.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Name wished for, as a stranger gave it; made safe here.
+    pub name: String,
+    /// Hash of the whole file. Without one the content cannot be verified.
+    pub urn: Option<Sha1>,
+    /// Size in bytes, when known.
+    pub size: Option<u64>,
+    /// Whom to ask, best first; at most [`SOURCES_MAX`](crate::node::swarm::SOURCES_MAX) are.
+    pub sources: Vec<Source>,
+    /// An existing folder.
+    pub into: PathBuf,
+    /// What to do when the name is taken.
+    pub on_exist: OnExist,
+    /// Give up after this, keeping what arrived; `None`: never.
+    pub timeout: Option<Duration>,
+    /// Who has sources connect to us that cannot be connected to; `None`: nobody.
+    pub pusher: Option<Pusher>,
+    /// Sources asked at a time, 1 to [`CONNECTIONS_MAX`](crate::node::swarm::CONNECTIONS_MAX).
+    pub connections: usize,
+    /// Which network sources may name others of; `None`: what they name is not looked at.
+    pub net: Option<Net>,
+    /// Steers the fetch while it runs.
+    pub control: Control,
+    /// Looks for more sources when none is left; `None`: then the fetch ends.
+    pub requery: Option<Requery>,
+}
+
+impl Job {
+    /// To fetch a file of that name into an existing folder; all else as it is when nobody says otherwise.
+    pub fn new(name: impl Into<String>, into: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            urn: None,
+            size: None,
+            sources: Vec::new(),
+            into: into.into(),
+            on_exist: OnExist::default(),
+            timeout: None,
+            pusher: None,
+            connections: CONNECTIONS,
+            net: None,
+            control: Control::default(),
+            requery: None,
+        }
+    }
+
+    /// To fetch the first file of a hit into an existing folder, under a name that is free. `None`: the hit
+    /// names none, or has no hash that could be read.
+    pub fn of_hit(hit: &plain::Hit, into: impl Into<PathBuf>) -> Option<Self> {
+        let record = hit.records.first()?;
+        let urn = record
+            .urn
+            .as_ref()
+            .map(|urn| urn.parse())
+            .transpose()
+            .ok()?;
+        let source = source_of_hit(hit.addr, urn, record.index, &record.name);
+        let source = match ServentId::from_hex(&hit.servent) {
+            None => source,
+            Some(servent) => {
+                let walled = Walled {
+                    servent,
+                    index: record.index,
+                    proxies: hit.push_proxies.clone(),
+                    net: hit.net.map(Into::into),
+                };
+                source.or_push(walled, hit.push)
+            }
+        };
+        Some(Self {
+            urn,
+            size: Some(record.size),
+            sources: vec![source],
+            on_exist: OnExist::Rename,
+            ..Self::new(record.name.clone(), into)
+        })
+    }
+}
+
+/// What a source does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is asked, or sends.
+    Busy,
+    /// It has us in its queue, or asked us to come later.
+    Waits,
+    /// It is of no more use.
+    Lost(Why),
+    /// Nothing at the moment.
+    Idle,
+}
+
+/// How one source does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceNews {
+    /// `host:port`.
+    pub source: String,
+    /// What it does.
+    pub doing: Doing,
+    /// New bytes that it gave.
+    pub bytes: u64,
+    /// Bytes a second when it sent last.
+    pub bytes_per_s: Option<u64>,
+}
+
+/// How it goes, told a few times a second at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// An earlier run had left this.
+    Resumed {
+        /// Bytes.
+        done: u64,
+        /// Others wrote the file since: what was verified is checked again.
+        changed: bool,
+    },
+    /// Reading what is there for the hash of the whole, in bytes.
+    Checking {
+        /// Read so far.
+        read: u64,
+        /// To be read.
+        of: u64,
+    },
+    /// Asking this source.
+    Asking {
+        /// `host:port`.
+        source: String,
+    },
+    /// Asking this source to connect to us.
+    Calling {
+        /// `host:port`.
+        source: String,
+    },
+    /// Bytes are there.
+    Got {
+        /// So many, an earlier run's included.
+        done: u64,
+        /// Of so many, when known.
+        size: Option<u64>,
+    },
+    /// A source has us in its queue.
+    Queued {
+        /// `host:port`.
+        source: String,
+        /// Our place, from 1.
+        position: Option<u32>,
+        /// Clients in the queue.
+        length: Option<u32>,
+        /// Seconds until our turn, as it thinks.
+        eta_s: Option<u32>,
+    },
+    /// How each source does; once a second at most.
+    Sources(Vec<SourceNews>),
+    /// No source is left: others are looked for.
+    Searching,
+    /// A source was of no use, now or for good; why, for people.
+    Failed {
+        /// `host:port`.
+        source: String,
+        /// What it said or did.
+        why: String,
+    },
+    /// [`Control::pause`] was called.
+    Paused,
+    /// Nobody may be asked for so long.
+    Waiting {
+        /// The wait.
+        span: Duration,
+    },
+}
+
+/// A complete file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// Its hash. Unless `verified`, just what came.
+    pub sha1: Option<Sha1>,
+    /// The content is what the wanted hash says.
+    pub verified: bool,
+    /// It lay there before; nothing was fetched.
+    pub was_there: bool,
+    /// Bytes an earlier run had left.
+    pub resumed_from: u64,
+}
+
+/// Why there is no file. Each text says what, where and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Every source was tried.
+    #[error("{}{}", tried(*why), details(said))]
+    NoSource {
+        /// The weightiest reason.
+        why: Why,
+        /// What the sources said or did, `host:port: why`.
+        said: Vec<String>,
+    },
+    /// The time given is over.
+    #[error("time is up after {done} bytes, which are kept: run this again to go on")]
+    TimedOut {
+        /// Bytes that are there.
+        done: u64,
+    },
+    /// Disk, name or hash.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// [`Cancel::cancel`] was called.
+    #[error("interrupted after {done} bytes, which are kept: run this again to go on")]
+    Cancelled {
+        /// Bytes that are there.
+        done: u64,
+    },
+}
+
+impl FetchError {
+    /// The exit code of PRODUCT.md 6.5.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoSource {
+                why: Why::Refused, ..
+            } => 7,
+            Self::NoSource {
+                why: Why::Unreachable,
+                ..
+            } => 3,
+            Self::NoSource {
+                why: Why::Gone | Why::Wrong | Why::Busy | Why::Failing,
+                ..
+            } => 1,
+            Self::TimedOut { .. } => 4,
+            Self::Part(PartError::WrongHash { .. }) => 5,
+            Self::Part(
+                PartError::Disk { .. } | PartError::Taken { .. } | PartError::Locked { .. },
+            ) => 6,
+            Self::Cancelled { .. } => 130,
+        }
+    }
+}
+
+fn tried(why: Why) -> &'static str {
+    match why {
+        Why::Gone => "no source has it; search again for others",
+        Why::Wrong => "no source has this content; search again for others",
+        Why::Busy => "all sources were busy; try again later",
+        Why::Failing => "all sources failed; try again later",
+        Why::Unreachable => "no source can be reached; try again later or search for others",
+        Why::Refused => "the sources refuse us",
+    }
+}
+
+fn details(said: &[String]) -> String {
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", said.join("; "))
+    }
+}
+
+/// Fetches one file. Blocks until it is there, cannot be had, or is cancelled; what arrived of it is kept,
+/// and another call with the same job goes on from there.
+///
+/// # Errors
+/// [`FetchError`].
+pub fn fetch(
+    job: &Job,
+    mut progress: impl FnMut(Progress),
+    cancel: &Cancel,
+) -> Result<Fetched, FetchError> {
+    let wanted = Wanted {
+        name: safe_name(&job.name),
+        urn: job.urn,
+        size: job.size,
+        origin: job
+            .sources
+            .first()
+            .filter(|_| job.urn.is_none())
+            .map(Source::url),
+    };
+    let folder = Folder::open(&job.into).map_err(|source| PartError::Disk {
+        what: "open",
+        path: job.into.clone(),
+        source,
+    })?;
+    if let Some(there) = already_there(&folder, &wanted, job.on_exist)? {
+        return Ok(there);
+    }
+    let part = Part::open(folder, wanted)?;
+    let resumed_from = part.done();
+    if resumed_from > 0 {
+        progress(Progress::Resumed {
+            done: resumed_from,
+            changed: part.was_changed(),
+        });
+    }
+    let (part, sha1) = rt::block_on(run::run(job, part, &mut progress, cancel))?;
+    let placed = part.finish(job.on_exist, sha1)?;
+    Ok(Fetched {
+        path: placed.path,
+        size: placed.size,
+        sha1: Some(placed.sha1),
+        verified: job.urn.is_some(),
+        was_there: false,
+        resumed_from,
+    })
+}
+
+/// A name that is taken is settled before anything is fetched.
+fn already_there(
+    folder: &Folder,
+    wanted: &Wanted,
+    on_exist: OnExist,
+) -> Result<Option<Fetched>, PartError> {
+    let path = folder.shown(&wanted.name);
+    let failed = |source| PartError::Disk {
+        what: "look at",
+        path: path.clone(),
+        source,
+    };
+    if !folder.holds(&wanted.name).map_err(failed)? || on_exist == OnExist::Overwrite {
+        return Ok(None);
+    }
+    let same = parts::holds_already(folder, wanted);
+    let there = |size, sha1: Option<Sha1>| Fetched {
+        path: path.clone(),
+        size,
+        sha1,
+        verified: sha1.is_some(),
+        was_there: true,
+        resumed_from: 0,
+    };
+    match (same, on_exist) {
+        (Some(placed), OnExist::Fail | OnExist::Skip) => {
+            Ok(Some(there(placed.size, Some(placed.sha1))))
+        }
+        (None, OnExist::Skip) => Ok(Some(there(folder.size_of(&wanted.name), None))),
+        (None, OnExist::Fail) => Err(PartError::Taken { path }),
+        (_, OnExist::Rename | OnExist::Overwrite) => Ok(None),
+    }
+}
+
+/// For callers with a list of hits: the address of each as a source of `urn`, or by index and name.
+pub fn source_of_hit(addr: SocketAddr, urn: Option<Sha1>, index: u32, name: &str) -> Source {
+    match urn {
+        Some(urn) => Source::by_urn(addr, urn),
+        None => Source::by_index(addr, index, name),
+    }
+}

@@ -1,0 +1,578 @@
+//! One download while it runs: the task that asks the swarm what to do, and tells it what came of it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_lite::future;
+
+use super::control::{Cancel, Order};
+use super::exchange::{self, Event, Over, Request};
+use super::hints::{Hints, Place};
+use super::writer::{Buffers, Work, Writer};
+use super::{Doing, FetchError, Job, Progress, Source, SourceNews};
+use crate::disk::parts::Part;
+use crate::net::http_conn::Conn;
+use crate::net::pusher::Walled;
+use crate::net::rt::{self, Clock};
+use crate::node::Time;
+use crate::node::swarm::{Ask, Ended, RequestId, SourceId, Step, Swarm, Verdict, Why};
+use crate::wire::Sha1;
+
+/// Events between the requests and the download; when they are used up, the readers wait.
+const EVENTS: usize = 32;
+/// How often progress is told at most.
+const TELL: Duration = Duration::from_millis(100);
+/// How often it is told of each source at most.
+const TELL_SOURCES: Duration = Duration::from_secs(1);
+/// A connection kept open does not outlive this (content 4.3: servers wait 60 to 90 s).
+const IDLE_MAX: Duration = Duration::from_secs(50);
+/// No search for more sources sooner than this after the last one. gtk-gnutella repeats a search for one file every
+/// 15 minutes at the soonest; ours are rarer as they are made only when nobody is left. Our estimate.
+pub const REQUERY_WAIT: Duration = Duration::from_secs(300);
+/// Searches that bring nothing new, in a row, before the fetch ends.
+const REQUERIES_MAX: u32 = 3;
+
+/// Runs a download to its end: the file, and the hash of all that came.
+pub(super) async fn run(
+    job: &Job,
+    part: Part,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &Cancel,
+) -> Result<(Part, Sha1), FetchError> {
+    let mut swarm = Swarm::new(
+        job.connections,
+        job.size,
+        part.arrived().clone(),
+        part.verified_ranges().clone(),
+    );
+    let hashed = part.hasher().hashed();
+    let buffers = Buffers::new();
+    let (events, came) = rt::bounded(EVENTS);
+    let mut entries = Vec::new();
+    for source in &job.sources {
+        add(&mut swarm, &mut entries, source.clone());
+    }
+    let clock = Clock::start();
+    let mut run = Run {
+        job,
+        clock,
+        swarm,
+        entries,
+        tasks: Vec::new(),
+        writer: Writer::start(part, buffers.clone()),
+        buffers,
+        events,
+        progress,
+        cancel,
+        told: clock.now(),
+        told_sources: clock.now(),
+        paused: false,
+        searched: None,
+        searches: 0,
+    };
+    let outcome = run.until_done(&came, &hashed).await;
+    run.keep_connections();
+    let Run { writer, tasks, .. } = run;
+    drop(tasks);
+    let (part, written) = writer.end().await;
+    written?;
+    outcome.map(|sha1| (part, sha1))
+}
+
+/// What is kept of one source.
+struct Entry {
+    source: Source,
+    /// What it said last.
+    said: Option<String>,
+    conn: Option<(Conn, Time)>,
+    place: Option<Place>,
+}
+
+/// A request that runs; ends when this is dropped.
+struct Task {
+    request: RequestId,
+    /// Closed when it is dropped.
+    _halt: rt::Sender<()>,
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    clock: Clock,
+    swarm: Swarm,
+    entries: Vec<Entry>,
+    tasks: Vec<Task>,
+    writer: Writer,
+    buffers: Buffers,
+    events: rt::Sender<Event>,
+    progress: &'a mut dyn FnMut(Progress),
+    cancel: &'a Cancel,
+    told: Time,
+    told_sources: Time,
+    paused: bool,
+    /// When more sources were looked for last.
+    searched: Option<Time>,
+    searches: u32,
+}
+
+/// Adds a source unless it is known.
+fn add(swarm: &mut Swarm, entries: &mut Vec<Entry>, source: Source) -> bool {
+    if entries.iter().any(|entry| entry.source.is_same(&source)) {
+        return false;
+    }
+    // Behind walls many nodes have one address.
+    let host = match source.walled().filter(|_| source.wants_push()) {
+        Some(walled) => walled.servent.to_base32(),
+        None => source.to_string(),
+    };
+    let added = swarm.add_source(&host).is_some();
+    if added {
+        entries.push(Entry {
+            source,
+            said: None,
+            conn: None,
+            place: None,
+        });
+    }
+    added
+}
+
+/// What comes while a download waits.
+enum Came {
+    Event(Box<Event>),
+    Order(Order),
+    Time,
+}
+
+impl Run<'_> {
+    async fn until_done(
+        &mut self,
+        came: &rt::Receiver<Event>,
+        hashed: &std::sync::atomic::AtomicU64,
+    ) -> Result<Sha1, FetchError> {
+        loop {
+            if self.writer.work.is_closed() {
+                // Its error takes the place of this one.
+                return Err(FetchError::Cancelled {
+                    done: self.swarm.done(),
+                });
+            }
+            let step = if self.paused {
+                Step::Wait(None)
+            } else {
+                self.swarm.next(self.clock.now())
+            };
+            match step {
+                Step::Ask(ask) => self.ask(ask),
+                Step::Forget(ranges) => self.tell_writer(Work::Forget(ranges)).await,
+                Step::Wait(until) => {
+                    let span = until.map(|until| until.since(self.clock.now()));
+                    if let Some(span) = span.filter(|_| self.tasks.is_empty()) {
+                        (self.progress)(Progress::Waiting { span });
+                    }
+                    self.wait(came, span).await?;
+                }
+                Step::Complete => {
+                    self.tasks.clear();
+                    let sha1 = self.hash(hashed).await?;
+                    let Some(sha1) = sha1 else { continue };
+                    if let Some(sha1) = self.judge(sha1).await {
+                        return Ok(sha1);
+                    }
+                }
+                Step::GiveUp(why) => {
+                    if !self.search(came).await? {
+                        return Err(self.no_source(why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever comes first, and takes it in.
+    async fn wait(
+        &mut self,
+        came: &rt::Receiver<Event>,
+        span: Option<Duration>,
+    ) -> Result<(), FetchError> {
+        let orders = self.job.control.taken.clone();
+        let waiting = async {
+            let event = async {
+                match came.recv().await {
+                    Ok(event) => Came::Event(Box::new(event)),
+                    // We hold a sender ourselves.
+                    Err(_) => future::pending().await,
+                }
+            };
+            let order = async {
+                match orders.recv().await {
+                    Ok(order) => Came::Order(order),
+                    Err(_) => future::pending().await,
+                }
+            };
+            let time = async {
+                match span {
+                    Some(span) => rt::sleep(span).await,
+                    None => future::pending().await,
+                }
+                Came::Time
+            };
+            future::or(event, future::or(order, time)).await
+        };
+        match self.unless_stopped(waiting).await? {
+            Came::Event(event) => self.event(*event).await,
+            Came::Order(order) => self.order(order),
+            Came::Time => {}
+        }
+        // Whatever else is there already.
+        for _ in 0..EVENTS {
+            let Ok(event) = came.try_recv() else { break };
+            self.event(event).await;
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// Ends `work` when the fetch is cancelled or its time is up.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, FetchError> {
+        let done = self.swarm.done();
+        let cancelled = async {
+            self.cancel.wait().await;
+            Err(FetchError::Cancelled { done })
+        };
+        let spent = self.clock.now().since(Time::ZERO);
+        let late = async {
+            match self.job.timeout {
+                Some(timeout) => rt::sleep(timeout.saturating_sub(spent)).await,
+                None => future::pending().await,
+            }
+            Err(FetchError::TimedOut { done })
+        };
+        future::or(cancelled, future::or(late, async { Ok(work.await) })).await
+    }
+
+    /// Starts a request.
+    fn ask(&mut self, ask: Ask) {
+        let now = self.clock.now();
+        let entry = &mut self.entries[ask.source.0];
+        let pusher = self.job.pusher.as_ref();
+        let conn = entry.conn.take();
+        let conn = conn.filter(|(_, since)| now.since(*since) < IDLE_MAX);
+        let conn = conn
+            .map(|(conn, _)| conn)
+            .or_else(|| pusher?.take_idle(&entry.source));
+        if conn.is_none() {
+            let source = entry.source.to_string();
+            (self.progress)(if entry.source.wants_push() {
+                Progress::Calling { source }
+            } else {
+                Progress::Asking { source }
+            });
+        }
+        let request = Request {
+            id: ask.request,
+            source: entry.source.clone(),
+            range: ask.range,
+            urn: self.job.urn,
+            place: entry.place.clone(),
+            pusher: pusher.cloned(),
+            events: self.events.clone(),
+            buffers: self.buffers.clone(),
+            throttle: self.job.control.throttle.clone(),
+            clock: self.clock,
+        };
+        let (halt, halted) = rt::bounded::<()>(1);
+        // Detached: it ends when its sender is dropped, and says so itself when it ends by its own.
+        rt::spawn(async move {
+            let until = async {
+                let _ = halted.recv().await;
+            };
+            rt::unless(until, exchange::ask(request, conn)).await;
+        });
+        self.tasks.push(Task {
+            request: ask.request,
+            _halt: halt,
+        });
+    }
+
+    async fn event(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Began {
+                request,
+                answer,
+                hints,
+                reply,
+            } => {
+                let Some(source) = self.swarm.source_of(request) else {
+                    return;
+                };
+                self.take_hints(source, &hints);
+                self.entries[source.0].place = hints.queue;
+                let wanted = self.swarm.answered(now, request, &answer);
+                // A task that is gone needs no answer.
+                let _ = reply.try_send(wanted);
+            }
+            Event::Bytes {
+                request,
+                buffer,
+                len,
+            } => self.bytes(now, request, buffer, len).await,
+            Event::Over { request, over } => self.over(now, request, over),
+        }
+    }
+
+    async fn bytes(&mut self, now: Time, request: RequestId, buffer: Vec<u8>, len: usize) {
+        let received = self.swarm.received(now, request, len as u64);
+        let mut buffer = Some(buffer);
+        let mut pieces = received.keep.into_iter().peekable();
+        while let Some(piece) = pieces.next() {
+            let from = usize::try_from(piece.start - received.start).expect("below a buffer");
+            let to = usize::try_from(piece.end - received.start).expect("below a buffer");
+            let buffer = if pieces.peek().is_some() {
+                buffer.clone()
+            } else {
+                buffer.take()
+            };
+            let work = Work::Write {
+                at: piece.start,
+                buffer: buffer.expect("taken by the last piece only"),
+                from,
+                to,
+            };
+            self.tell_writer(work).await;
+        }
+        if let Some(buffer) = buffer {
+            self.buffers.give_back(buffer);
+        }
+        if received.enough && received.rest > 0 {
+            // What follows is there, or another brings it.
+            self.tasks.retain(|task| task.request != request);
+            self.swarm.ended(now, request, Ended::Served);
+        }
+    }
+
+    fn over(&mut self, now: Time, request: RequestId, over: Over) {
+        self.tasks.retain(|task| task.request != request);
+        let Some(source) = self.swarm.source_of(request) else {
+            return;
+        };
+        self.take_hints(source, &over.hints);
+        let entry = &mut self.entries[source.0];
+        entry.conn = over.conn.map(|conn| (conn, now));
+        let shown = entry.source.to_string();
+        if let (Ended::Queued { .. }, Some(place)) = (over.ended, over.hints.queue) {
+            (self.progress)(Progress::Queued {
+                source: shown,
+                position: place.position,
+                length: place.length,
+                eta_s: place.eta_s,
+            });
+            entry.said = Some(match place.position {
+                Some(position) => format!("we are number {position} in its queue"),
+                None => "it has us in its queue".to_owned(),
+            });
+            entry.place = Some(place);
+        } else if !over.why.is_empty() {
+            (self.progress)(Progress::Failed {
+                source: shown,
+                why: over.why.clone(),
+            });
+            entry.said = Some(over.why);
+        }
+        // A range beyond the end of the file was asked for: an earlier run had it all, and only now we know.
+        let ended = match over.end {
+            Some(size) if self.swarm.learn_end(source, size) => Ended::Served,
+            _ => over.ended,
+        };
+        self.swarm.ended(now, request, ended);
+    }
+
+    /// What a source says of itself and of others.
+    fn take_hints(&mut self, source: SourceId, hints: &Hints) {
+        if hints.available.is_some() {
+            self.swarm.learn_available(source, hints.available.clone());
+        }
+        let (Some(net), Some(urn)) = (self.job.net, self.job.urn) else {
+            return;
+        };
+        // Hearsay: whoever is named is one more to ask, and nothing else.
+        for addr in hints.alts.iter().filter(|addr| net.believes(**addr)) {
+            add(
+                &mut self.swarm,
+                &mut self.entries,
+                Source::by_urn(*addr, urn),
+            );
+        }
+        if self.job.pusher.is_none() {
+            return;
+        }
+        for alt in &hints.walled_alts {
+            let proxies = alt.proxies.iter().filter(|addr| net.believes(**addr));
+            let proxies: Vec<_> = proxies.copied().collect();
+            let Some(first) = proxies.first() else {
+                continue;
+            };
+            let source = Source::by_urn(*first, urn);
+            let walled = Walled {
+                servent: alt.servent,
+                index: 0,
+                proxies,
+                net: Some(net),
+            };
+            let source = source.or_push(walled, true);
+            add(&mut self.swarm, &mut self.entries, source);
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Add(sources) => {
+                for source in sources {
+                    add(&mut self.swarm, &mut self.entries, source);
+                }
+            }
+            Order::Connections(connections) => self.swarm.set_connections(connections),
+            Order::Pause => {
+                self.paused = true;
+                for task in self.tasks.drain(..) {
+                    self.swarm.dropped(task.request);
+                }
+                self.entries.iter_mut().for_each(|entry| entry.conn = None);
+                (self.progress)(Progress::Paused);
+            }
+            Order::Resume => self.paused = false,
+        }
+    }
+
+    /// A full channel waits here; a closed one is seen by the loop.
+    async fn tell_writer(&mut self, work: Work) {
+        let _ = self.writer.work.send(work).await;
+    }
+
+    /// The hash of all that is there; `None`: the disk failed.
+    async fn hash(
+        &mut self,
+        hashed: &std::sync::atomic::AtomicU64,
+    ) -> Result<Option<Sha1>, FetchError> {
+        let (answer, hash) = rt::bounded(1);
+        self.tell_writer(Work::Hash(answer)).await;
+        let of = self.swarm.done();
+        loop {
+            let told = rt::timeout(TELL, hash.recv());
+            if let Ok(hash) = self.unless_stopped(told).await? {
+                return Ok(hash.ok());
+            }
+            (self.progress)(Progress::Checking {
+                read: hashed.load(Ordering::Relaxed),
+                of,
+            });
+        }
+    }
+
+    /// Is it what was wanted? Else whoever may have lied is dropped, and it goes on.
+    async fn judge(&mut self, sha1: Sha1) -> Option<Sha1> {
+        let good = self.job.urn.is_none_or(|urn| urn == sha1);
+        match self.swarm.whole(good) {
+            // A failure is said by the name that the file does not get.
+            Verdict::Good | Verdict::Failed => Some(sha1),
+            Verdict::Again { forget, liars } => {
+                for liar in liars {
+                    let entry = &mut self.entries[liar.0];
+                    entry.conn = None;
+                    let why = "its content is not what was asked for".to_owned();
+                    entry.said = Some(why.clone());
+                    (self.progress)(Progress::Failed {
+                        source: entry.source.to_string(),
+                        why,
+                    });
+                }
+                self.tell_writer(Work::Forget(forget)).await;
+                None
+            }
+        }
+    }
+
+    /// Looks for more sources, if it may; `false`: there is no hope.
+    async fn search(&mut self, came: &rt::Receiver<Event>) -> Result<bool, FetchError> {
+        let (Some(requery), Some(urn)) = (self.job.requery.clone(), self.job.urn) else {
+            return Ok(false);
+        };
+        if self.searches >= REQUERIES_MAX {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let next = self.searched.map(|last| last.plus(REQUERY_WAIT));
+        if let Some(span) = next
+            .map(|next| next.since(now))
+            .filter(|span| !span.is_zero())
+        {
+            (self.progress)(Progress::Waiting { span });
+            self.wait(came, Some(span)).await?;
+            return Ok(true);
+        }
+        (self.progress)(Progress::Searching);
+        self.searched = Some(now);
+        self.searches += 1;
+        let search = rt::spawn_blocking(move || requery.search(urn));
+        for source in self.unless_stopped(search).await? {
+            if add(&mut self.swarm, &mut self.entries, source) {
+                self.searches = 0;
+            }
+        }
+        Ok(true)
+    }
+
+    fn no_source(&self, why: Why) -> FetchError {
+        let said = self.entries.iter();
+        let said =
+            said.filter_map(|entry| Some(format!("{}: {}", entry.source, entry.said.as_ref()?)));
+        FetchError::NoSource {
+            why,
+            said: said.collect(),
+        }
+    }
+
+    fn tell(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.told) < TELL {
+            return;
+        }
+        self.told = now;
+        (self.progress)(Progress::Got {
+            done: self.swarm.done(),
+            size: self.swarm.size(),
+        });
+        if now.since(self.told_sources) < TELL_SOURCES {
+            return;
+        }
+        self.told_sources = now;
+        let sources = self.entries.iter().enumerate().map(|(at, entry)| {
+            let id = SourceId(at);
+            let doing = match self.swarm.lost(id) {
+                Some(why) => Doing::Lost(why),
+                None if self.swarm.is_running(id) => Doing::Busy,
+                None if entry.said.is_some() => Doing::Waits,
+                None => Doing::Idle,
+            };
+            SourceNews {
+                source: entry.source.to_string(),
+                doing,
+                bytes: self.swarm.bytes_of(id),
+                bytes_per_s: self.swarm.speed(id),
+            }
+        });
+        (self.progress)(Progress::Sources(sources.collect()));
+    }
+
+    /// Connections that sources opened are kept for the next file.
+    fn keep_connections(&mut self) {
+        let Some(pusher) = &self.job.pusher else {
+            return;
+        };
+        for entry in &mut self.entries {
+            if let Some((conn, _)) = entry.conn.take() {
+                pusher.keep(conn);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The thread that owns the partial file: writes what comes, at its place.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::disk::parts::{Part, PartError};
+use crate::net::rt::{self, Clock};
+use crate::node::swarm::Ranges;
+use crate::wire::Sha1;
+
+/// How often what has arrived is forced to disk. Our estimate: a crash of the whole machine costs this much of a
+/// download.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+/// Orders taken at a time, so that their journal is written in one piece.
+const BATCH_MAX: usize = 16;
+/// Orders between the tasks and this thread; when they are used up, the readers wait.
+const ORDERS: usize = 16;
+/// Buffers kept for the next reader.
+const BUFFERS: usize = 32;
+/// Bytes of one buffer between socket and disk: a full read of a large socket buffer.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// What is to be done with the file.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Put `buffer[from..to]` at `at`.
+    Write {
+        at: u64,
+        buffer: Vec<u8>,
+        from: usize,
+        to: usize,
+    },
+    /// These bytes are worth nothing.
+    Forget(Ranges),
+    /// These are what a tree says.
+    #[expect(dead_code, reason = "said once trees are fetched")]
+    Verified(Range<u64>),
+    /// Say the hash of all.
+    Hash(rt::Sender<Sha1>),
+}
+
+/// Empty buffers; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Buffers {
+    give: rt::Sender<Vec<u8>>,
+    take: rt::Receiver<Vec<u8>>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        let (give, take) = rt::bounded(BUFFERS);
+        Self { give, take }
+    }
+
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.take
+            .try_recv()
+            .unwrap_or_else(|_| vec![0; BUFFER_BYTES])
+    }
+
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        // Enough are there: it is freed.
+        let _ = self.give.try_send(buffer);
+    }
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) work: rt::Sender<Work>,
+    thread: rt::JoinHandle<(Part, Result<(), PartError>)>,
+}
+
+impl Writer {
+    pub(super) fn start(part: Part, buffers: Buffers) -> Self {
+        let (work, orders) = rt::bounded(ORDERS);
+        let thread = rt::spawn_blocking(move || write_out(part, &orders, &buffers));
+        Self { work, thread }
+    }
+
+    /// Ends the thread once it has done all it was told.
+    pub(super) async fn end(self) -> (Part, Result<(), PartError>) {
+        drop(self.work);
+        self.thread.await
+    }
+}
+
+/// Does what comes until nobody sends any more, or the disk fails.
+fn write_out(
+    mut part: Part,
+    orders: &rt::Receiver<Work>,
+    buffers: &Buffers,
+) -> (Part, Result<(), PartError>) {
+    let clock = Clock::start();
+    let mut noted = clock.now();
+    while let Ok(first) = orders.recv_blocking() {
+        let more = std::iter::from_fn(|| orders.try_recv().ok()).take(BATCH_MAX);
+        let batch = std::iter::once(first).chain(more);
+        let mut done = Ok(());
+        for work in batch {
+            done = done.and_then(|()| one(&mut part, work, buffers));
+        }
+        done = done.and_then(|()| part.flush());
+        if done.is_ok() && clock.now().since(noted) >= CHECKPOINT {
+            done = part.checkpoint();
+            noted = clock.now();
+        }
+        if done.is_err() {
+            // Senders notice, and ask why.
+            orders.close();
+            return (part, done);
+        }
+    }
+    (part, Ok(()))
+}
+
+fn one(part: &mut Part, work: Work, buffers: &Buffers) -> Result<(), PartError> {
+    match work {
+        Work::Write {
+            at,
+            buffer,
+            from,
+            to,
+        } => {
+            part.write(at, &buffer[from..to])?;
+            buffers.give_back(buffer);
+        }
+        Work::Forget(ranges) => {
+            for range in ranges.iter() {
+                part.forget(range.clone());
+            }
+        }
+        Work::Verified(range) => part.verified(range),
+        Work::Hash(answer) => {
+            let hash = part.hash()?;
+            // Nobody waits any more: then nobody wants it.
+            let _ = answer.try_send(hash);
+        }
+    }
+    Ok(())
+}
