@@ -12,6 +12,7 @@ use crate::cli::args::search::SearchArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::escape::shown;
 use crate::cli::output::{Format, units};
+use crate::control;
 use crate::disk::rankings::{Doubt, Ranking};
 use crate::disk::results::is_id;
 use crate::node::address::Net;
@@ -22,11 +23,6 @@ pub(super) fn keep(context: &Context, found: &Found, query: &str, net: Net) {
     let at = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let net = match net {
-        Net::Lan => "lan",
-        Net::Gnutella => "gnutella",
-        Net::Rehearsal => "rehearsal",
-    };
     let of = found.shown_count();
     let ranking = |file: &File, rank: Option<usize>| {
         let merits = found.merits(file);
@@ -37,7 +33,10 @@ pub(super) fn keep(context: &Context, found: &Found, query: &str, net: Net) {
             name: first.name.clone(),
             size: first.size,
             query: query.to_owned(),
-            net: net.to_owned(),
+            net: match &first.net {
+                Some(net) => net.clone(),
+                None => control::Net::from(net).name().to_owned(),
+            },
             at,
             rank,
             of,

@@ -200,7 +200,7 @@ impl Found {
             }
             let (was_hidden, listed) = (file.hidden, file.offers.len());
             if let Some(judge) = &mut self.judge {
-                judge.offer(at, &offer, after);
+                judge.offer(at, &offer, hit, after);
             }
             self.judge_anew(at, &mut news);
             let file = &self.files[at];

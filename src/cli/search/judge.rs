@@ -6,21 +6,25 @@ use std::time::Duration;
 use super::found::Offer;
 use super::spam_list::SpamList;
 use crate::control::Hit;
+use crate::node::address::Net;
 use crate::node::spam::{self, Asked, Scorer, Verdict};
 
 /// Judges the results of one search.
 #[derive(Clone, Debug)]
 pub struct Judge {
     scorer: Scorer,
+    /// Of hits that do not say on which they came.
+    net: Net,
     list: SpamList,
     show_all: bool,
 }
 
 impl Judge {
-    /// `show_all`: nothing is hidden, but all is judged.
-    pub fn new(asked: Asked, list: SpamList, show_all: bool) -> Self {
+    /// `net`: of hits that do not say on which they came. `show_all`: nothing is hidden, but all is judged.
+    pub fn new(asked: Asked, net: Net, list: SpamList, show_all: bool) -> Self {
         Self {
             scorer: Scorer::new(asked),
+            net,
             list,
             show_all,
         }
@@ -33,11 +37,12 @@ impl Judge {
         }
     }
 
-    /// A copy of file number `file` came.
-    pub(super) fn offer(&mut self, file: usize, offer: &Offer, after: Duration) {
+    /// A copy of file number `file` came with this hit.
+    pub(super) fn offer(&mut self, file: usize, offer: &Offer, hit: &Hit, after: Duration) {
         let copy = &offer.copy;
         let sha1 = copy.sha1();
         let seen = spam::Offer {
+            net: hit.net.map_or(self.net, Into::into),
             responder: copy.addr,
             name: &copy.name,
             size: copy.size,

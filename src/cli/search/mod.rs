@@ -223,8 +223,8 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let node = NodeHandle::open(context, &args.peers, &args.net, discovery)?;
     let net = node.net()?;
     let patience = patience(net);
-    let asked = Asked::new(&text, net, wants_programs(&args.filter));
-    let judge = Judge::new(asked, lists, args.show_spam);
+    let asked = Asked::new(&text, wants_programs(&args.filter));
+    let judge = Judge::new(asked, net, lists, args.show_spam);
     let found = Found::new(Filter::new(&args.filter, args.urn), &text, max)
         .judged_by(judge, printer.prints_for_good(&context.out));
     let limit = |asked: Option<Span>, usual| asked.map_or(Some(usual), Span::limit);

@@ -17,7 +17,7 @@ use super::address::Net;
 use super::media::Kind;
 use name::Name;
 pub use signal::Signal;
-use signal::{DISGUISED, Levels, far, near, weight};
+use signal::{DISGUISED, far, near, weight};
 
 /// Results with a higher score are hidden unless asked for. Two strong doubts or three middling ones get there, one
 /// alone does not, but for a listed hash.
@@ -38,37 +38,38 @@ const BLOCK_BYTES: u64 = 512;
 /// The least time that a link of the live network takes one way. Far below any real one.
 const LINK_TIME_MIN: Duration = Duration::from_micros(500);
 
-/// What was searched for, and where.
+/// What was searched for.
 #[derive(Clone, Debug)]
 pub struct Asked {
     words: Vec<String>,
     programs: bool,
-    net: Net,
 }
 
 impl Asked {
-    /// A search for the words of `text` on `net`; `programs`: programs are what is wanted.
-    pub fn new(text: &str, net: Net, programs: bool) -> Self {
+    /// A search for the words of `text`; `programs`: programs are what is wanted.
+    pub fn new(text: &str, programs: bool) -> Self {
         let words = name::words(text);
         let named = |word: &String| Kind::of_ending(word) == Some(Kind::Program);
         Self {
             programs: programs || words.iter().any(named),
             words,
-            net,
         }
     }
+}
 
-    fn is_near(&self) -> bool {
-        match self.net {
-            Net::Lan => true,
-            Net::Gnutella | Net::Rehearsal => false,
-        }
+/// Do people who know each other share there?
+fn is_near(net: Net) -> bool {
+    match net {
+        Net::Lan => true,
+        Net::Gnutella | Net::Rehearsal => false,
     }
 }
 
 /// One copy of a file, as a hit told of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
+    /// The net it came on: each is judged by the customs of its own.
+    pub net: Net,
     /// Who has it.
     pub responder: SocketAddr,
     /// Base name.
@@ -115,6 +116,7 @@ impl Verdict {
 
 #[derive(Clone, Debug)]
 struct Judged {
+    near: bool,
     responder: SocketAddr,
     name: Name,
     too_fast: bool,
@@ -208,10 +210,11 @@ impl Scorer {
         if known.offers.len() < OFFERS_MAX {
             let links = u32::from(offer.hops) + 1;
             // There and back over each link.
-            let too_fast = self.asked.net == Net::Gnutella
+            let too_fast = offer.net == Net::Gnutella
                 && offer.hops > 0
                 && offer.after < LINK_TIME_MIN * 2 * links;
             known.offers.push(Judged {
+                near: is_near(offer.net),
                 responder: offer.responder,
                 name,
                 too_fast,
@@ -226,25 +229,23 @@ impl Scorer {
     }
 
     fn count_size(&mut self, file: usize, size: u64, name: &Name) {
-        let levels = self.levels_of_size();
         let group = self.sizes.entry(size).or_default();
         if group.names.len() >= NAMES_MAX {
             return;
         }
-        let before = weight(levels, group.strange());
+        let weights = |group: &SizeGroup| {
+            let strange = group.strange();
+            (
+                weight(near::SAME_SIZE, strange),
+                weight(far::SAME_SIZE, strange),
+            )
+        };
+        let before = weights(group);
         group.files.push(file);
         group.shapes.insert(name.shape.clone());
         group.names.insert(name.words.clone());
-        if weight(levels, group.strange()) > before {
+        if weights(group) != before {
             self.changed.extend(&group.files);
-        }
-    }
-
-    fn levels_of_size(&self) -> &'static Levels {
-        if self.asked.is_near() {
-            near::SAME_SIZE
-        } else {
-            far::SAME_SIZE
         }
     }
 
@@ -258,24 +259,36 @@ impl Scorer {
         let Some(file) = self.files.get(file) else {
             return Verdict::default();
         };
-        let near = self.asked.is_near();
-        let no_hash = if near { near::NO_HASH } else { far::NO_HASH };
         let group = self.sizes.get(&file.size).filter(|_| file.hashed);
         let strange = group.map_or(0, SizeGroup::strange);
-        let of_file = [
-            (Signal::Listed, if file.listed { 1.0 } else { 0.0 }),
-            (Signal::SameSize, weight(self.levels_of_size(), strange)),
-            (Signal::NoHash, if file.hashed { 0.0 } else { no_hash }),
-        ];
+        let of_file = |near: bool| {
+            let no_hash = if near { near::NO_HASH } else { far::NO_HASH };
+            let sizes = if near {
+                near::SAME_SIZE
+            } else {
+                far::SAME_SIZE
+            };
+            [
+                (Signal::Listed, if file.listed { 1.0 } else { 0.0 }),
+                (Signal::SameSize, weight(sizes, strange)),
+                (Signal::NoHash, if file.hashed { 0.0 } else { no_hash }),
+            ]
+        };
         file.offers
             .iter()
-            .map(|offer| Verdict::of(of_file.into_iter().chain(self.of_offer(file, offer))))
+            .map(|offer| {
+                Verdict::of(
+                    of_file(offer.near)
+                        .into_iter()
+                        .chain(self.of_offer(file, offer)),
+                )
+            })
             .min_by(|one, other| one.score.total_cmp(&other.score))
             .unwrap_or_default()
     }
 
     fn of_offer(&self, file: &File, offer: &Judged) -> [(Signal, f64); 7] {
-        let near = self.asked.is_near();
+        let near = offer.near;
         let known = self.responders.get(&offer.responder);
         let kinds = known.map_or(0, |known| known.echo_kinds.len());
         let flood = known.is_some_and(|known| known.records > RECORDS_FAIR);

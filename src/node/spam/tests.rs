@@ -6,6 +6,7 @@ use super::*;
 
 /// A search and its results, each with the number of its content.
 struct Search {
+    net: Net,
     scorer: Scorer,
     contents: Vec<u32>,
     names: Vec<String>,
@@ -14,7 +15,8 @@ struct Search {
 impl Search {
     fn new(text: &str, net: Net) -> Self {
         Self {
-            scorer: Scorer::new(Asked::new(text, net, false)),
+            net,
+            scorer: Scorer::new(Asked::new(text, false)),
             contents: Vec::new(),
             names: Vec::new(),
         }
@@ -37,6 +39,7 @@ impl Search {
             self.names.push(name.to_owned());
         }
         let offer = Offer {
+            net: self.net,
             responder: Self::host(host),
             name,
             size,
@@ -146,8 +149,9 @@ fn an_answer_before_the_query_can_have_come_there_is_doubted() {
         (Net::Lan, 4, 3, false),
         (Net::Rehearsal, 4, 3, false),
     ] {
-        let mut scorer = Scorer::new(Asked::new("moby dick", net, false));
+        let mut scorer = Scorer::new(Asked::new("moby dick", false));
         let offer = Offer {
+            net,
             responder: Search::host(1),
             name: "moby dick by melville.txt",
             size: 5_001,
@@ -170,15 +174,16 @@ fn what_is_asked_for_is_not_held_against_it() {
         search.scorer.verdict(0).score
     };
     assert!(score("putty", "putty.exe") > score("putty exe", "putty.exe"));
-    let wanted = Asked::new("putty", Net::Gnutella, true);
+    let wanted = Asked::new("putty", true);
     assert!(wanted.programs);
 }
 
 #[test]
 fn a_listed_file_is_hidden_everywhere_and_one_honest_copy_redeems_a_name() {
     for net in [Net::Lan, Net::Gnutella] {
-        let mut scorer = Scorer::new(Asked::new("moby", net, false));
+        let mut scorer = Scorer::new(Asked::new("moby", false));
         let offer = Offer {
+            net,
             responder: Search::host(1),
             name: "whale.txt",
             size: 1,
@@ -194,6 +199,25 @@ fn a_listed_file_is_hidden_everywhere_and_one_honest_copy_redeems_a_name() {
     let before = alone.scorer.verdict(0).score;
     let joined = alone.with(2, "Melville, Moby Dick (scan of 1851).zip", 5_001, 1);
     assert!(joined.scorer.verdict(0).score < before);
+}
+
+#[test]
+fn a_node_on_two_nets_judges_each_copy_by_its_own() {
+    let mut search = Search::new("moby dick", Net::Gnutella);
+    for (content, ending) in [(1, "zip"), (2, "mp3"), (3, "exe")] {
+        search.add(1, &format!("moby dick.{ending}"), 9_001, content, true);
+    }
+    search.net = Net::Lan;
+    for (content, ending) in [(4, "zip"), (5, "mp3"), (6, "exe")] {
+        search.add(2, &format!("moby dick.{ending}"), 9_101, content, true);
+    }
+    assert_eq!(search.hidden().len(), 3, "{:?}", search.hidden());
+    assert!(!search.scorer.verdict(3).hides() && search.scorer.verdict(0).hides());
+    search.add(3, "moby dick.zip", 9_001, 1, true);
+    assert!(
+        !search.scorer.verdict(0).hides(),
+        "one of the LAN has it too"
+    );
 }
 
 #[test]
