@@ -266,6 +266,9 @@ pub struct Status {
     /// What came of asking caches for nodes; `None` on a LAN, where none are asked.
     #[serde(default)]
     pub finding: Option<Finding>,
+    /// What came of asking the router to open our port; `None`: it was not asked.
+    #[serde(default)]
+    pub mapping: Option<Mapping>,
     /// Each network it is on; the figures above are their sums, `net` is the first and `role` that on the public one.
     #[serde(default)]
     pub nets: Vec<OnNet>,
@@ -295,6 +298,31 @@ pub struct Finding {
     pub web_caches_answered: u64,
     /// Addresses that caches told of, before any was doubted.
     pub addresses: u64,
+}
+
+/// A port of the router that leads to ours, or is to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Which: the same there and here.
+    pub port: u16,
+    /// How far that has got.
+    pub state: MappingState,
+    /// `NAT-PMP` or `UPnP`.
+    pub by: Option<String>,
+    /// Why it is not open, for people.
+    pub problem: Option<String>,
+}
+
+/// How far opening a port of the router has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MappingState {
+    /// The router is being asked.
+    Asking,
+    /// It does.
+    Open,
+    /// It does not, for now.
+    Failed,
 }
 
 /// A node on one network.
@@ -509,6 +537,8 @@ pub enum News {
         /// Files whose hash is known.
         hashed_files: u64,
     },
+    /// What came of asking the router to open our port has changed.
+    PortMapping(Mapping),
     /// A file, or a range of it, was sent.
     Uploaded {
         /// To whom.

@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::cli::Context;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::find;
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
+use crate::cli::share;
 use crate::control::{Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
@@ -77,6 +79,17 @@ fn screen(status: &Status) -> Vec<String> {
             units::size(bytes)
         ));
     }
+    if let Some(mapping) = &status.mapping {
+        lines.push(format!("router   {}", share::mapping(mapping)));
+    }
+    if let Some(finding) = status.finding.as_ref().filter(|_| status.links == 0) {
+        let more = if finding.pending {
+            "; still trying"
+        } else {
+            ""
+        };
+        lines.push(format!("finding  {}{more}", find::why_nobody(finding)));
+    }
     lines.push(format!(
         "uploads  {} of {} running   {} done, {} sent",
         status.uploads_active,
@@ -123,8 +136,7 @@ pub fn down(context: &Context) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Net;
-    use crate::control::Share;
+    use crate::control::{Finding, Mapping, MappingState, Net, Share};
 
     #[test]
     fn the_screen_says_what_is_shared_and_what_is_wrong() {
@@ -147,7 +159,7 @@ mod tests {
             listen: Some(([192, 168, 1, 12], 6346).into()),
             pid: 7,
             uptime_s: 540,
-            links: 3,
+            links: 0,
             dialling: 1,
             hosts_known: 12,
             shares: vec![share],
@@ -156,7 +168,17 @@ mod tests {
             uploads_done: 14,
             uploaded_bytes: 4_200_000,
             nodes_heard: 9,
-            finding: None,
+            finding: Some(Finding {
+                host_caches_asked: 2,
+                pending: true,
+                ..Finding::default()
+            }),
+            mapping: Some(Mapping {
+                port: 6346,
+                state: MappingState::Open,
+                by: Some("UPnP".into()),
+                problem: None,
+            }),
             nets: Vec::new(),
         };
         let text = screen(&status).join("\n");
@@ -164,7 +186,9 @@ mod tests {
             "desk   up 9 min",
             "192.168.1.12:6346",
             "strangers on the public Gnutella network, as a leaf",
-            "3 up, 1 dialling",
+            "0 up, 1 dialling",
+            "router   opened port 6346 (UPnP)",
+            "finding  no known node can be reached, and of 2 host caches none answered with any; still trying",
             "2,431 files, 31.0 GB",
             "1.0 GB of 31.0 GB",
             "14 done",

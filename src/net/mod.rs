@@ -52,7 +52,7 @@ pub(crate) mod upload;
 mod upload_body;
 mod upload_reply;
 
-pub use discovery::{Discovery, Url, WebCacheSettings};
+pub use discovery::{Discovery, MapPort, Url, WebCacheSettings};
 pub use listen::Listen;
 pub use news::News;
 pub use own::own_address;

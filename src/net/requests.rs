@@ -8,6 +8,7 @@ use futures_lite::{FutureExt, future};
 
 use super::awaited::Awaited;
 use super::discovery::finding::Shown;
+use super::discovery::mapping::Opened;
 use super::inbox::{Ask, Ended, Notices};
 use super::overlays::{Overlay, Overlays};
 use super::rt::{self, Clock, Sender};
@@ -38,6 +39,8 @@ pub(crate) struct Desk {
     pub(crate) awaited: Arc<Awaited>,
     /// What came of asking caches, where they are asked.
     pub(crate) finding: Option<Shown>,
+    /// What came of asking the router to open our port.
+    pub(crate) opened: Option<Opened>,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
 }
@@ -223,6 +226,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         uploaded_bytes: uploads.bytes,
         nodes_heard: sum(|on| on.nodes_heard),
         finding: desk.finding.as_ref().map(Shown::get),
+        mapping: desk.opened.as_ref().map(Opened::get),
         nets,
     })
 }

@@ -16,6 +16,7 @@ use rand::{Rng, SeedableRng, TryRng};
 use super::awaited::Awaited;
 use super::control::{self, ControlError};
 use super::discovery::finding::Shown;
+use super::discovery::mapping::{self, MapPort, Opened};
 use super::discovery::udp::Datagrams;
 use super::discovery::{self, Discovery, WebCacheSettings};
 use super::greeting::Greeting;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub host_caches: Vec<String>,
     /// Web caches of the live network, asked when host caches are of no use.
     pub web_caches: WebCacheSettings,
+    /// Who is asked to pass connections from elsewhere on to us.
+    pub map_port: MapPort,
     /// How many uploads run at a time.
     pub uploads: UploadLimits,
     /// Bytes a second for all uploads together; `None`: no limit.
@@ -146,6 +149,8 @@ pub struct Servent {
     hall: Hall,
     closed: Receiver<()>,
     pusher: OnceLock<Pusher>,
+    /// Ready when the router was told that its port may close.
+    unmapped: Option<Receiver<()>>,
 }
 
 impl Servent {
@@ -210,9 +215,11 @@ impl Servent {
                 until_closed(closed.clone()),
             ));
         }
+        let (opened, unmapped) = map_port(settings.map_port, addr, &newsroom, &closed).unzip();
         let desk = Arc::new(Desk {
             awaited,
             finding,
+            opened,
             overlays,
             id,
             listen: addr,
@@ -238,6 +245,7 @@ impl Servent {
             hall,
             closed,
             pusher: OnceLock::new(),
+            unmapped,
         };
         servent.remember(settings);
         Ok(servent)
@@ -367,6 +375,12 @@ impl Servent {
         drop(done);
         // Later than that: links end by their own deadlines, without us.
         let _ = rt::wait_for(wait, finished.recv());
+        if let Some(unmapped) = &self.unmapped {
+            let _ = rt::wait_for(
+                wait.min(mapping::END_TIME + Duration::from_secs(1)),
+                unmapped.recv(),
+            );
+        }
         self.desk.shares.stop();
     }
 
@@ -593,6 +607,30 @@ async fn keep_hosts(home: Home, net: Net, handle: Handle) {
 async fn until_closed(closed: Receiver<()>) {
     // Nothing is ever sent: this is ready when the sender is dropped.
     let _ = closed.recv().await;
+}
+
+/// Has the router open the port we listen on, if that is wanted: what comes of it, and what is ready when it was closed
+/// again.
+fn map_port(
+    whom: MapPort,
+    listen: Option<SocketAddr>,
+    newsroom: &Newsroom,
+    closed: &Receiver<()>,
+) -> Option<(Opened, Receiver<()>)> {
+    let listen = listen.filter(|_| whom != MapPort::Off)?;
+    let opened = Opened::new(listen.port());
+    let (done, unmapped) = rt::bounded::<()>(1);
+    let keep = mapping::run(
+        whom,
+        opened.clone(),
+        newsroom.clone(),
+        until_closed(closed.clone()),
+    );
+    rt::spawn(async move {
+        keep.await;
+        drop(done);
+    });
+    Some((opened, unmapped))
 }
 
 /// Starts what looks for nodes of an overlay outside it; what asking caches comes to is shown there. All detached: they end when `closed` is.

@@ -51,7 +51,8 @@ impl Network {
         self.own.is_private() || self.own.is_link_local() || self.own.is_loopback()
     }
 
-    fn holds(self, ip: Ipv4Addr) -> bool {
+    /// Is this an address of it?
+    pub fn holds(self, ip: Ipv4Addr) -> bool {
         let mask = self.mask.to_bits();
         ip.to_bits() & mask == self.own.to_bits() & mask
     }

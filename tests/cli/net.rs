@@ -65,6 +65,11 @@ fn what_a_net_cannot_be_is_refused_before_anything_starts() {
         (&["--role", "leaf"], "--net gnutella"),
         (&["--net", "lan", "--net", "gnutella"], "--home"),
         (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
+        (&["--map-port"], "--net gnutella only"),
+        (
+            &["--net", "gnutella", "--map-port", "--listen", "127.0.0.1:1"],
+            "--listen 0.0.0.0:1",
+        ),
         (
             &["--net", "gnutella", "--peer", "192.168.1.20"],
             "--net lan",
@@ -84,6 +89,35 @@ fn what_a_net_cannot_be_is_refused_before_anything_starts() {
         let run = world.run("one", &[&["share"], args].concat()).expect(2);
         assert!(run.err.contains(way_out), "{args:?}: {}", run.err);
     }
+}
+
+#[test]
+fn the_router_opens_a_port_only_when_asked_and_for_strangers_only() {
+    let world = World::new();
+    let router = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = router.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut asked = [0; 64];
+        while let Ok((_, from)) = router.recv_from(&mut asked) {
+            let mut answer = vec![0, 128 + asked[1], 0, 0, 0, 0, 0, 1];
+            answer.extend(&asked[4..12]);
+            let _ = router.send_to(&answer, from);
+        }
+    });
+    let asks = [&LIVE[..], &["--map-port", "--router", &addr]].concat();
+    let mut node = world.node("asks", &asks, &[]);
+    let told = node.wait_for("port-mapping", |_| true);
+    assert_eq!(
+        (&told["state"], &told["by"]),
+        (&"open".into(), &"NAT-PMP".into())
+    );
+    let said = format!("router   opened port {} (NAT-PMP)", node.listen.port());
+    let status = world.run("asks", &["status"]).expect(0);
+    assert!(status.out.contains(&said), "{}", status.out);
+
+    let _quiet = world.node("quiet", &LIVE, &[]);
+    let status = world.run("quiet", &["status", "--json"]).expect(0);
+    assert!(status.json_of("status")[0]["mapping"].is_null());
 }
 
 #[test]

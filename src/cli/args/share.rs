@@ -40,6 +40,12 @@ pub struct ShareArgs {
     /// Place on --net gnutella: a leaf hangs on ultrapeers, which carry the traffic [default: leaf]
     #[structopt(long, value_name = "ROLE", possible_values = ROLES)]
     pub role: Option<String>,
+    /// Have the router pass connections on to this node (NAT-PMP, UPnP), so that strangers can fetch from it
+    #[structopt(long)]
+    pub map_port: bool,
+    /// The router to ask instead of that of this network, for tests
+    #[structopt(long, hidden = true, value_name = "IP:PORT")]
+    pub router: Option<Listen>,
     /// Name shown to others [default: the name of this machine; none on --net gnutella]
     #[structopt(long, env = "FILBERT_NAME", hide_env_values = true)]
     pub name: Option<String>,

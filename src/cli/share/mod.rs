@@ -22,15 +22,16 @@ use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
 use crate::cli::node::{discovery, resolve};
+use crate::cli::output::escape;
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::units::counted;
 use crate::cli::output::{Format, Output};
-use crate::control::{self, Reply, Request, Share};
+use crate::control::{self, Mapping, MappingState, Reply, Request, Share};
 use crate::disk::shares::Options;
 use crate::disk::store::LockError;
 use crate::net::control::{Client, ControlError};
 use crate::net::servent::{Servent, Settings, StartError};
-use crate::net::{Discovery, Listen, News};
+use crate::net::{Discovery, Listen, MapPort, News};
 use crate::node::Config;
 use crate::node::limits::TTL_MAX;
 use crate::node::uploads::{SLOTS, UploadLimits};
@@ -188,6 +189,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         ..defaults
     };
     net::check_links(&config)?;
+    let map_port = map_port(args, live)?;
     let discovery = discovery(args.no_discovery);
     let looks = discovery != Discovery::Off;
     let caches = find::caches(context, &args.net.find, config.net, looks)?;
@@ -202,6 +204,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         discovery,
         host_caches: caches.host_caches,
         web_caches: caches.web_caches,
+        map_port,
         home: Some(context.home.clone()),
         shares: dry_run::folders(args),
         share_options: Options {
@@ -215,6 +218,49 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         limit_up: args.limit_up.and_then(|rate| rate.0),
         ..Settings::default()
     })
+}
+
+/// Whether the router is to be asked: to let strangers in where there are none would be a mistake.
+fn map_port(args: &ShareArgs, live: bool) -> Result<MapPort, Failure> {
+    if !args.map_port {
+        return Ok(MapPort::Off);
+    }
+    if !live {
+        let text = "--map-port lets in whoever is on the internet; it is for --net gnutella only";
+        return Err(Failure::new(Exit::Usage, text.to_owned()));
+    }
+    if let Some(router) = args.router {
+        return Ok(MapPort::At(router.0));
+    }
+    match args.listen {
+        Some(listen) if listen.0.ip().is_loopback() => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--map-port is of no use with --listen {0}, where only this machine can connect; give --listen 0.0.0.0:{1}",
+                listen.0,
+                listen.0.port()
+            ),
+        )),
+        _ => Ok(MapPort::Router),
+    }
+}
+
+/// What is said about the port of the router.
+pub(crate) fn mapping(mapping: &Mapping) -> String {
+    let Mapping {
+        port,
+        state,
+        by,
+        problem,
+    } = mapping;
+    match state {
+        MappingState::Asking => format!("is asked to open port {port}"),
+        MappingState::Open => format!("opened port {port} ({})", by.as_deref().unwrap_or("?")),
+        MappingState::Failed => format!(
+            "port {port} is not open: {}",
+            problem.as_deref().unwrap_or("?")
+        ),
+    }
 }
 
 /// Where a node of the public network has its neighbours from.
@@ -288,6 +334,9 @@ fn watch(out: Output, news: Receiver<News>) -> thread::JoinHandle<()> {
         for item in news {
             // A reader that has gone does not end the node.
             let _ = out.json_tagged(&item);
+            if let News::PortMapping(now) = &item {
+                out.say(&format!("Router: {}", escape::shown(&mapping(now))));
+            }
             if let News::Library {
                 files,
                 hashed_files,

@@ -4,7 +4,7 @@
 //! Plain http only, and with HTTP/1.0 no server may answer in chunks. Who is asked, and what comes of it, others decide.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -76,6 +76,24 @@ impl Url {
         format!("http://{}:{}{target}", self.host, self.port)
             .parse()
             .ok()
+    }
+
+    /// What a reference on this page leads to.
+    pub(crate) fn join(&self, reference: &str) -> Option<Self> {
+        if reference.contains("://") {
+            return reference.parse().ok();
+        }
+        if reference.starts_with('/') {
+            return self.with_target(reference);
+        }
+        let path = self.target.split('?').next().unwrap_or_default();
+        let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
+        self.with_target(&format!("{folder}{reference}"))
+    }
+
+    /// The address, if it is no name.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.host.trim_matches(['[', ']']).parse().ok()
     }
 
     /// Looks the name up.

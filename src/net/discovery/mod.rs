@@ -8,10 +8,12 @@
 pub(super) mod finding;
 pub(super) mod http;
 pub(super) mod lan;
+pub(super) mod mapping;
 pub(super) mod udp;
 pub(super) mod web;
 
 pub use http::Url;
+pub use mapping::MapPort;
 pub use web::WebCacheSettings;
 
 /// Where a node looks for others by itself.
