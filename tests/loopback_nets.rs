@@ -30,7 +30,7 @@ fn settings(role: Role) -> Settings {
     Settings {
         also: vec![Also {
             config: live(role),
-            peers: Vec::new(),
+            ..Also::default()
         }],
         listen: Listen::Fixed("127.0.0.1:0".parse().unwrap()),
         ..Settings::default()
@@ -133,7 +133,8 @@ fn nothing_passes_from_one_net_to_the_other() {
     let mut live_too = Raw::connect(node.addr());
     live_too.link("X-Ultrapeer: True\r\nX-Query-Routing: 0.2\r\nListen-IP: 127.0.0.1:1004\r\n");
     node.until_links(4);
-    for (net, known) in node.servent.known_hosts_by_net() {
+    for (net, known) in node.servent.remembered_by_net() {
+        let known: Vec<_> = known.all().collect();
         let ports: Vec<_> = known.iter().map(SocketAddr::port).collect();
         let others = if net == Net::Lan {
             [1002, 1004]
@@ -188,7 +189,12 @@ fn addresses_of_each_net_are_remembered_apart() {
     link(&node, flat.addr(), LAN);
     let live = Node::start(&[], live(Role::Ultrapeer));
     link(&node, live.addr(), LIVE);
-    let known = node.servent.known_hosts_by_net();
+    let known: Vec<(_, Vec<_>)> = node
+        .servent
+        .remembered_by_net()
+        .into_iter()
+        .map(|(net, known)| (net, known.all().collect()))
+        .collect();
     assert_eq!(
         known,
         [

@@ -25,32 +25,31 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-/// The settings of a node on the net and in the role asked for; all else is as usual there.
+/// The settings of a node on each net asked for, in the role asked for; all else is as usual there. At least one.
 ///
 /// # Errors
-/// Exit 2: flags that do not go together, or ask for what is not built.
-pub fn config(args: &NetArgs, role: Option<&str>) -> Result<Config, Failure> {
+/// Exit 2: flags that do not go together.
+pub fn configs(args: &NetArgs, role: Option<&str>) -> Result<Vec<Config>, Failure> {
     let usage = |text: &str| Failure::new(Exit::Usage, text);
-    let net = asked(args)?.unwrap_or_default();
-    if !net.is_two_tier() {
+    let mut nets = asked(args);
+    if nets.is_empty() {
+        nets.push(Net::Lan);
+    }
+    if !nets.iter().any(|net| net.is_two_tier()) {
         if args.allow_private {
             return Err(usage(
                 "--allow-private is for tests of --net gnutella; leave it out",
             ));
         }
-        return match role {
-            None => Ok(Config {
-                encryption: encryption(args, net)?,
-                ..Config::default()
-            }),
-            Some(_) => Err(usage(
+        if role.is_some() {
+            return Err(usage(
                 "on a LAN all nodes are equal: leave --role out, or add --net gnutella",
-            )),
-        };
+            ));
+        }
     }
-    let role = match role {
-        None | Some("leaf") => Role::Leaf,
-        Some("ultrapeer") => Role::Ultrapeer,
+    let live = match role {
+        None | Some("leaf") => Config::live(Role::Leaf),
+        Some("ultrapeer") => Config::live(Role::Ultrapeer),
         Some(_) => {
             return Err(usage(
                 "--role auto cannot be had yet; choose --role leaf, or --role ultrapeer for a machine that is on all \
@@ -58,11 +57,21 @@ pub fn config(args: &NetArgs, role: Option<&str>) -> Result<Config, Failure> {
             ));
         }
     };
-    Ok(Config {
-        net,
-        encryption: encryption(args, net)?,
-        ..Config::live(role)
-    })
+    let config = |net: Net| {
+        let encryption = encryption(args, net)?;
+        Ok(match net {
+            Net::Lan => Config {
+                encryption,
+                ..Config::default()
+            },
+            Net::Gnutella | Net::Rehearsal => Config {
+                net,
+                encryption,
+                ..live.clone()
+            },
+        })
+    };
+    nets.into_iter().map(config).collect()
 }
 
 /// What is done about TLS there. On a LAN the other side is known and TLS would only cost: a node gives it to whoever
@@ -83,25 +92,34 @@ fn encryption(args: &NetArgs, net: Net) -> Result<Encryption, Failure> {
     }
 }
 
-/// The net asked for; `None` when nothing was said.
-///
-/// # Errors
-/// Exit 2: two of them.
-pub fn asked(args: &NetArgs) -> Result<Option<Net>, Failure> {
+/// The nets asked for, each once, the LAN first; none when nothing was said.
+pub fn asked(args: &NetArgs) -> Vec<Net> {
     let live = if args.allow_private {
         Net::Rehearsal
     } else {
         Net::Gnutella
     };
-    match args.nets.as_slice() {
-        [] => Ok(None),
-        [net] if net == "gnutella" => Ok(Some(live)),
-        [_] => Ok(Some(Net::Lan)),
-        [..] => Err(Failure::new(
-            Exit::Usage,
-            "a node is on one network: give --net once, and start a second node with its own --home for the other",
-        )),
+    let named = |name: &str| args.nets.iter().any(|net| net == name);
+    [(Net::Lan, "lan"), (live, "gnutella")]
+        .into_iter()
+        .filter_map(|(net, name)| named(name).then_some(net))
+        .collect()
+}
+
+/// The peers of each of some nets: an address is of the net that claims it, of the only one there is, or of the first
+/// where addresses do not tell.
+///
+/// # Errors
+/// Exit 2 with the first address that its net cannot have.
+pub fn peers_of_each(nets: &[Net], peers: &[SocketAddr]) -> Result<Vec<Vec<SocketAddr>>, Failure> {
+    let mut each = vec![Vec::new(); nets.len()];
+    for addr in peers {
+        let claims = |net: &Net| nets.len() == 1 || net.claims(addr.ip());
+        let at = nets.iter().position(claims).unwrap_or_default();
+        check_peers(nets[at], &[*addr])?;
+        each[at].push(*addr);
     }
+    Ok(each)
 }
 
 /// Links that an ultrapeer must accept, or leaves stay away.
@@ -127,7 +145,7 @@ pub fn check_links(config: &Config) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Exit 2 with the first that it cannot.
-pub fn check_peers(net: Net, peers: &[SocketAddr]) -> Result<(), Failure> {
+fn check_peers(net: Net, peers: &[SocketAddr]) -> Result<(), Failure> {
     match peers.iter().find(|addr| !net.admits(addr.ip())) {
         None => Ok(()),
         Some(addr) => Err(Failure::new(
@@ -148,6 +166,12 @@ pub fn whom(net: Net) -> &'static str {
     }
 }
 
+/// Who is reached on these nets, for people.
+pub fn all_whom(nets: &[Net]) -> String {
+    let all: Vec<_> = nets.iter().map(|net| whom(*net)).collect();
+    all.join(", and ")
+}
+
 /// A role, for people.
 pub fn role_name(role: Role) -> &'static str {
     match role {
@@ -156,9 +180,15 @@ pub fn role_name(role: Role) -> &'static str {
     }
 }
 
+/// How long on these nets: as long as the slowest needs.
+pub fn patience(nets: &[Net]) -> Patience {
+    let slowest = nets.iter().find(|net| net.is_two_tier());
+    patience_on(slowest.copied().unwrap_or_default())
+}
+
 /// How long there. On the live network calls go round the world to hosts that may be gone, and an ultrapeer asks one
 /// neighbour every few seconds for us.
-pub fn patience(net: Net) -> Patience {
+fn patience_on(net: Net) -> Patience {
     let [neighbour, search, idle] = match net {
         Net::Lan => [6, 10, 3],
         Net::Gnutella | Net::Rehearsal => [30, 60, 20],
@@ -196,20 +226,22 @@ mod tests {
                 tls: tls.map(str::to_owned),
                 ..args(&[net], false)
             };
-            assert_eq!(config(&args, None).unwrap().encryption, encryption);
+            assert_eq!(configs(&args, None).unwrap()[0].encryption, encryption);
         }
         let on = NetArgs {
             tls: Some("on".to_owned()),
             ..args(&["lan"], false)
         };
         let built = cfg!(feature = "tls");
-        assert_eq!(config(&on, None).is_ok(), built);
+        assert_eq!(configs(&on, None).is_ok(), built);
     }
 
     #[test]
     fn nobody_is_on_the_public_network_without_asking() {
-        assert_eq!(config(&args(&[], false), None).unwrap().net, Net::Lan);
-        assert_eq!(config(&args(&["lan"], false), None).unwrap().net, Net::Lan);
+        for nets in [&[][..], &["lan"]] {
+            let configs = configs(&args(nets, false), None).unwrap();
+            assert_eq!((configs.len(), configs[0].net), (1, Net::Lan));
+        }
     }
 
     #[test]
@@ -219,30 +251,49 @@ mod tests {
             (Some("leaf"), Role::Leaf),
             (Some("ultrapeer"), Role::Ultrapeer),
         ] {
-            let config = config(&args(&["gnutella"], false), role).unwrap();
+            let config = configs(&args(&["gnutella"], false), role)
+                .unwrap()
+                .remove(0);
             assert_eq!((config.net, config.role), (Net::Gnutella, is));
             assert!(config.ttl_max == 4 && config.ext_probes);
         }
-        let test = config(&args(&["gnutella"], true), None).unwrap();
-        assert_eq!(test.net, Net::Rehearsal);
+        let test = configs(&args(&["gnutella"], true), None).unwrap();
+        assert_eq!(test[0].net, Net::Rehearsal);
+    }
+
+    #[test]
+    fn both_nets_are_had_in_any_order_and_each_peer_is_of_its_own() {
+        for nets in [&["lan", "gnutella"][..], &["gnutella", "lan", "lan"]] {
+            let configs = configs(&args(nets, false), Some("ultrapeer")).unwrap();
+            let got: Vec<_> = configs.iter().map(|config| config.net).collect();
+            assert_eq!(got, [Net::Lan, Net::Gnutella]);
+            assert_eq!(configs[1].role, Role::Ultrapeer);
+            let peers = ["8.8.8.8:6346", "192.168.1.20:6346"].map(|addr| addr.parse().unwrap());
+            let each = peers_of_each(&got, &peers).unwrap();
+            assert_eq!(each, [vec![peers[1]], vec![peers[0]]]);
+            let text = all_whom(&got);
+            assert!(
+                text.contains("this network") && text.contains("strangers"),
+                "{text}"
+            );
+        }
     }
 
     #[test]
     fn what_cannot_be_is_refused_with_the_way_out() {
         for (nets, allow_private, role, way_out) in [
-            (&["gnutella", "lan"][..], false, None, "--home"),
-            (&["lan"], false, Some("leaf"), "--net gnutella"),
+            (&["lan"][..], false, Some("leaf"), "--net gnutella"),
             (&[], false, Some("auto"), "--net gnutella"),
             (&["gnutella"], false, Some("auto"), "--role leaf"),
             (&[], true, None, "--net gnutella"),
         ] {
-            let refused = config(&args(nets, allow_private), role).unwrap_err();
+            let refused = configs(&args(nets, allow_private), role).unwrap_err();
             assert_eq!(refused.exit, Exit::Usage);
             assert!(refused.message.contains(way_out), "{}", refused.message);
         }
         let private = ["192.168.1.20:6346".parse().unwrap()];
-        assert!(check_peers(Net::Gnutella, &private).is_err());
-        assert!(check_peers(Net::Lan, &private).is_ok());
+        assert!(peers_of_each(&[Net::Gnutella], &private).is_err());
+        assert!(peers_of_each(&[Net::Lan], &private).is_ok());
         let few = Config {
             max_links: 8,
             ..Config::live(Role::Ultrapeer)

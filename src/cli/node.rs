@@ -13,9 +13,9 @@ use crate::cli::find::{self, Caches};
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
 use crate::cli::output::units;
-use crate::control::{Reply, Request, Status};
+use crate::control::{self, Reply, Request, Status};
 use crate::net::control::Client;
-use crate::net::servent::{Servent, Settings};
+use crate::net::servent::{Also, Servent, Settings};
 use crate::net::{Discovery, Listen, Pusher, Replies};
 use crate::node::Config;
 use crate::node::address::Net;
@@ -37,18 +37,18 @@ const HOPELESS_LAN: Duration = Duration::from_secs(2);
 /// A node to ask.
 #[derive(Debug)]
 pub enum NodeHandle {
-    /// The running node of this home.
-    Running(Client),
+    /// The running node of this home, and the nets to ask there; none named: all that it is on.
+    Running(Client, Vec<Net>),
     /// A node of our own, ended with the command.
     Hosted(Box<Servent>, Own),
 }
 
 /// What a node of our own is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Own {
     /// Where it looks for others.
     discovery: Discovery,
-    net: Net,
+    nets: Vec<Net>,
 }
 
 /// What came of waiting for a neighbour.
@@ -97,7 +97,7 @@ impl NodeHandle {
     pub fn running(context: &Context) -> Option<Self> {
         Client::connect(context.home.socket())
             .ok()
-            .map(Self::Running)
+            .map(|client| Self::Running(client, Vec::new()))
     }
 
     /// The running node.
@@ -128,36 +128,46 @@ impl NodeHandle {
         net: &NetArgs,
         discovery: Discovery,
     ) -> Result<Self, Failure> {
-        let (asked, config) = (net::asked(net)?, net::config(net, None)?);
+        let (asked, configs) = (net::asked(net), net::configs(net, None)?);
         let peers = resolve(peers)?;
         let Some(node) = Self::running(context) else {
             let looks = discovery != Discovery::Off;
-            let caches = find::caches(context, &net.find, config.net, looks)?;
-            return Self::host(context, config, peers, discovery, caches);
+            let caches = find::caches(context, &net.find, strict(&configs), looks)?;
+            return Self::host(context, configs, &peers, discovery, caches);
         };
         let status = node.status()?;
-        let on = Net::from(status.net);
-        if asked.is_some_and(|asked| asked != on) {
+        let on = nets_of(&status);
+        if asked.iter().any(|asked| !on.contains(asked)) {
             return Err(Failure::new(
                 Exit::Usage,
                 format!(
                     "the running node \"{}\" reaches {}; leave --net out to ask there, or ask another one with --home",
                     status.name,
-                    net::whom(on)
+                    net::all_whom(&on)
                 ),
             ));
         }
-        net::check_peers(on, &peers)?;
+        net::peers_of_each(&on, &peers)?;
         if !net.find.is_empty() {
-            find::caches(context, &net.find, on, false)?;
+            let strict = on.iter().find(|net| net.is_two_tier());
+            find::caches(
+                context,
+                &net.find,
+                strict.copied().unwrap_or_default(),
+                false,
+            )?;
             context
                 .out
                 .say("the running node has its own host caches; those named are remembered for its next start");
         }
+        let node = match node {
+            Self::Running(client, _) => Self::Running(client, asked.clone()),
+            hosted @ Self::Hosted(..) => hosted,
+        };
         context.out.say(&format!(
             "via the running node \"{}\", asking {}",
             status.name,
-            net::whom(on)
+            net::all_whom(if asked.is_empty() { &on } else { &asked })
         ));
         for addr in peers {
             if let Err(message) = node.ask(&Request::peer_add(addr))?.all(DIAL_WAIT) {
@@ -169,37 +179,46 @@ impl NodeHandle {
 
     fn host(
         context: &Context,
-        config: Config,
-        peers: Vec<SocketAddr>,
+        configs: Vec<Config>,
+        peers: &[SocketAddr],
         mut discovery: Discovery,
         caches: Caches,
     ) -> Result<Self, Failure> {
-        let net = config.net;
-        net::check_peers(net, &peers)?;
+        let nets: Vec<Net> = configs.iter().map(|config| config.net).collect();
+        let each = net::peers_of_each(&nets, peers)?;
         // Whoever names nodes of this machine only means to stay on it.
         let stays = !peers.is_empty() && peers.iter().all(|addr| addr.ip().is_loopback());
-        if stays || net.is_two_tier() {
+        if stays || !nets.contains(&Net::Lan) {
             discovery = Discovery::Off;
         }
-        let known = context.home.load_hosts(net);
-        if peers.is_empty() && known.is_empty() && caches.is_empty() && net.is_two_tier() {
-            return Err(find::nobody_to_ask(context, net));
+        let mut all = Vec::new();
+        for (config, keep) in configs.into_iter().zip(each) {
+            let remembered = context.home.load_hosts(config.net);
+            all.push(Also {
+                config: Config { keep, ..config },
+                remembered,
+                ..Also::default()
+            });
         }
-        if peers.is_empty() && known.is_empty() && discovery == Discovery::Off && !net.is_two_tier()
-        {
-            return Err(Failure::new(
-                Exit::NoNetwork,
-                "no neighbour to ask: no node is running here and no address is known\n\
-                 name a node with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again",
-            ));
+        let nobody = all
+            .iter()
+            .all(|also| also.config.keep.is_empty() && also.remembered.is_empty());
+        if nobody && caches.is_empty() && discovery == Discovery::Off {
+            return Err(match nets.iter().find(|net| net.is_two_tier()) {
+                Some(net) => find::nobody_to_ask(context, *net),
+                None => Failure::new(
+                    Exit::NoNetwork,
+                    "no neighbour to ask: no node is running here and no address is known\n\
+                     name a node with --peer HOST:PORT, or run `filbert share DIR --peer HOST:PORT` and try again",
+                ),
+            });
         }
+        let first = all.remove(0);
         let settings = Settings {
-            config: Config {
-                keep: peers,
-                ..config
-            },
+            config: first.config,
+            also: all,
             listen: Listen::Nowhere,
-            remembered: known,
+            remembered: first.remembered,
             discovery,
             host_caches: caches.host_caches,
             web_caches: caches.web_caches,
@@ -207,34 +226,34 @@ impl NodeHandle {
         };
         let servent = Servent::start(settings)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-        context.out.say(&format!("asking {}", net::whom(net)));
-        Ok(Self::Hosted(Box::new(servent), Own { discovery, net }))
+        context.out.say(&format!("asking {}", net::all_whom(&nets)));
+        Ok(Self::Hosted(Box::new(servent), Own { discovery, nets }))
     }
 
-    /// The net it is on.
+    /// The nets it is asked on.
     ///
     /// # Errors
     /// As [`all`](Self::all).
-    pub fn net(&self) -> Result<Net, Failure> {
+    pub fn nets(&self) -> Result<Vec<Net>, Failure> {
         match self {
-            Self::Running(_) => Ok(self.status()?.net.into()),
-            Self::Hosted(_, own) => Ok(own.net),
+            Self::Running(_, asked) if asked.is_empty() => Ok(nets_of(&self.status()?)),
+            Self::Running(_, asked) => Ok(asked.clone()),
+            Self::Hosted(_, own) => Ok(own.nets.clone()),
         }
     }
 
-    /// On how many nets it asks.
-    ///
-    /// # Errors
-    /// As [`all`](Self::all).
-    pub fn net_count(&self) -> Result<usize, Failure> {
-        // A node of an earlier version says none: it is on one.
-        Ok(self.status()?.nets.len().max(1))
+    /// The nets to name in a search: none for all.
+    pub fn asked_nets(&self) -> Vec<control::Net> {
+        match self {
+            Self::Running(_, asked) => asked.iter().map(|net| (*net).into()).collect(),
+            Self::Hosted(..) => Vec::new(),
+        }
     }
 
     /// Has sources connect that cannot be connected to.
     pub fn pusher(&self) -> Pusher {
         match self {
-            Self::Running(client) => client.pusher(),
+            Self::Running(client, _) => client.pusher(),
             Self::Hosted(servent, _) => servent.pusher(),
         }
     }
@@ -245,7 +264,7 @@ impl NodeHandle {
     /// Exit 3: the running node has ended.
     pub fn ask(&self, request: &Request) -> Result<Replies, Failure> {
         match self {
-            Self::Running(client) => client.request(request).map_err(|error| {
+            Self::Running(client, _) => client.request(request).map_err(|error| {
                 Failure::new(
                     Exit::NoNetwork,
                     format!("the running node does not answer: {error}; try again"),
@@ -290,7 +309,7 @@ impl NodeHandle {
     /// Where this node looks for others, as far as it is our business.
     fn discovery(&self) -> Discovery {
         match self {
-            Self::Running(_) => Discovery::Off,
+            Self::Running(..) => Discovery::Off,
             Self::Hosted(_, own) => own.discovery,
         }
     }
@@ -332,7 +351,7 @@ impl NodeHandle {
             }
             let status = self.status()?;
             let settled = match self {
-                Self::Running(_) => true,
+                Self::Running(..) => true,
                 Self::Hosted(..) => {
                     status.dialling == 0
                         || linked.get_or_insert_with(Stopwatch::start).elapsed() >= SETTLE
@@ -361,18 +380,35 @@ impl NodeHandle {
     /// Takes leave: a hosted node says Bye, and the addresses it learned are remembered for the next.
     pub fn close(self, context: &Context) {
         match self {
-            Self::Running(_) => {}
-            Self::Hosted(servent, own) => {
-                let hosts = servent.remembered();
-                if !hosts.is_empty()
-                    && let Err(error) = context.home.save_hosts(own.net, &hosts)
-                {
-                    log::warn!("cannot remember addresses: {error}");
+            Self::Running(..) => {}
+            Self::Hosted(servent, _) => {
+                for (net, hosts) in servent.remembered_by_net() {
+                    if !hosts.is_empty()
+                        && let Err(error) = context.home.save_hosts(net, &hosts)
+                    {
+                        log::warn!("cannot remember addresses: {error}");
+                    }
                 }
                 servent.stop();
             }
         }
     }
+}
+
+/// The nets of a node. One of an earlier version says none: it is on one.
+pub fn nets_of(status: &Status) -> Vec<Net> {
+    let all: Vec<Net> = status.nets.iter().map(|on| on.net.into()).collect();
+    if all.is_empty() {
+        vec![status.net.into()]
+    } else {
+        all
+    }
+}
+
+/// The public network, if it is among these.
+pub fn strict(configs: &[Config]) -> Net {
+    let mut nets = configs.iter().map(|config| config.net);
+    nets.find(|net| net.is_two_tier()).unwrap_or_default()
 }
 
 /// Looks up the addresses of peers.

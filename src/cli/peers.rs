@@ -9,7 +9,7 @@ use crate::cli::node::NodeHandle;
 use crate::cli::output::escape::shown;
 use crate::cli::output::table::{Side, plain};
 use crate::cli::output::{Format, units};
-use crate::control::{Peer, Reply, Request};
+use crate::control::{self, Peer, Reply, Request};
 
 /// The core gives up a dial before this.
 const DIAL_WAIT: Duration = Duration::from_secs(60);
@@ -20,15 +20,22 @@ const DIAL_WAIT: Duration = Duration::from_secs(60);
 /// Exit 3: no node is running here, or the peer cannot be reached; exit 1: no link to drop.
 pub fn run(context: &Context, verb: Option<&PeersVerb>) -> Result<Exit, Failure> {
     let node = NodeHandle::expect_running(context)?;
-    let (host, request, exit): (_, fn(_) -> _, _) = match verb {
+    let (host, exit) = match verb {
         None | Some(PeersVerb::List) => return list(context, &node),
-        Some(PeersVerb::Add { host }) => (host, Request::peer_add, Exit::NoNetwork),
-        Some(PeersVerb::Drop { host }) => (host, |addr| Request::PeerDrop { addr }, Exit::Nothing),
+        Some(PeersVerb::Add { host, .. }) => (host, Exit::NoNetwork),
+        Some(PeersVerb::Drop { host }) => (host, Exit::Nothing),
     };
     let addr = host
         .resolve()
         .map_err(|message| Failure::new(Exit::Usage, message))?;
-    let done = node.ask(&request(addr))?.all(DIAL_WAIT);
+    let request = match verb {
+        Some(PeersVerb::Add { net, .. }) => Request::PeerAdd {
+            addr,
+            net: net.as_deref().map(|net| named(net, &node)).transpose()?,
+        },
+        _ => Request::PeerDrop { addr },
+    };
+    let done = node.ask(&request)?.all(DIAL_WAIT);
     done.map_err(|message| Failure::new(exit, format!("{addr}: {message}")))?;
     let (word, kind) = if exit == Exit::NoNetwork {
         ("Linked to", "linked")
@@ -40,6 +47,20 @@ pub fn run(context: &Context, verb: Option<&PeersVerb>) -> Result<Exit, Failure>
         .json(kind, &serde_json::json!({ "addr": addr }))?;
     context.out.say(&format!("{word} {addr}."));
     Ok(Exit::Good)
+}
+
+/// The net of this name; nodes that rehearse have theirs in place of the public one.
+fn named(name: &str, node: &NodeHandle) -> Result<control::Net, Failure> {
+    let two_tier = name == "gnutella";
+    let mut on = node.nets()?.into_iter();
+    let found = on.find(|net| net.is_two_tier() == two_tier);
+    let wrong = || {
+        let text = format!(
+            "the running node is not on --net {name}; leave --net out, or start it with that"
+        );
+        Failure::new(Exit::Usage, text)
+    };
+    found.map(Into::into).ok_or_else(wrong)
 }
 
 fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
@@ -68,6 +89,7 @@ fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
         Format::People => {
             let header = [
                 ("ADDRESS", Side::Left),
+                ("NET", Side::Left),
                 ("AGENT", Side::Left),
                 ("LINKED", Side::Left),
                 ("UP", Side::Right),
@@ -82,9 +104,10 @@ fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
-fn cells(peer: &Peer) -> [String; 8] {
+fn cells(peer: &Peer) -> [String; 9] {
     [
         peer.listen.unwrap_or(peer.addr).to_string(),
+        peer.net.name().to_owned(),
         peer.agent.clone(),
         [
             if peer.dialled { "by us" } else { "by them" },

@@ -11,7 +11,7 @@ use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
 use crate::cli::share;
-use crate::control::{Request, Role, Status};
+use crate::control::{OnNet, Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -42,12 +42,6 @@ fn screen(status: &Status) -> Vec<String> {
     let listen = status.listen.map_or("not listening".to_owned(), |addr| {
         format!("listening on {addr}")
     });
-    let whom = net::whom(status.net.into());
-    let place = match status.role {
-        Some(Role::Leaf) => ", as a leaf",
-        Some(Role::Ultrapeer) => ", as an ultrapeer",
-        None => "",
-    };
     let files: u64 = status.shares.iter().map(|share| share.files).sum();
     let bytes: u64 = status.shares.iter().map(|share| share.bytes).sum();
     let hashed: u64 = status.shares.iter().map(|share| share.hashed_bytes).sum();
@@ -58,7 +52,6 @@ fn screen(status: &Status) -> Vec<String> {
             units::time(Duration::from_secs(status.uptime_s)),
             status.pid
         ),
-        format!("reaches  {whom}{place}"),
         format!(
             "links    {} up, {} dialling   {} known, {} heard lately",
             status.links,
@@ -90,6 +83,8 @@ fn screen(status: &Status) -> Vec<String> {
         };
         lines.push(format!("finding  {}{more}", find::why_nobody(finding)));
     }
+    let reaches = reaches(status);
+    lines.splice(1..1, reaches);
     lines.push(format!(
         "uploads  {} of {} running   {} done, {} sent",
         status.uploads_active,
@@ -106,6 +101,25 @@ fn screen(status: &Status) -> Vec<String> {
         .iter()
         .map(|line| crate::cli::output::escape::shown(line).into_owned())
         .collect()
+}
+
+/// Whom it reaches: a line for each net, with the links there when there are several nets.
+fn reaches(status: &Status) -> Vec<String> {
+    let place = |role: Option<Role>| match role {
+        Some(Role::Leaf) => ", as a leaf",
+        Some(Role::Ultrapeer) => ", as an ultrapeer",
+        None => "",
+    };
+    if status.nets.len() < 2 {
+        let whom = net::whom(status.net.into());
+        return vec![format!("reaches  {whom}{}", place(status.role))];
+    }
+    let line = |on: &OnNet| {
+        let (whom, place) = (net::whom(on.net.into()), place(on.role));
+        let links = units::counted(on.links as u64, "link", "links");
+        format!("reaches  {whom}{place}   {links}")
+    };
+    status.nets.iter().map(line).collect()
 }
 
 /// Runs `down`: asks the running node to end and waits until it has.

@@ -94,6 +94,8 @@ pub struct Also {
     pub config: Config,
     /// Addresses of nodes to begin with.
     pub peers: Vec<SocketAddr>,
+    /// What an earlier run knew, for a node without a home.
+    pub remembered: Remembered,
 }
 
 /// Why a node does not start.
@@ -253,16 +255,11 @@ impl Servent {
 
     /// Hands each overlay the addresses it begins with: those given and those remembered of its net.
     fn remember(&self, settings: Settings) {
-        let also = settings.also.into_iter().map(|also| also.peers);
-        let mut given = Some(settings.remembered);
-        for (overlay, known) in self
-            .desk
-            .overlays
-            .all()
-            .zip([settings.peers].into_iter().chain(also))
-        {
-            // Without a home, what was given is about the first.
-            let given = given.take().unwrap_or_default();
+        let also = settings.also.into_iter();
+        let also = also.map(|also| (also.peers, also.remembered));
+        let first = (settings.peers, settings.remembered);
+        let overlays = self.desk.overlays.all();
+        for (overlay, (known, given)) in overlays.zip([first].into_iter().chain(also)) {
             let remembered = match &self.home {
                 Some((home, _)) => home.load_hosts(overlay.net()),
                 None => given,
@@ -401,9 +398,9 @@ impl Servent {
     }
 
     /// Addresses known of each net it is on, best first.
-    pub fn known_hosts_by_net(&self) -> Vec<(Net, Vec<SocketAddr>)> {
+    pub fn remembered_by_net(&self) -> Vec<(Net, Remembered)> {
         let all = self.desk.overlays.all();
-        all.map(|overlay| (overlay.net(), remembered(overlay).all().collect()))
+        all.map(|overlay| (overlay.net(), remembered(overlay)))
             .collect()
     }
 

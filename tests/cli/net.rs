@@ -63,7 +63,11 @@ fn what_a_net_cannot_be_is_refused_before_anything_starts() {
     for (args, way_out) in [
         (&["--net", "gnutella", "--role", "auto"][..], "--role leaf"),
         (&["--role", "leaf"], "--net gnutella"),
-        (&["--net", "lan", "--net", "gnutella"], "--home"),
+        (
+            &["--net", "lan,gnutella", "--max-links", "20"],
+            "leave them out",
+        ),
+        (&["--net", "lan,gnutella", "--role", "auto"], "--role leaf"),
         (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
         (&["--map-port"], "--net gnutella only"),
         (
@@ -142,4 +146,85 @@ fn addresses_of_one_net_are_not_called_on_the_other() {
             &["search", "fox", "--idle", "100ms", "--no-discovery"],
         )
         .expect(3);
+}
+
+#[test]
+fn one_node_on_both_nets_searches_both_and_says_of_each_hit_where_it_is() {
+    let world = World::new();
+    let ultrapeer = [&LIVE[..], &["--role", "ultrapeer"]].concat();
+    let hub = world.node("hub", &ultrapeer, &[]);
+    let far = world.folder("far", &[("hazelnut far.txt", b"far")]);
+    let near = world.folder("near", &[("hazelnut near.txt", b"near")]);
+    let mut stranger = world.node(
+        "stranger",
+        &[&LIVE[..], &[path_text(&far)]].concat(),
+        &[&hub],
+    );
+    stranger.wait_for("library", |line| line["hashed_files"] == 1);
+    stranger.wait_linked(hub.listen);
+    let mut neighbour = world.node("neighbour", &[path_text(&near)], &[]);
+    neighbour.wait_for("library", |line| line["hashed_files"] == 1);
+
+    let mut both = world.node(
+        "both",
+        &["--net", "lan,gnutella", "--allow-private"],
+        &[&neighbour],
+    );
+    let ready = both.wait_for("ready", |_| true);
+    assert_eq!(ready["nets"], serde_json::json!(["lan", "rehearsal"]));
+    assert_eq!(ready["role"], "leaf");
+    both.wait_linked(neighbour.listen);
+    world
+        .run(
+            "both",
+            &["peers", "add", &hub.address(), "--net", "gnutella"],
+        )
+        .expect(0);
+    let peers = world.run("both", &["peers", "--json"]).expect(0);
+    let mut nets: Vec<_> = peers
+        .json_of("peer")
+        .iter()
+        .map(|peer| peer["net"].clone())
+        .collect();
+    nets.sort_by_key(ToString::to_string);
+    assert_eq!(nets, ["lan", "rehearsal"]);
+    let status = world.run("both", &["status"]).expect(0);
+    assert!(
+        status
+            .out
+            .contains("reaches  nodes of this network   1 link"),
+        "{}",
+        status.out
+    );
+    assert!(status.out.contains("as a leaf   1 link"), "{}", status.out);
+
+    // The hub gives queries to the stranger once its routing table is there: ask until then.
+    let search = ["search", "hazelnut", "--json", "--idle", "1s"];
+    let found = (0..10)
+        .map(|_| world.run("both", &search).expect(0))
+        .find(|run| run.json_of("hit").len() == 2)
+        .expect("both in time");
+    assert!(
+        found
+            .err
+            .contains("nodes of this network, and nodes that try"),
+        "{}",
+        found.err
+    );
+    for hit in found.json_of("hit") {
+        let (name, net) = (hit["name"].as_str().unwrap(), hit["net"].as_str().unwrap());
+        assert!(
+            matches!(
+                (name, net),
+                ("hazelnut near.txt", "lan") | ("hazelnut far.txt", "rehearsal")
+            ),
+            "{hit}"
+        );
+    }
+    // One net alone, when that is asked.
+    let one = world
+        .run("both", &[&search[..], &["--net", "lan"]].concat())
+        .expect(0);
+    let hits = one.json_of("hit");
+    assert_eq!((hits.len(), &hits[0]["net"]), (1, &"lan".into()));
 }

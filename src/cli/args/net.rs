@@ -7,8 +7,15 @@ use super::find::FindArgs;
 /// Which network, for every command that takes part in one.
 #[derive(Clone, Debug, Default, StructOpt)]
 pub struct NetArgs {
-    /// lan: this network's machines; gnutella: strangers on the public Gnutella network [default: lan]
-    #[structopt(long = "net", value_name = "NET", number_of_values = 1, possible_values = NETS)]
+    /// lan: this network's machines; gnutella: strangers on the public Gnutella network; lan,gnutella: both
+    /// [default: lan]
+    #[structopt(
+        long = "net",
+        value_name = "NET",
+        number_of_values = 1,
+        use_delimiter = true,
+        possible_values = NETS
+    )]
     pub nets: Vec<String>,
     /// Take private addresses on --net gnutella, for tests: nodes of one machine under the live network's rules
     #[structopt(long, hidden = true)]
@@ -22,6 +29,7 @@ pub struct NetArgs {
 }
 
 const TLS: &[&str] = &["auto", "on", "off"];
-const NETS: &[&str] = &["lan", "gnutella"];
+/// What `--net` may be.
+pub(super) const NETS: &[&str] = &["lan", "gnutella"];
 /// What `--role` may be.
 pub(super) const ROLES: &[&str] = &["leaf", "ultrapeer", "auto"];

@@ -23,6 +23,9 @@ pub enum PeersVerb {
         /// The node, port 6346 unless named
         #[structopt(value_name = "HOST:PORT")]
         host: Address,
+        /// On which network, when this node is on both [default: the one that the address belongs to]
+        #[structopt(long, value_name = "NET", possible_values = super::net::NETS)]
+        net: Option<String>,
     },
     /// Close the link to a node
     #[structopt(usage = "filbert peers drop HOST[:PORT]")]

@@ -73,7 +73,7 @@ impl Finder {
             self.node.insert(node)
         };
         let interrupted = || Failure::new(Exit::Interrupted, "");
-        let patience = patience(node.net()?);
+        let patience = patience(&node.nets()?);
         if node.wait_for_neighbour(context, patience.neighbour)? == Linked::Interrupted {
             return Err(interrupted());
         }
@@ -82,7 +82,7 @@ impl Finder {
             urn: Some(sha1.to_string()),
             ttl: None,
             kind: None,
-            nets: Vec::new(),
+            nets: node.asked_nets(),
         };
         let mut replies = node.ask(&request)?;
         let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);

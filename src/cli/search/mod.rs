@@ -221,8 +221,10 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let clock = Stopwatch::start();
     let discovery = discovery(args.no_discovery);
     let node = NodeHandle::open(context, &args.peers, &args.net, discovery)?;
-    let net = node.net()?;
-    let patience = patience(net);
+    let nets = node.nets()?;
+    let patience = patience(&nets);
+    // Of hits that do not say on which net they came.
+    let net = nets.first().copied().unwrap_or_default();
     let asked = Asked::new(&text, wants_programs(&args.filter));
     let judge = Judge::new(asked, net, lists, args.show_spam);
     let found = Found::new(Filter::new(&args.filter, args.urn), &text, max)
@@ -245,7 +247,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
         urn,
         ttl: args.ttl,
         kind: args.filter.kind.clone(),
-        nets: Vec::new(),
+        nets: node.asked_nets(),
     };
     let (reason, neighbours) = listen(context, &node, &request, limits, &mut intake)?;
     let heard = node.status().map_or(0, |status| status.nodes_heard);
@@ -302,7 +304,7 @@ fn listen(
     let mut replies = node.ask(request)?;
     let clock = Stopwatch::start();
     let mut quiet = Stopwatch::start();
-    let (nets, mut asked, mut neighbours) = (node.net_count()?, 0, 0);
+    let (nets, mut asked, mut neighbours) = (node.nets()?.len(), 0, 0);
     loop {
         if context.interrupt.asked() {
             return Ok((Reason::Interrupted, neighbours));

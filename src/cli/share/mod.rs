@@ -21,7 +21,7 @@ use crate::cli::find::{self, Caches};
 use crate::cli::get::place;
 use crate::cli::interrupt::LOOK;
 use crate::cli::net;
-use crate::cli::node::{discovery, resolve};
+use crate::cli::node::{discovery, resolve, strict};
 use crate::cli::output::escape;
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::units::counted;
@@ -30,9 +30,11 @@ use crate::control::{self, Mapping, MappingState, Reply, Request, Share};
 use crate::disk::shares::Options;
 use crate::disk::store::LockError;
 use crate::net::control::{Client, ControlError};
-use crate::net::servent::{Servent, Settings, StartError};
+use crate::net::servent::{Also, Servent, Settings, StartError};
 use crate::net::{Discovery, Listen, MapPort, News};
 use crate::node::Config;
+use crate::node::address::Net;
+use crate::node::event::Role;
 use crate::node::limits::TTL_MAX;
 use crate::node::uploads::{SLOTS, UploadLimits};
 
@@ -49,6 +51,7 @@ struct Ready<'a> {
     listen: Option<SocketAddr>,
     name: &'a str,
     net: control::Net,
+    nets: Vec<control::Net>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<control::Role>,
     servent: String,
@@ -69,7 +72,12 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
     }
     let settings = settings(context, args)?;
     let name = settings.config.name.clone();
-    let (net, role) = (settings.config.net, settings.config.role);
+    let also = settings.also.iter().map(|also| &also.config);
+    let on: Vec<_> = [&settings.config]
+        .into_iter()
+        .chain(also)
+        .map(|config| (config.net, config.net.is_two_tier().then_some(config.role)))
+        .collect();
     let mut servent = Servent::start(settings).map_err(|error| refused(&error))?;
     if let Some(folder) = &args.downloads {
         place::remember(&context.home, folder).map_err(|error| {
@@ -83,18 +91,13 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
             addr.port()
         ));
     }
-    let role = net.is_two_tier().then_some(role);
-    let place = role.map_or(String::new(), |role| {
-        format!(", as {}", net::role_name(role))
-    });
-    context
-        .out
-        .say(&format!("Sharing with {}{place}.", net::whom(net)));
+    context.out.say(&exposed(&on));
     let ready = Ready {
         listen,
         name: &name,
-        net: net.into(),
-        role: role.map(Into::into),
+        net: on[0].0.into(),
+        nets: on.iter().map(|(net, _)| (*net).into()).collect(),
+        role: on.iter().find_map(|(_, role)| *role).map(Into::into),
         servent: servent.id().to_string(),
         pid: std::process::id(),
         home: context.home.state().display().to_string(),
@@ -130,6 +133,25 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
+/// Who can find and fetch what is shared, with the place there on the public network.
+fn exposed(on: &[(Net, Option<Role>)]) -> String {
+    let place = |role: Option<Role>| {
+        role.map_or(String::new(), |role| {
+            format!(", as {}", net::role_name(role))
+        })
+    };
+    let whom: Vec<_> = on
+        .iter()
+        .map(|(net, role)| format!("{}{}", net::whom(*net), place(*role)))
+        .collect();
+    let all = if on.len() > 1 {
+        " All listed folders are exposed on both."
+    } else {
+        ""
+    };
+    format!("Sharing with {}.{all}", whom.join(", and with "))
+}
+
 fn refused(error: &StartError) -> Failure {
     let exit = match error {
         StartError::Control(ControlError::InUse(_)) | StartError::Home(LockError::Held { .. }) => {
@@ -142,7 +164,59 @@ fn refused(error: &StartError) -> Failure {
 }
 
 fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
-    let defaults = net::config(&args.net, args.role.as_deref())?;
+    let defaults = net::configs(&args.net, args.role.as_deref())?;
+    let nets: Vec<Net> = defaults.iter().map(|config| config.net).collect();
+    if nets.len() > 1 && (args.min_links.is_some() || args.max_links.is_some()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--min-links and --max-links are about one network, and this node would be on two; leave them out",
+        ));
+    }
+    let keep = net::peers_of_each(&nets, &resolve(&args.peers)?)?;
+    let strict = strict(&defaults);
+    let mut all = Vec::new();
+    for (defaults, keep) in defaults.iter().zip(keep) {
+        all.push(Also {
+            config: config(args, defaults, keep)?,
+            ..Also::default()
+        });
+    }
+    let discovery = discovery(args.no_discovery);
+    let looks = discovery != Discovery::Off;
+    let caches = find::caches(context, &args.net.find, strict, looks)?;
+    for also in all.iter().filter(|also| also.config.net.is_two_tier()) {
+        say_who_is_asked(context, &also.config, &caches);
+    }
+    let live = all.iter().any(|also| also.config.net.is_two_tier());
+    let map_port = map_port(args, live)?;
+    let first = all.remove(0);
+    Ok(Settings {
+        config: first.config,
+        also: all,
+        map_port,
+        listen: args
+            .listen
+            .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
+        discovery,
+        host_caches: caches.host_caches,
+        web_caches: caches.web_caches,
+        home: Some(context.home.clone()),
+        shares: dry_run::folders(args),
+        share_options: Options {
+            breadth: dry_run::breadth(args),
+            ..Options::default()
+        },
+        uploads: UploadLimits {
+            slots: args.slots.unwrap_or(SLOTS),
+            ..UploadLimits::default()
+        },
+        limit_up: args.limit_up.and_then(|rate| rate.0),
+        ..Settings::default()
+    })
+}
+
+/// The settings on one net.
+fn config(args: &ShareArgs, defaults: &Config, keep: Vec<SocketAddr>) -> Result<Config, Failure> {
     let live = defaults.net.is_two_tier();
     let ttl = args.ttl.unwrap_or(defaults.ttl);
     if live && ttl > defaults.ttl_max {
@@ -154,8 +228,6 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             ),
         ));
     }
-    let keep = resolve(&args.peers)?;
-    net::check_peers(defaults.net, &keep)?;
     let min_links = args.min_links.unwrap_or(defaults.min_links);
     let max_links = args.max_links.unwrap_or(defaults.max_links.max(min_links));
     if min_links > max_links {
@@ -186,38 +258,10 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         limit_search: args
             .limit_search
             .map_or(defaults.limit_search, |rate| rate.0),
-        ..defaults
+        ..defaults.clone()
     };
     net::check_links(&config)?;
-    let map_port = map_port(args, live)?;
-    let discovery = discovery(args.no_discovery);
-    let looks = discovery != Discovery::Off;
-    let caches = find::caches(context, &args.net.find, config.net, looks)?;
-    if live {
-        say_who_is_asked(context, &config, &caches);
-    }
-    Ok(Settings {
-        config,
-        listen: args
-            .listen
-            .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
-        discovery,
-        host_caches: caches.host_caches,
-        web_caches: caches.web_caches,
-        map_port,
-        home: Some(context.home.clone()),
-        shares: dry_run::folders(args),
-        share_options: Options {
-            breadth: dry_run::breadth(args),
-            ..Options::default()
-        },
-        uploads: UploadLimits {
-            slots: args.slots.unwrap_or(SLOTS),
-            ..UploadLimits::default()
-        },
-        limit_up: args.limit_up.and_then(|rate| rate.0),
-        ..Settings::default()
-    })
+    Ok(config)
 }
 
 /// Whether the router is to be asked: to let strangers in where there are none would be a mistake.
@@ -380,6 +424,22 @@ fn stop(socket: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_exposed_to_whom_is_said_of_each_net() {
+        let lan = (Net::Lan, None);
+        let leaf = (Net::Gnutella, Some(Role::Leaf));
+        assert_eq!(exposed(&[lan]), "Sharing with nodes of this network.");
+        assert_eq!(
+            exposed(&[leaf]),
+            "Sharing with strangers on the public Gnutella network, as a leaf."
+        );
+        assert_eq!(
+            exposed(&[lan, leaf]),
+            "Sharing with nodes of this network, and with strangers on the public Gnutella network, as a leaf. \
+             All listed folders are exposed on both."
+        );
+    }
 
     #[test]
     fn a_name_fits_its_bound_at_a_character() {
