@@ -23,9 +23,10 @@ use bytes::Bytes;
 use filbert::node::address::Net;
 use filbert::node::event::{Direction, Peer, Role};
 use filbert::node::{Config, Event, LinkId, Node, Outbox, Time};
-use filbert::wire::deflate::{Deflater, Inflater, deflate_whole};
+use filbert::wire::deflate::{Deflater, deflate_whole};
 use filbert::wire::qrp::{Packing, Qrp};
 use filbert::wire::query::{Query, QueryFlags};
+use filbert::wire::window::Inflater;
 use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -212,7 +213,6 @@ fn packed() {
         packed.clear();
         let mut deflater = Deflater::default();
         deflater.deflate(&plain, &mut packed);
-        deflater.flush(&mut packed);
         deflater
     })
     .take(STREAMS)

@@ -54,7 +54,6 @@ fn link(node: &Node, port: u16, first: &str, third: &str) -> Raw {
 fn deflated(deflater: &mut Deflater, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     deflater.deflate(bytes, &mut out);
-    deflater.flush(&mut out);
     out
 }
 

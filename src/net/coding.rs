@@ -1,14 +1,15 @@
 //! The bytes of a link on their way: as they are, or as one zlib stream for each direction.
 //!
 //! A stream of a stranger may claim to be gigabytes: what comes out is handed on piece by piece, and a link whose
-//! stream grows faster than any honest one is given up. What goes in is flushed as soon as nothing more waits, so
-//! that compression delays no frame for the sake of a better ratio. Source: overlay.md section 2.6.
+//! stream grows faster than any honest one is given up. What goes in comes out whole, so that compression delays no
+//! frame for the sake of a better ratio. Source: overlay.md section 2.6.
 
 use bytes::Bytes;
 
 use crate::node::event::Gone;
 use crate::node::greet::Coding;
-use crate::wire::deflate::{Deflater, Inflated, Inflater};
+use crate::wire::deflate::{Deflater, Inflated};
+use crate::wire::window::Inflater;
 
 /// Bytes asked for in one read of a plain stream: some 1,500 queries. Larger reads gained nothing
 /// (`benches/relay`).
@@ -32,7 +33,7 @@ const PACK_INPUT_BYTES: usize = 512 * 1024;
 pub(super) enum Inflow {
     Plain,
     Deflated {
-        inflater: Box<Inflater>,
+        inflater: Inflater,
         /// Bytes that may still come out of what has come in.
         allowance: usize,
         /// More may come out without anything going in.
@@ -45,7 +46,7 @@ impl Inflow {
         match coding {
             Coding::Plain => Self::Plain,
             Coding::Deflated => Self::Deflated {
-                inflater: Box::default(),
+                inflater: Inflater::default(),
                 allowance: BURST_BYTES,
                 pending: false,
             },
@@ -111,10 +112,7 @@ impl Inflow {
 #[derive(Debug)]
 pub(super) enum Outflow {
     Plain,
-    Deflated {
-        deflater: Box<Deflater>,
-        packed: Vec<u8>,
-    },
+    Deflated { deflater: Deflater, packed: Vec<u8> },
 }
 
 impl Outflow {
@@ -122,14 +120,14 @@ impl Outflow {
         match coding {
             Coding::Plain => Self::Plain,
             Coding::Deflated => Self::Deflated {
-                deflater: Box::default(),
+                deflater: Deflater::default(),
                 packed: Vec::new(),
             },
         }
     }
 
     /// The bytes to write for those in `buffer`. A compressed stream also takes what `more` puts into `buffer`, as
-    /// long as there is any and the whole is short, and is flushed then: nothing waits inside it.
+    /// long as there is any and the whole is short: nothing waits inside it.
     pub(super) fn encode<'a>(
         &'a mut self,
         buffer: &'a mut Vec<u8>,
@@ -148,7 +146,6 @@ impl Outflow {
                         more(buffer);
                     }
                 }
-                deflater.flush(packed);
                 packed
             }
         }
@@ -216,7 +213,6 @@ mod tests {
             let mut buffer = b"the first frame".to_vec();
             let bytes = outflow.encode(&mut buffer, more).to_vec();
             assert!(buffer.is_empty(), "nothing is left behind");
-            // The deflater itself holds back a block.
             assert!(bytes.len() < 2 * PACK_BYTES, "{}", bytes.len());
             let got = read(&mut inflow, &bytes).unwrap().len();
             assert!((bound - 2000..2 * bound).contains(&got), "{got}");
@@ -247,7 +243,6 @@ mod tests {
         let table = vec![0; BURST_BYTES - PIECE_BYTES];
         let (mut deflater, mut packed) = (Deflater::default(), Vec::new());
         deflater.deflate(&table, &mut packed);
-        deflater.flush(&mut packed);
         assert_eq!(read(&mut deflated(), &packed).unwrap().len(), table.len());
     }
 

@@ -28,6 +28,7 @@ pub mod upnp;
 pub mod urn;
 pub mod vendor;
 pub mod walk;
+pub mod window;
 
 pub use frame::{Frame, FrameReader};
 pub use header::{Guid, HEADER_BYTES, Header, Kind, ServentId};
