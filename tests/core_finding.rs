@@ -99,6 +99,7 @@ fn pong(ping: Header, addr: SocketAddr) -> Frame {
         files: 0,
         kilobytes: 0,
         ultrapeer: Some((9, 9)),
+        tls: false,
     };
     Frame {
         header: Header {

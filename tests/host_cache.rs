@@ -56,6 +56,7 @@ fn pong_with(hosts: &[&str]) -> Vec<u8> {
         files: 0,
         kilobytes: 0,
         ultrapeer: Some((1, 1)),
+        tls: false,
     };
     pong.build_with(&hosts)
 }

@@ -20,7 +20,9 @@ use filbert::node::Config;
 use filbert::node::address::Net;
 use filbert::node::event::Role;
 use filbert::node::greet::Encryption;
+use filbert::wire::ping::Pong;
 use filbert::wire::push::Push;
+use filbert::wire::vendor::{Feature, Vendor};
 use filbert::wire::{Kind, Sha1};
 use nodes::{Node, SOON};
 use raw::Raw;
@@ -184,6 +186,35 @@ fn a_link_comes_up_on_a_connection_that_is_tls_from_the_first_byte() {
     assert!(node.until_links(1)[0].encrypted);
     client.send(&raw::frame(Kind::Ping, 9, 1, 0, b""));
     assert_eq!(client.next_of(Kind::Pong).header.guid.0, [9; 16]);
+}
+
+#[test]
+fn a_neighbour_is_told_that_our_listener_takes_tls_and_only_then() {
+    for (encryption, told) in [(Encryption::Offered, true), (Encryption::Never, false)] {
+        let node = Node::start(&[], live(Role::Ultrapeer, encryption));
+        let mut raw = Raw::connect(node.addr());
+        raw.offer("X-Ultrapeer: True\r\nVendor-Message: 0.1\r\n");
+        raw.send(b"GNUTELLA/0.6 200 OK\r\n\r\n");
+        let tls = Feature {
+            name: *b"TLS!",
+            version: 1,
+        };
+        let first = raw.next_of(Kind::Vendor);
+        assert!(matches!(
+            Vendor::parse(&first.payload),
+            Ok(Vendor::MessagesSupported(_))
+        ));
+        if told {
+            let features = raw.next_of(Kind::Vendor);
+            assert_eq!(
+                Vendor::parse(&features.payload),
+                Ok(Vendor::FeaturesSupported(vec![tls]))
+            );
+        }
+        raw.send(&raw::frame(Kind::Ping, 9, 1, 0, b""));
+        let pong = Pong::parse(&raw.next_of(Kind::Pong).payload).unwrap();
+        assert_eq!(pong.tls, told);
+    }
 }
 
 #[test]

@@ -186,7 +186,7 @@ proptest! {
     ) {
         let ping = Ping { wants_hosts };
         check(Kind::Ping, &Message::Ping(ping), &ping.build())?;
-        let pong = Pong { addr: pong, files: numbers.0, kilobytes: numbers.1, ultrapeer };
+        let pong = Pong { addr: pong, files: numbers.0, kilobytes: numbers.1, ultrapeer, tls };
         check(Kind::Pong, &Message::Pong(pong.clone()), &pong.build())?;
         let push = Push { servent: ServentId(id), index, addr: push, tls };
         check(Kind::Push, &Message::Push(push), &push.build())?;

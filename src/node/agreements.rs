@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::wire::vendor::{self, Vendor, VendorId};
+use crate::wire::vendor::{self, Feature, Vendor, VendorId};
 use crate::wire::{Frame, Guid, ServentId};
 
 use super::event::{Action, LinkId, Outbox, Role};
@@ -21,6 +21,11 @@ const READ: [VendorId; 7] = [
     vendor::PUSH_PROXY_REQUEST,
     vendor::PUSH_PROXY_ACK,
 ];
+/// In *Features Supported*: our listener takes TLS from the first byte.
+const TLS: Feature = Feature {
+    name: *b"TLS!",
+    version: 1,
+};
 /// A neighbour is called back at most this often: whoever asks more wants somebody knocked at.
 const KNOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// Push proxies we ask for, and name in hits (LimeWire: 4).
@@ -74,6 +79,10 @@ impl Node {
         let ultrapeer = link.peer.role == Role::Ultrapeer;
         let guid = self.new_guid();
         self.send_vendor(id, guid, &Vendor::MessagesSupported(READ.to_vec()), out);
+        if self.config.says_tls() {
+            let guid = self.new_guid();
+            self.send_vendor(id, guid, &Vendor::FeaturesSupported(vec![TLS]), out);
+        }
         if !self.firewalled() || !ultrapeer {
             return;
         }

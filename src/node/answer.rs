@@ -117,6 +117,7 @@ impl Node {
                     files: 0,
                     kilobytes: 0,
                     ultrapeer: Some((0, 0)),
+                    tls: false,
                 };
                 self.send_pong(from, header, 1, Bytes::from(pong.build()), out);
             }
@@ -131,6 +132,7 @@ impl Node {
             files: u32::try_from(self.library.len()).unwrap_or(u32::MAX),
             kilobytes: u32::try_from(self.library.total_bytes() / 1024).unwrap_or(u32::MAX),
             ultrapeer: Some((0, u8::try_from(free).unwrap_or(u8::MAX))),
+            tls: self.config.says_tls(),
         }
     }
 

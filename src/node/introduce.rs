@@ -62,6 +62,7 @@ impl Node {
             files: u32::try_from(self.library.len()).unwrap_or(u32::MAX),
             kilobytes: u32::try_from(self.library.total_bytes() / 1024).unwrap_or(u32::MAX),
             ultrapeer,
+            tls: self.config.says_tls(),
         }
     }
 }

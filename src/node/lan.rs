@@ -194,6 +194,7 @@ impl Lan {
             files: 0,
             kilobytes: 0,
             ultrapeer: Some((0, free)),
+            tls: false,
         };
         let header = Header {
             guid: question.guid,

@@ -310,6 +310,7 @@ mod tests {
                 files: 1,
                 kilobytes: 1,
                 ultrapeer: Some((3, 4)),
+                tls: false,
             },
             hosts: (1..=100)
                 .map(|n| SocketAddr::from(([9, 9, n, 1], 6346)))

@@ -54,6 +54,8 @@ pub struct Pong {
     pub kilobytes: u32,
     /// GGEP `UP`: it is an ultrapeer, with free leaf and ultrapeer slots.
     pub ultrapeer: Option<(u8, u8)>,
+    /// GGEP `TLS`: its listener takes TLS from the first byte.
+    pub tls: bool,
 }
 
 impl Pong {
@@ -67,12 +69,13 @@ impl Pong {
             .ok_or(WireError::Truncated("pong"))?;
         let (port_ip, numbers) = fixed.split_first_chunk::<6>().expect("14 bytes hold 6");
         let mut addr = Ipv4OrSix::new(read_port_ip(*port_ip));
-        let mut ultrapeer = None;
+        let (mut ultrapeer, mut tls) = (None, false);
         let mut read = 0;
         for extension in Extensions::new(area) {
             read += 1;
             match extension.id {
                 b"6" => addr.six(&extension),
+                b"TLS" => tls = true,
                 b"UP" if ultrapeer.is_none() => {
                     // A version byte comes first.
                     ultrapeer = extension
@@ -98,10 +101,11 @@ impl Pong {
             files: number(0),
             kilobytes: number(4),
             ultrapeer,
+            tls,
         })
     }
 
-    /// Encodes the payload with GGEP `VC` and, for ultrapeers, `UP`. The kilobytes go out as they are: the
+    /// Encodes the payload with GGEP `VC`, for ultrapeers `UP`, and `TLS`. The kilobytes go out as they are: the
     /// old mark of ultrapeers, a power of two, would lie to people, and readers prefer `UP`.
     pub fn build(&self) -> Vec<u8> {
         self.build_with(&[])
@@ -117,6 +121,9 @@ impl Pong {
         block.put(b"VC", &[&VENDOR[..], &[VERSION]].concat());
         if let Some((leaves, ultrapeers)) = self.ultrapeer {
             block.put(b"UP", &[0, leaves, ultrapeers]);
+        }
+        if self.tls {
+            block.put(b"TLS", &[]);
         }
         if let Some(six) = six {
             block.put(b"6", &six);
@@ -273,9 +280,12 @@ mod tests {
             files: 42,
             kilobytes: 65_536,
             ultrapeer: Some((30, 4)),
+            tls: false,
         };
         assert_eq!(Pong::parse(&pong), Ok(told.clone()));
-        assert_eq!(Pong::parse(&told.build()), Ok(told));
+        assert_eq!(Pong::parse(&told.build()), Ok(told.clone()));
+        let encrypting = Pong { tls: true, ..told };
+        assert_eq!(Pong::parse(&encrypting.build()), Ok(encrypting));
         assert!(Pong::parse(&pong[..13]).is_err());
         assert!(Pong::parse(&[&pong[..14], b"junk"].concat()).is_err());
         assert_eq!(Pong::parse(&pong[..14]).unwrap().ultrapeer, None);
@@ -288,6 +298,7 @@ mod tests {
             files: 0,
             kilobytes: 0,
             ultrapeer: None,
+            tls: false,
         };
         let hosts: Vec<SocketAddr> = ["192.0.2.1:6346", "198.51.100.7:1024", "[2001:db8::7]:9"]
             .map(|addr| addr.parse().unwrap())
@@ -337,6 +348,7 @@ mod tests {
             files: 0,
             kilobytes: 0,
             ultrapeer: None,
+            tls: false,
         };
         assert!(pong.build()[2..].starts_with(&[127, 0, 0, 0]));
         assert_eq!(Pong::parse(&pong.build()), Ok(pong));
