@@ -203,7 +203,7 @@ impl Servent {
             let task =
                 NodeTask::new(node, clock, channel, greeting, newsroom).serving(serving.clone());
             rt::spawn(task.run());
-            let shown = look_around(&settings, overlay, &mut rng, clock, &closed);
+            let shown = look_around(&settings, overlay, id, &mut rng, clock, &closed);
             finding = finding.or(shown);
             if let Some((home, _)) = &home {
                 let keep = keep_hosts(home.clone(), overlay.net(), overlay.handle.clone());
@@ -634,6 +634,7 @@ fn map_port(
 fn look_around(
     settings: &Settings,
     overlay: &Overlay,
+    id: ServentId,
     rng: &mut ChaCha8Rng,
     clock: Clock,
     closed: &Receiver<()>,
@@ -647,6 +648,13 @@ fn look_around(
             clock,
         });
         rt::spawn(rt::unless(until_closed(closed.clone()), look));
+        let announce = discovery::dns_sd::run(discovery::dns_sd::Settings {
+            handle: overlay.handle.clone(),
+            listen: overlay.config.listen,
+            name: overlay.config.name.clone(),
+            id,
+        });
+        rt::spawn(rt::unless(until_closed(closed.clone()), announce));
     }
     let (datagrams, socket) = datagrams(settings, overlay, rng, clock)?;
     let finding = datagrams.finding.clone();

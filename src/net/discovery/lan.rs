@@ -168,7 +168,7 @@ fn ear() -> io::Result<std::net::UdpSocket> {
 
 /// The private networks of this machine that a node which listens there is on; loopback only when there is no other,
 /// so that nodes of a machine without a network find each other and no node is found twice.
-fn networks(listen: Option<IpAddr>) -> Vec<Network> {
+pub(super) fn networks(listen: Option<IpAddr>) -> Vec<Network> {
     let interfaces = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces,
         Err(error) => {

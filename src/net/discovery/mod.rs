@@ -3,8 +3,10 @@
 //! - `lan`: the multicast group of this network;
 //! - `udp`: datagrams of the live network, and host caches;
 //! - `web`: web caches, asked with `http`;
+//! - `dns_sd`: on a LAN, by DNS-SD; `mapping`: ports of the router, opened where asked;
 //! - `finding`: how far that has got, for people.
 
+pub(super) mod dns_sd;
 pub(super) mod finding;
 pub(super) mod http;
 pub(super) mod lan;
