@@ -6,9 +6,10 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Tiers, servent};
+use common::{Tiers, addr, servent};
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::{Drop, Event};
+use filbert::wire::ping::Pong;
 use filbert::wire::vendor::{QUERY_STOP, Vendor};
 use filbert::wire::{Frame, Guid, Header, Kind};
 
@@ -92,6 +93,61 @@ fn on_its_last_hop_a_query_goes_only_where_a_table_matches() {
             "{word}"
         );
     }
+}
+
+/// What node `at` answers to a ping of its neighbour `from`: hops and pong of each.
+fn pongs_to(net: &mut Tiers, at: usize, from: usize, ttl: u8) -> Vec<(u8, Pong)> {
+    net.carried.clear();
+    let header = Header {
+        guid: Guid([ttl; 16]),
+        kind: Kind::Ping,
+        ttl,
+        hops: 0,
+    };
+    let payload = Bytes::new();
+    let link = net.link_of(at, from);
+    net.give(at, Event::Received(link, Frame { header, payload }));
+    net.carried
+        .iter()
+        .filter(|(by, to, frame)| {
+            (*by, *to, frame.header.kind) == (at, from, Kind::Pong)
+                && frame.header.guid == header.guid
+        })
+        .map(|(.., frame)| {
+            (
+                frame.header.hops,
+                Pong::parse(&frame.payload).expect("ours"),
+            )
+        })
+        .collect()
+}
+
+/// gtk-gnutella ends a link with Bye 414 when a leaf sends it anything that has travelled.
+#[test]
+fn a_leaf_answers_pings_for_itself_alone_and_is_no_ultrapeer_in_its_pongs() {
+    let mut net = Tiers::new(&[Ultrapeer, Leaf, Ultrapeer]);
+    net.link(1, 0);
+    net.link(1, 2);
+    for ttl in [1, 4] {
+        let pongs = pongs_to(&mut net, 1, 0, ttl);
+        assert!(
+            matches!(&pongs[..], [(0, pong)] if pong.ultrapeer.is_none()),
+            "{pongs:?}"
+        );
+    }
+    assert!(pongs_to(&mut net, 1, 0, 2).is_empty());
+}
+
+#[test]
+fn an_ultrapeer_tells_its_free_slots_and_of_ultrapeers_and_of_no_leaf() {
+    let mut net = two_houses();
+    let pongs = pongs_to(&mut net, 0, 2, 4);
+    let told: Vec<_> = pongs
+        .iter()
+        .map(|(hops, pong)| (*hops, pong.addr))
+        .collect();
+    assert_eq!(told, [(0, addr(0)), (1, addr(3))]);
+    assert_eq!(pongs[0].1.ultrapeer, Some((28, 31)));
 }
 
 #[test]

@@ -89,6 +89,10 @@ impl Node {
             let pong = self.own_pong(from);
             self.send_pong(from, header, 0, Bytes::from(pong.build()), out);
         }
+        // A leaf speaks for itself alone: whatever of it has travelled counts as relayed, and ends the link.
+        if self.tier() == Tier::Leaf {
+            return Ok(());
+        }
         let mut told = 0;
         if header.ttl > 2 {
             let cached: Vec<_> = self
@@ -126,12 +130,25 @@ impl Node {
     }
 
     fn own_pong(&self, link: LinkId) -> Pong {
-        let free = self.config.max_links.saturating_sub(self.links.len());
+        self.pong_at(self.own_addr(link))
+    }
+
+    /// A pong about us, at this address.
+    pub(super) fn pong_at(&self, addr: SocketAddr) -> Pong {
+        let free = |most: usize, role| {
+            let free = most.saturating_sub(self.links.count(role));
+            u8::try_from(free).unwrap_or(u8::MAX)
+        };
+        let ultrapeers = || free(self.config.max_links, Role::Ultrapeer);
         Pong {
-            addr: self.own_addr(link),
+            addr,
             files: u32::try_from(self.library.len()).unwrap_or(u32::MAX),
             kilobytes: u32::try_from(self.library.total_bytes() / 1024).unwrap_or(u32::MAX),
-            ultrapeer: Some((0, u8::try_from(free).unwrap_or(u8::MAX))),
+            ultrapeer: match self.tier() {
+                Tier::Flat => Some((0, ultrapeers())),
+                Tier::Leaf => None,
+                Tier::Ultrapeer => Some((free(self.config.max_leaves, Role::Leaf), ultrapeers())),
+            },
             tls: self.config.says_tls(),
         }
     }
@@ -155,6 +172,10 @@ impl Node {
         link.pongs_left -= 1;
         let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
         let teller = link.peer.remote;
+        // Nobody who asks for addresses can link to a leaf, and what else it tells of it may not.
+        if link.peer.role == Role::Leaf {
+            return Ok(());
+        }
         if self.config.net.is_two_tier() && self.hosts.is_new(pong.addr) {
             // One that tells of everybody wants us to call whom it likes, or to forget the others.
             if link.addresses_again <= now {

@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::wire::ping::Pong;
 
-use super::event::Role;
-use super::tiers::Tier;
 use super::udp::{HOSTS_GIVEN, Introduction, Wants};
 use super::{Node, Time};
 
@@ -39,16 +37,6 @@ impl Node {
     }
 
     fn datagram_pong(&self) -> Pong {
-        let free = |most: usize, role| {
-            let free = most.saturating_sub(self.links.count(role));
-            u8::try_from(free).unwrap_or(u8::MAX)
-        };
-        let ultrapeer = (self.tier() != Tier::Leaf).then(|| {
-            (
-                free(self.config.max_leaves, Role::Leaf),
-                free(self.config.max_links, Role::Ultrapeer),
-            )
-        });
         let listen = self.config.listen;
         // Where a neighbour sees us; without one nobody has told us (127.0.0.0 stands for no address).
         let seen = self.links.iter().find_map(|(_, link)| link.peer.sees_us_at);
@@ -57,12 +45,9 @@ impl Node {
             .filter(|ip| !ip.is_unspecified())
             .or(seen)
             .unwrap_or(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)));
-        Pong {
-            addr: SocketAddr::new(ip, listen.map_or(0, |listen| listen.port())),
-            files: u32::try_from(self.library.len()).unwrap_or(u32::MAX),
-            kilobytes: u32::try_from(self.library.total_bytes() / 1024).unwrap_or(u32::MAX),
-            ultrapeer,
-            tls: self.config.says_tls(),
-        }
+        self.pong_at(SocketAddr::new(
+            ip,
+            listen.map_or(0, |listen| listen.port()),
+        ))
     }
 }
