@@ -217,6 +217,139 @@ fn the_node_says_where_downloads_go() {
     assert_eq!(run.out, format!("{}\n", inbox.join("moby.txt").display()));
 }
 
+/// Serves one file to whoever asks for anything, without a word of its hash.
+fn plain_server(listener: std::net::TcpListener, body: &'static [u8]) {
+    use std::io::{BufRead, BufReader, Write};
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let lines = BufReader::new(&stream).lines();
+                let head: Vec<String> = lines
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                assert!(head[0].starts_with("GET "), "{head:?}");
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = (&stream).write_all(&[head.as_bytes(), body].concat());
+            });
+        }
+    });
+}
+
+fn loopback() -> (std::net::TcpListener, std::net::SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn verify_says_what_is_taken() {
+    let world = World::new();
+    let (listener, address) = loopback();
+    plain_server(listener, WHALE);
+    let url = format!("http://{address}/moby.txt");
+    let run = world.run("me", &["get", &url, "--verify", "strict"]);
+    let run = run.expect(5);
+    assert!(
+        run.out.is_empty() && run.err.contains("--verify strict"),
+        "{}",
+        run.err
+    );
+    assert!(!world.path("me").join("downloads/moby.txt").exists());
+    let run = world.run("me", &["get", &url]).expect(0);
+    assert!(run.err.contains("its hash was not known"), "{}", run.err);
+    // Bytes that are not those of the hash.
+    let lie = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    let url = format!("http://{address}/uri-res/N2R?{lie}");
+    let get = |how| world.run("me", &["get", &url, "--as", "lie.txt", "--verify", how]);
+    assert!(get("if-known").expect(5).out.is_empty());
+    let run = get("off").expect(0);
+    assert_eq!(std::fs::read(run.out.trim_end()).unwrap(), WHALE);
+    assert!(
+        run.err.contains("not verified, as asked for"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn a_source_that_comes_late_is_found_by_a_retry() {
+    let world = World::new();
+    let (listener, address) = loopback();
+    drop(listener);
+    let url = format!("http://{address}/moby.txt");
+    let get = ["get", "--json", "--retry", "9", &url];
+    let running = Running::start(world.command("me", &get));
+    while !running.line().contains("\"retry\"") {}
+    plain_server(std::net::TcpListener::bind(address).unwrap(), WHALE);
+    let run = running.finish(b"").expect(0);
+    assert_eq!(run.json_of("retry")[0]["of"], 9, "{}", run.out);
+    assert_eq!(run.json_of("done").len(), 1, "{}", run.out);
+    let get = [
+        "get",
+        "--retry",
+        "9",
+        "--timeout",
+        "1s",
+        "http://127.0.0.1:1/a",
+    ];
+    world.run("me", &get).expect(4);
+}
+
+#[test]
+fn a_limit_holds_and_each_source_is_told_of() {
+    let world = World::new();
+    let body = vec![7_u8; 600_000];
+    let folder = world.folder("big", &[("moby.bin", &body)]);
+    let mut nodes: Vec<_> = ["one", "two"]
+        .iter()
+        .map(|name| world.node(name, &[path_text(&folder)], &[]))
+        .collect();
+    for node in &mut nodes {
+        node.wait_for("library", |line| line["hashed_files"] == 1);
+    }
+    let urn = found(&world, &["moby", "--peer", &nodes[0].address()])[0]["urn"].to_string();
+    let urn = urn.trim_matches('"');
+    let source = |node: &crate::world::Node| format!("http://{}/uri-res/N2R?{urn}", node.address());
+    // The hash stands in the exact source alone; the other may have it.
+    let magnet = format!("magnet:?xs={}&as={}", source(&nodes[0]), source(&nodes[1]));
+    let get = [
+        "get",
+        "--json",
+        "--limit",
+        "200kB/s",
+        "--sources",
+        "2",
+        &magnet,
+    ];
+    let run = world.run("stranger", &get).expect(0);
+    let done = run.json_of("done").remove(0);
+    assert_eq!(done["verified"], "sha1", "{done}");
+    assert!(done["elapsed"].as_f64() > Some(2.0), "{done}");
+    let told = run.json_of("sources");
+    let told = told.last().expect("a second passed")["sources"]
+        .as_array()
+        .unwrap();
+    let mut names: Vec<&str> = told
+        .iter()
+        .map(|one| one["source"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    let mut nodes: Vec<String> = nodes.iter().map(crate::world::Node::address).collect();
+    nodes.sort_unstable();
+    assert_eq!(names, nodes);
+    for bad in [
+        ["--sources", "0"],
+        ["--sources", "33"],
+        ["--limit", "7"],
+        ["--verify", "no"],
+    ] {
+        world
+            .run("me", &[&["get", "k7m2qd"], &bad[..]].concat())
+            .expect(2);
+    }
+}
+
 #[test]
 fn a_pipe_brings_no_likely_fake_and_a_name_does() {
     let world = World::new();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 
 use super::net::NetArgs;
-use super::values::{Address, Span};
+use super::values::{Address, Rate, Span, connections};
 
 /// Fetch files.
 #[derive(Clone, Debug, StructOpt)]
@@ -35,6 +35,18 @@ pub struct GetArgs {
     /// What to do when another file has the name [default: fail with exit code 6]
     #[structopt(long, value_name = "HOW", possible_values = &["skip", "rename", "overwrite"])]
     pub on_exist: Option<String>,
+    /// Sources of one file asked at a time, 1 to 32 [default: 6]
+    #[structopt(long, value_name = "N", parse(try_from_str = connections))]
+    pub sources: Option<usize>,
+    /// Bytes taken a second, such as 2MB/s
+    #[structopt(long, value_name = "RATE|none", default_value = "none")]
+    pub limit: Rate,
+    /// Hashes: strict takes no file whose hash is not known, if-known checks those that are, off checks none
+    #[structopt(long, value_name = "HOW", default_value = "if-known", possible_values = &["strict", "if-known", "off"])]
+    pub verify: String,
+    /// When no source gives a file, try so often again, 2 s later and each time twice as late
+    #[structopt(long, value_name = "N", default_value = "0")]
+    pub retry: u32,
     /// Give up on a file after so long; 0: never
     #[structopt(long, value_name = "TIME", default_value = "0")]
     pub timeout: Span,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::node::swarm::CONNECTIONS_MAX;
 use crate::wire::Sha1;
 
 /// Port of the network since 2000 (IANA `gnutella-svc`), taken when an address names none.
@@ -278,6 +279,20 @@ pub fn urn(text: &str) -> Result<Sha1, BadValue> {
     text.parse().map_err(|_| {
         BadValue(format!(
             "`{text}` is not a hash; give sha1: and 32 letters and digits, {example}"
+        ))
+    })
+}
+
+/// A number of connections at a time that a download can have.
+///
+/// # Errors
+/// Anything else.
+pub fn connections(text: &str) -> Result<usize, BadValue> {
+    let count = text.parse().ok();
+    let count = count.filter(|count| (1..=CONNECTIONS_MAX).contains(count));
+    count.ok_or_else(|| {
+        BadValue(format!(
+            "`{text}` is no number of sources from 1 to {CONNECTIONS_MAX}, such as 6"
         ))
     })
 }

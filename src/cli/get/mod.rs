@@ -1,6 +1,7 @@
 //! `get`: fetch files, print their paths and nothing else.
 
 pub mod place;
+mod retry;
 mod show;
 pub mod sources;
 pub mod target;
@@ -19,9 +20,11 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
 use crate::disk::parts::OnExist;
-use crate::net::download::{Cancel, FetchError, Fetched, Job, Seal, Source, fetch};
+use crate::net::download::{Cancel, Control, FetchError, Fetched, Job, Seal, Source, fetch};
+use crate::node::swarm::CONNECTIONS;
 use crate::node::swarm::Why;
 
+use retry::Retries;
 use show::{Show, summary};
 use sources::Finder;
 use target::Wanted;
@@ -234,6 +237,13 @@ impl Run<'_> {
     fn fetch(&mut self, mut wanted: Wanted) -> Result<(), Failure> {
         let clock = Stopwatch::start();
         let mut searched = false;
+        let mut retries = Retries::new(self.args.retry);
+        if wanted.sha1.is_none() && self.args.verify == "strict" {
+            return Err(Failure::new(
+                Exit::Mismatch,
+                "its hash is not known, so nothing could prove what came; leave --verify strict out to take it",
+            ));
+        }
         if wanted.sources.is_empty() {
             self.look(&mut wanted)?;
             searched = true;
@@ -253,25 +263,31 @@ impl Run<'_> {
             let FetchError::NoSource { why, .. } = &error else {
                 return Err(failure(&error));
             };
-            if searched || wanted.sha1.is_none() {
-                return Err(failure(&error));
-            }
-            searched = true;
-            let known = wanted.sources.len();
-            match self.look(&mut wanted) {
-                Ok(_) if wanted.sources.len() > known => {}
-                // Whoever answered a search is there, and its answer has left a way to ask it to connect to us.
-                Ok(answered) if *why == Why::Unreachable && answered > 0 => {}
-                // What the known sources said tells more than that there are no others.
-                Ok(_) => return Err(failure(&error)),
-                Err(other) if other.exit == Exit::Interrupted => return Err(other),
-                Err(other) => {
-                    return Err(Failure::new(
-                        failure(&error).exit,
-                        format!("{error}\nlooking for other sources: {}", other.message),
-                    ));
+            let mut ended = failure(&error);
+            if !searched && wanted.sha1.is_some() {
+                searched = true;
+                let known = wanted.sources.len();
+                match self.look(&mut wanted) {
+                    Ok(_) if wanted.sources.len() > known => continue,
+                    // Whoever answered a search is there, and its answer has left a way to ask it to connect to us.
+                    Ok(answered) if *why == Why::Unreachable && answered > 0 => continue,
+                    // What the known sources said tells more than that there are no others.
+                    Ok(_) => {}
+                    Err(other) if other.exit == Exit::Interrupted => return Err(other),
+                    Err(other) => {
+                        ended.message =
+                            format!("{error}\nlooking for other sources: {}", other.message);
+                    }
                 }
             }
+            if matches!(why, Why::Refused | Why::Wrong) {
+                return Err(ended);
+            }
+            let left = clock.left(self.args.timeout.limit());
+            if !retries.wait(self.context, &wanted.id, &ended, left)? {
+                return Err(ended);
+            }
+            searched = false;
         }
     }
 
@@ -319,8 +335,12 @@ impl Run<'_> {
         let pusher = self
             .finder
             .pusher(self.context, &self.args.peers, must_push);
+        let control = Control::default();
+        control.set_limit(self.args.limit.0);
         let job = Job {
-            urn: wanted.sha1,
+            urn: wanted.sha1.filter(|_| self.args.verify != "off"),
+            connections: self.args.sources.unwrap_or(CONNECTIONS),
+            control,
             // With a hash, a size told by a stranger decides nothing.
             size: wanted.size.filter(|_| wanted.sha1.is_none()),
             sources: wanted
@@ -358,7 +378,7 @@ impl Run<'_> {
         if out.format() == Format::Json {
             return Ok(());
         }
-        out.say(&summary(&fetched.path, fetched, clock));
+        out.say(&summary(fetched, self.args.verify != "off", clock));
         // The path as the system has it: a script hands it on.
         out.bytes(&[fetched.path.as_os_str().as_bytes(), b"\n"].concat())
     }

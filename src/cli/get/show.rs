@@ -1,6 +1,7 @@
 //! How a fetch goes and went: JSON lines on stdout, else a bar or few lines on stderr.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,7 +9,9 @@ use crate::cli::Context;
 use crate::cli::clock::Stopwatch;
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, units};
-use crate::net::download::{self, Fetched};
+use crate::cli::search::print::seconds;
+use crate::net::download::{self, Doing, Fetched, SourceNews};
+use crate::node::swarm::Why;
 
 /// Bytes are there.
 #[derive(Debug, Serialize)]
@@ -19,12 +22,95 @@ struct ProgressLine<'a> {
     rate: u64,
 }
 
+/// A source has us in its queue.
+#[derive(Debug, Serialize)]
+struct QueuedLine<'a> {
+    id: &'a str,
+    source: &'a str,
+    position: Option<u32>,
+    length: Option<u32>,
+    eta_s: Option<u32>,
+}
+
+/// How each source does.
+#[derive(Debug, Serialize)]
+struct SourcesLine<'a> {
+    id: &'a str,
+    sources: Vec<SourceState<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceState<'a> {
+    source: &'a str,
+    state: &'static str,
+    bytes: u64,
+    rate: Option<u64>,
+}
+
+/// A source was of no use, now or for good.
+#[derive(Debug, Serialize)]
+struct SourceFailedLine<'a> {
+    id: &'a str,
+    source: &'a str,
+    why: &'a str,
+}
+
+/// Nobody may be asked for so many seconds.
+#[derive(Debug, Serialize)]
+struct WaitingLine<'a> {
+    id: &'a str,
+    span: f64,
+}
+
+/// Others are looked for.
+#[derive(Debug, Serialize)]
+struct SearchingLine<'a> {
+    id: &'a str,
+}
+
+/// Sources shown below a bar; the rest is counted. Our choice.
+const SOURCES_SHOWN: usize = 8;
+
+/// A word for what a source does.
+fn state(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Busy => "busy",
+        Doing::Waits => "waits",
+        Doing::Idle => "idle",
+        Doing::Lost(Why::Gone) => "gone",
+        Doing::Lost(Why::Wrong) => "wrong",
+        Doing::Lost(Why::Busy) => "overloaded",
+        Doing::Lost(Why::Failing) => "failing",
+        Doing::Lost(Why::Unreachable) => "unreachable",
+        Doing::Lost(Why::Refused) => "refused",
+    }
+}
+
+/// `waiting 198.51.100.25:6346, place 2 of 9, about 4 min`.
+fn place(source: &str, position: Option<u32>, length: Option<u32>, eta_s: Option<u32>) -> String {
+    let of = length.map_or(String::new(), |length| format!(" of {length}"));
+    let at = position.map_or(", in its queue".to_owned(), |at| {
+        format!(", place {at}{of}")
+    });
+    let eta = eta_s.map_or(String::new(), |eta_s| {
+        let span = Duration::from_secs(u64::from(eta_s));
+        format!(", about {}", units::time(span))
+    });
+    format!("waiting {source}{at}{eta}")
+}
+
 /// How it went, for people.
-pub(super) fn summary(path: &Path, fetched: &Fetched, clock: Stopwatch) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+pub(super) fn summary(fetched: &Fetched, checks: bool, clock: Stopwatch) -> String {
+    let name = fetched
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let size = units::size(fetched.size);
     let verified = if fetched.verified {
         "sha1 verified"
+    } else if !checks {
+        "not verified, as asked for"
     } else {
         "not verified: its hash was not known"
     };
@@ -59,6 +145,10 @@ pub(super) struct Show<'a> {
     clock: Stopwatch,
     /// Bytes an earlier run had left.
     resumed_from: u64,
+    /// Bytes that are there, of so many.
+    got: (u64, u64),
+    /// What sources said of our place, by source.
+    places: BTreeMap<String, String>,
 }
 
 impl<'a> Show<'a> {
@@ -71,6 +161,8 @@ impl<'a> Show<'a> {
             bar: None,
             clock: Stopwatch::start(),
             resumed_from: 0,
+            got: (0, size.unwrap_or(0)),
+            places: BTreeMap::new(),
         }
     }
 
@@ -106,38 +198,49 @@ impl<'a> Show<'a> {
                 self.bar(done, size.unwrap_or(self.size));
             }
             download::Progress::Calling { source } => {
-                out.say(&format!("{}: asking {source} to connect to us", self.name));
+                self.say(&format!("{}: asking {source} to connect to us", self.name));
             }
             download::Progress::Asking { source } => log::info!("asking {source}"),
-            download::Progress::Failed { source, why } => log::info!("{source}: {why}"),
+            download::Progress::Failed { source, why } => {
+                let (id, source, why) = (self.id, &*source, &*why);
+                let _ = out.json("source-failed", &SourceFailedLine { id, source, why });
+                log::info!("{source}: {why}");
+                self.places.remove(source);
+            }
             download::Progress::Queued {
                 source,
                 position,
                 length,
                 eta_s,
             } => {
-                let of = length.map_or(String::new(), |length| format!(" of {length}"));
-                let place = position.map_or("in".to_owned(), |at| format!("number {at}{of} in"));
-                let eta = eta_s.map_or(String::new(), |eta_s| {
-                    let span = std::time::Duration::from_secs(u64::from(eta_s));
-                    format!(", in about {}", units::time(span))
-                });
-                out.say(&format!(
-                    "{}: {place} the queue of {source}{eta}",
-                    self.name
-                ));
-            }
-            download::Progress::Sources(sources) => {
-                for source in sources {
-                    log::debug!("{source:?}");
+                let line = QueuedLine {
+                    id: self.id,
+                    source: &source,
+                    position,
+                    length,
+                    eta_s,
+                };
+                let _ = out.json("queued", &line);
+                let text = place(&source, position, length, eta_s);
+                // Said once; what changes then is part of the progress.
+                if self.places.insert(source, text.clone()).is_none() {
+                    self.say(&format!("{}: {text}", self.name));
                 }
+                self.bar(self.got.0, self.got.1);
             }
+            download::Progress::Sources(sources) => self.sources(&sources),
             download::Progress::Searching => {
-                out.say(&format!("{}: looking for more sources", self.name));
+                let _ = out.json("searching", &SearchingLine { id: self.id });
+                self.say(&format!("{}: looking for more sources", self.name));
             }
             download::Progress::Paused => log::info!("paused"),
             download::Progress::Waiting { span } => {
-                out.say(&format!(
+                let line = WaitingLine {
+                    id: self.id,
+                    span: seconds(span),
+                };
+                let _ = out.json("waiting", &line);
+                self.say(&format!(
                     "{}: all sources are busy, waiting {}",
                     self.name,
                     units::time(span)
@@ -146,7 +249,50 @@ impl<'a> Show<'a> {
         }
     }
 
+    /// How each source does: the busy ones first, then those that wait.
+    fn sources(&mut self, sources: &[SourceNews]) {
+        let states = sources.iter().map(|news| SourceState {
+            source: &news.source,
+            state: state(news.doing),
+            bytes: news.bytes,
+            rate: news.bytes_per_s,
+        });
+        let line = SourcesLine {
+            id: self.id,
+            sources: states.collect(),
+        };
+        let _ = self.context.out.json("sources", &line);
+        let of = |doing: Doing| sources.iter().filter(move |news| news.doing == doing);
+        let busy = of(Doing::Busy).map(|news| {
+            let rate = news.bytes_per_s.unwrap_or(0);
+            format!("{} at {}/s", news.source, units::size(rate))
+        });
+        let waits = of(Doing::Waits).map(|news| {
+            let place = self.places.get(&news.source);
+            place.map_or_else(|| format!("waiting {}", news.source), Clone::clone)
+        });
+        let mut lines: Vec<String> = busy.chain(waits).collect();
+        if lines.len() > SOURCES_SHOWN {
+            let more = lines.len() - (SOURCES_SHOWN - 1);
+            lines.truncate(SOURCES_SHOWN - 1);
+            lines.push(format!("and {more} more"));
+        }
+        if let Some(bar) = &mut self.bar {
+            bar.below(&lines);
+        }
+    }
+
+    /// Talk that leaves the bar whole.
+    fn say(&self, text: &str) {
+        let out = &self.context.out;
+        match &self.bar {
+            Some(bar) => bar.aside(|| out.say(text)),
+            None => out.say(text),
+        }
+    }
+
     fn bar(&mut self, done: u64, of: u64) {
+        self.got = (done, of);
         if self.context.out.format() != Format::Json {
             let out = &self.context.out;
             let bar = self

@@ -194,8 +194,13 @@ impl Wanted {
 
     fn of_magnet(text: &str, results: &Results) -> Result<Self, Failure> {
         let magnet: Option<Magnet> = text.parse().ok();
-        let Some((sha1, magnet)) = magnet.and_then(|magnet| Some((*magnet.sha1s.first()?, magnet)))
-        else {
+        // An exact source by hash says the hash too.
+        let named = |magnet: &Magnet| {
+            let exact = magnet.sources.iter();
+            let mut exact = exact.filter_map(|link| Source::from_url(link).ok()?.urn());
+            magnet.sha1s.first().copied().or_else(|| exact.next())
+        };
+        let Some((sha1, magnet)) = magnet.and_then(|magnet| Some((named(&magnet)?, magnet))) else {
             return Err(usage(format!(
                 "`{text}` names no SHA-1; give a magnet link with xt=urn:sha1:..."
             )));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Output, escape, units};
 use crate::cli::clock::Stopwatch;
@@ -48,8 +48,15 @@ impl Unit {
 
 #[derive(Debug)]
 enum Show {
-    Bar(ProgressBar),
-    Lines { next: Duration },
+    Bar {
+        all: MultiProgress,
+        bar: ProgressBar,
+        below: Vec<ProgressBar>,
+    },
+    Lines {
+        next: Duration,
+        details: String,
+    },
     Nothing,
 }
 
@@ -58,17 +65,23 @@ impl Progress {
     pub fn new(output: &Output, label: &str, unit: Unit, total: u64) -> Self {
         let label = escape::shown(label).into_owned();
         let show = if output.shows_progress() {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let bar = all.add(ProgressBar::new(total));
             bar.set_style(
                 ProgressStyle::with_template(unit.template()).expect("the template is well formed"),
             );
             bar.set_message(label.clone());
-            Show::Bar(bar)
+            Show::Bar {
+                all,
+                bar,
+                below: Vec::new(),
+            }
         } else if output.is_quiet() {
             Show::Nothing
         } else {
             Show::Lines {
                 next: LINE_INTERVAL,
+                details: String::new(),
             }
         };
         Self {
@@ -82,14 +95,14 @@ impl Progress {
     /// `done` of `total` are there.
     pub fn update(&mut self, output: &Output, done: u64, total: u64) {
         match &mut self.show {
-            Show::Bar(bar) => {
+            Show::Bar { bar, .. } => {
                 bar.set_length(total);
                 bar.set_position(done);
             }
-            Show::Lines { next } if self.clock.elapsed() >= *next => {
+            Show::Lines { next, details } if self.clock.elapsed() >= *next => {
                 *next = self.clock.elapsed() + LINE_INTERVAL;
                 output.say(&format!(
-                    "{}  {} of {}",
+                    "{}  {} of {}{details}",
                     self.label,
                     self.unit.text(done),
                     self.unit.text(total)
@@ -99,9 +112,48 @@ impl Progress {
         }
     }
 
+    /// Lines shown below the bar in place of those before; behind the next line where there is no bar.
+    pub fn below(&mut self, lines: &[String]) {
+        match &mut self.show {
+            Show::Bar { all, below, .. } => {
+                for bar in below.drain(lines.len().min(below.len())..) {
+                    bar.finish_and_clear();
+                    all.remove(&bar);
+                }
+                while below.len() < lines.len() {
+                    let bar = all.add(ProgressBar::new(0));
+                    bar.set_style(
+                        ProgressStyle::with_template("  {msg}")
+                            .expect("the template is well formed"),
+                    );
+                    below.push(bar);
+                }
+                for (bar, line) in below.iter().zip(lines) {
+                    bar.set_message(escape::shown(line).into_owned());
+                }
+            }
+            Show::Lines { details, .. } => {
+                details.clear();
+                if !lines.is_empty() {
+                    *details = format!("  ({})", lines.join("; "));
+                }
+            }
+            Show::Nothing => {}
+        }
+    }
+
+    /// Writes to stderr without tearing the bar.
+    pub fn aside(&self, write: impl FnOnce()) {
+        match &self.show {
+            Show::Bar { all, .. } => all.suspend(write),
+            Show::Lines { .. } | Show::Nothing => write(),
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(self) {
-        if let Show::Bar(bar) = &self.show {
+        if let Show::Bar { bar, below, .. } = &self.show {
+            below.iter().for_each(ProgressBar::finish_and_clear);
             bar.finish_and_clear();
         }
     }
