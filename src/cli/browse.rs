@@ -2,18 +2,28 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 
 use crate::cli::Context;
 use crate::cli::args::search::BrowseArgs;
+use crate::cli::args::values::Span;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::get::sources::Finder;
+use crate::cli::get::target::walled_of;
 use crate::cli::interrupt::LOOK;
+use crate::cli::node::discovery;
 use crate::cli::search::filter::Filter;
 use crate::cli::search::found::Found;
 use crate::cli::search::print::Printer;
 use crate::cli::search::{Intake, Reason};
-use crate::net::browse::{BrowseError, browse};
+use crate::net::browse::{BrowseError, Browsing, browse, browse_walled};
 use crate::net::hit_for_people;
+
+/// Given up after so long, if not said otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Likewise when the host must connect to us, which may take it three quarters of a minute.
+const PATIENCE_WALLED: Duration = Duration::from_mins(1);
 
 /// Runs `browse`.
 ///
@@ -23,12 +33,54 @@ pub fn run(context: &mut Context, args: &BrowseArgs) -> Result<Exit, Failure> {
     let printer = Printer::new(&args.print, &mut context.out, false);
     let found = Found::new(Filter::new(&args.filter, None), "", args.max);
     let mut intake = Intake::new(found, printer);
-    let hits = browse(&args.host.to_string()).map_err(|error| failed(&error))?;
+    let mut finder = Finder::new(args.net.clone(), discovery(args.no_discovery));
+    let browsed = read(context, args, &mut intake, &mut finder);
+    finder.close(context);
+    let reason = browsed?;
+    intake.end(context, reason, None)
+}
+
+/// Begins, by the shortest way that is known to the host; with how long it may take.
+fn begin(
+    context: &Context,
+    args: &BrowseArgs,
+    finder: &mut Finder,
+) -> Result<(Browsing, Option<Duration>), Failure> {
+    let host = args.host.to_string();
+    let seen = match args.host.resolve() {
+        Ok(addr) => context
+            .results()
+            .at(addr)
+            .map_err(|error| Failure::new(Exit::Disk, error.to_string()))?,
+        // What is wrong with the name, the connection will tell.
+        Err(_) => None,
+    };
+    let walled = seen.and_then(|copy| Some((walled_of(&copy)?, copy.push)));
+    let pushes = walled.as_ref().is_some_and(|(_, push)| *push);
+    let hits = match walled {
+        None => browse(&host),
+        Some((whom, push)) => {
+            let pusher = finder.pusher(context, &args.peers, push);
+            browse_walled(&host, whom, push, pusher)
+        }
+    };
+    let patience = if pushes { PATIENCE_WALLED } else { PATIENCE };
+    let limit = args.timeout.map_or(Some(patience), Span::limit);
+    Ok((hits.map_err(|error| failed(&error))?, limit))
+}
+
+fn read(
+    context: &mut Context,
+    args: &BrowseArgs,
+    intake: &mut Intake,
+    finder: &mut Finder,
+) -> Result<Reason, Failure> {
+    let (hits, limit) = begin(context, args, finder)?;
     let (sender, received) = channel();
     // Detached: it ends with its host, or when nobody listens any more.
     thread::spawn(move || hits.into_iter().all(|hit| sender.send(hit).is_ok()));
-    let (clock, limit) = (Stopwatch::start(), args.timeout.limit());
-    let reason = loop {
+    let clock = Stopwatch::start();
+    Ok(loop {
         if context.interrupt.asked() {
             break Reason::Interrupted;
         }
@@ -54,8 +106,7 @@ pub fn run(context: &mut Context, args: &BrowseArgs) -> Result<Exit, Failure> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break Reason::Complete,
         }
-    };
-    intake.end(context, reason, None)
+    })
 }
 
 fn failed(error: &BrowseError) -> Failure {

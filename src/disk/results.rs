@@ -211,6 +211,15 @@ impl Results {
         fs::rename(&new, &self.path)
     }
 
+    /// What was last seen of whoever serves at this address: its newest copy.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn at(&self, addr: SocketAddr) -> io::Result<Option<Copy>> {
+        let mut copies = read(&self.path)?.into_iter().rev();
+        Ok(copies.find(|copy| copy.addr == addr))
+    }
+
     /// The file an id or a longer prefix of its key stands for. Case does not matter.
     ///
     /// # Errors

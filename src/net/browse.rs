@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::conn::Stream;
 use super::download::{BadUrl, Source};
 use super::http::{self, AGENT};
-use super::http_conn::{Conn, Failure, Incoming, length};
+use super::http_conn::{Failure, Incoming, length};
+use super::pusher::{Pusher, Walled, connect};
 use super::rt;
 use super::upload::Serving;
 use super::upload_reply::PACKETS;
@@ -201,6 +202,24 @@ pub struct Browsing {
 /// # Errors
 /// [`BrowseError::NoHost`]; others come as the last item.
 pub fn browse(host: &str) -> Result<Browsing, BrowseError> {
+    Ok(start(source_of(host)?, None))
+}
+
+/// As [`browse`], of a servent that may have to connect to us: at once if it `wants_push`, else when it cannot be
+/// connected to. `pusher` asks it to.
+///
+/// # Errors
+/// As [`browse`].
+pub fn browse_walled(
+    host: &str,
+    whom: Walled,
+    wants_push: bool,
+    pusher: Option<Pusher>,
+) -> Result<Browsing, BrowseError> {
+    Ok(start(source_of(host)?.or_push(whom, wants_push), pusher))
+}
+
+fn source_of(host: &str) -> Result<Source, BrowseError> {
     let named = host
         .strip_prefix("http://")
         .unwrap_or(host)
@@ -215,11 +234,14 @@ pub fn browse(host: &str) -> Result<Browsing, BrowseError> {
         (false, true) => format!("http://{named}/"),
         (false, false) => format!("http://{named}:{PORT}/"),
     };
-    let source = Source::from_url(&url).map_err(BrowseError::NoHost)?;
+    Source::from_url(&url).map_err(BrowseError::NoHost)
+}
+
+fn start(source: Source, pusher: Option<Pusher>) -> Browsing {
     let (to, hits) = rt::bounded(HITS_WAITING_MAX);
     // Detached: ends by its deadline, or when nobody reads any more.
     rt::spawn(async move {
-        let reading = read_hits(&source, &to);
+        let reading = read_hits(&source, pusher.as_ref(), &to);
         let late = || Err(Failure::new(Ended::Broken, "it took too long"));
         let outcome = rt::timeout(BROWSE_TIME_MAX, reading)
             .await
@@ -228,7 +250,7 @@ pub fn browse(host: &str) -> Result<Browsing, BrowseError> {
             let _ = to.send(Err(BrowseError::of(&source, failure))).await;
         }
     });
-    Ok(Browsing { hits })
+    Browsing { hits }
 }
 
 impl Iterator for Browsing {
@@ -254,11 +276,14 @@ impl BrowseError {
 
 async fn read_hits(
     source: &Source,
+    pusher: Option<&Pusher>,
     to: &rt::Sender<Result<QueryHit, BrowseError>>,
 ) -> Result<(), Failure> {
     let wrong = |why: &str| Failure::new(Ended::Wrong, why);
-    let mut conn = Conn::open(source).await?;
+    let mut conn = connect(source, pusher).await?;
     let peer = conn.peer();
+    // Its list may not say so: it was made for whoever is connected already.
+    let walled = source.walled().filter(|_| conn.brought());
     let request = HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
         .header("Host", source)
         .header("User-Agent", AGENT)
@@ -323,6 +348,10 @@ async fn read_hits(
             let Some(mut hit) = hit_of(&frame, peer) else {
                 continue;
             };
+            if let Some(walled) = walled {
+                hit.push = Some(true);
+                hit.push_proxies.clone_from(&walled.proxies);
+            }
             hit.records.truncate(RESULTS_MAX - files);
             files += hit.records.len();
             if hit.records.is_empty() {

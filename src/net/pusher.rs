@@ -16,7 +16,7 @@ use super::conn::Stream;
 use super::control;
 use super::download::Source;
 use super::http::AGENT;
-use super::http_conn::Conn;
+use super::http_conn::{Conn, Failure};
 use super::inbox::{Ask, Ended, Handle};
 use super::overlays::Overlay;
 use super::requests::Desk;
@@ -24,6 +24,7 @@ use super::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::event::{Command, Notice, PushSpec, Pushed};
+use crate::node::swarm::Ended as Outcome;
 use crate::wire::ServentId;
 use crate::wire::heads::HeadWriter;
 
@@ -290,4 +291,41 @@ async fn ask_proxy(proxy: &Source, me: impl Fn(IpAddr) -> SocketAddr) -> Option<
     conn.send(&request).await.ok()?;
     let head = conn.head().await.ok()?;
     head.status_line().map(|status| status.code)
+}
+
+/// Connects to a source, or has it connect to us, if somebody can ask it to.
+pub(super) async fn connect(source: &Source, pusher: Option<&Pusher>) -> Result<Conn, Failure> {
+    if source.wants_push() {
+        let none = "it cannot be connected to, and no node is there to ask it to connect to us";
+        let why = match source.walled().zip(pusher) {
+            None => none.to_owned(),
+            Some((walled, pusher)) => match pusher.connection(walled).await {
+                Ok(stream) => return Ok(Conn::given(stream, source)),
+                Err(none_came) => none_came.why(),
+            },
+        };
+        // Many say so who only have not found out yet that they can be.
+        if source.is_public()
+            && let Ok(conn) = Conn::open(source).await
+        {
+            return Ok(conn);
+        }
+        return Err(Failure::new(Outcome::Walled, why));
+    }
+    let failure = match Conn::open(source).await {
+        Err(failure) if failure.ended == Outcome::Unreachable => failure,
+        opened => return opened,
+    };
+    let Some((walled, pusher)) = source.walled().zip(pusher) else {
+        return Err(failure);
+    };
+    match pusher.connection(walled).await {
+        Ok(stream) => Ok(Conn::given(stream, source)),
+        // A moment's trouble, perhaps.
+        Err(NoneCame::NotAsked(_)) => Err(failure),
+        Err(NoneCame::InTime(why)) => Err(Failure::new(
+            Outcome::Walled,
+            format!("{}; {why}", failure.why),
+        )),
+    }
 }

@@ -7,4 +7,5 @@ mod get;
 mod net;
 mod node;
 mod search;
+mod walled;
 mod world;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -269,24 +270,30 @@ impl World {
 
     /// Starts a node on a free port of loopback and waits until it is ready.
     pub fn node(&self, name: &str, args: &[&str], peers: &[&Node]) -> Node {
-        self.start_node(name, args, peers, |_| {})
+        self.start_node("127.0.0.1:0", name, args, peers, |_| {})
+    }
+
+    /// As [`node`](Self::node), listening there.
+    pub fn node_at(&self, listen: &str, name: &str, args: &[&str], peers: &[&Node]) -> Node {
+        self.start_node(listen, name, args, peers, |_| {})
     }
 
     /// As [`node`](Self::node), for a node that may look for others by itself.
     pub fn open_node(&self, name: &str, args: &[&str], peers: &[&Node]) -> Node {
-        self.start_node(name, args, peers, |command| {
+        self.start_node("127.0.0.1:0", name, args, peers, |command| {
             command.env_remove("FILBERT_NO_DISCOVERY");
         })
     }
 
     fn start_node(
         &self,
+        listen: &str,
         name: &str,
         args: &[&str],
         peers: &[&Node],
         change: impl Fn(&mut Command),
     ) -> Node {
-        let mut all = vec!["share", "--json", "--listen", "127.0.0.1:0", "--name", name];
+        let mut all = vec!["share", "--json", "--listen", listen, "--name", name];
         all.extend(args);
         let peers: Vec<String> = peers.iter().map(|peer| peer.listen.to_string()).collect();
         all.extend(peers.iter().flat_map(|peer| ["--peer", peer.as_str()]));
@@ -372,6 +379,18 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// The first line that its control socket answers with.
+    pub fn ask(&self, request: &str) -> Value {
+        let mut stream = UnixStream::connect(self.home.join("filbert.sock")).expect("a socket");
+        stream.set_read_timeout(Some(DEADLINE)).expect("set");
+        writeln!(stream, "{request}").expect("asked");
+        let mut line = String::new();
+        BufReader::new(stream)
+            .read_line(&mut line)
+            .expect("answered");
+        serde_json::from_str(&line).expect("JSON")
     }
 
     pub fn wait_linked(&mut self, peer: SocketAddr) {

@@ -79,7 +79,9 @@ pub struct SearchArgs {
     usage = "filbert browse [OPTIONS] HOST[:PORT]",
     after_help = "EXAMPLES:
     filbert browse 192.168.1.20
-    filbert browse desk:6347 --type image --sort size"
+    filbert browse desk:6347 --type image --sort size
+
+A node that a search showed and that cannot be connected to is asked to connect to us, like a source of `get`."
 )]
 pub struct BrowseArgs {
     /// The node, port 6346 unless named
@@ -91,12 +93,21 @@ pub struct BrowseArgs {
     /// How files are printed.
     #[structopt(flatten)]
     pub print: PrintArgs,
-    /// Give up after so long; 0: never
-    #[structopt(long, value_name = "TIME", default_value = "30s")]
-    pub timeout: Span,
+    /// Give up after so long; 0: never [default: 30s; 60s when it must connect to us]
+    #[structopt(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
     /// Stop after so many files
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub max: Option<usize>,
+    /// A node to link to first when this one must be asked to connect to us; may be given often
+    #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
+    pub peers: Vec<Address>,
+    /// Which network.
+    #[structopt(flatten)]
+    pub net: NetArgs,
+    /// Look for no nodes on this network; also with FILBERT_NO_DISCOVERY set
+    #[structopt(long)]
+    pub no_discovery: bool,
 }
 
 /// Which results count.

@@ -62,6 +62,17 @@ struct Line {
 /// Sources taken from what the copies of one file say of others: hearsay, each a call to a stranger. Our choice.
 const ALTERNATES_MAX: usize = 16;
 
+/// Whoever offers a copy, as somebody who may have to be asked to connect; `None` when it told no servent id.
+pub fn walled_of(copy: &Copy) -> Option<Walled> {
+    let net = copy.net.as_deref().and_then(control::Net::of_name);
+    Some(Walled {
+        servent: ServentId::from_hex(&copy.servent)?,
+        index: copy.index,
+        proxies: copy.push_proxies.clone(),
+        net: net.map(Net::from),
+    })
+}
+
 /// The source of a copy.
 pub fn source_of(copy: &Copy) -> Source {
     let source = match copy.sha1() {
@@ -75,16 +86,10 @@ pub fn source_of(copy: &Copy) -> Source {
         Some(net) if net.is_two_tier() => Seal::Asked,
         Some(_) | None => Seal::Never,
     });
-    let Some(servent) = ServentId::from_hex(&copy.servent) else {
-        return source;
-    };
-    let walled = Walled {
-        servent,
-        index: copy.index,
-        proxies: copy.push_proxies.clone(),
-        net: net.map(Net::from),
-    };
-    source.or_push(walled, copy.push)
+    match walled_of(copy) {
+        Some(walled) => source.or_push(walled, copy.push),
+        None => source,
+    }
 }
 
 impl Wanted {

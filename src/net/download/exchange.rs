@@ -13,7 +13,7 @@ use super::source::Source;
 use super::writer::Buffers;
 use crate::net::http::{self, AGENT};
 use crate::net::http_conn::{Conn, Failure, Incoming, Length, length};
-use crate::net::pusher::{NoneCame, Pusher};
+use crate::net::pusher::{Pusher, connect};
 use crate::net::rt::{self, Clock};
 use crate::node::Time;
 use crate::node::greet;
@@ -362,43 +362,6 @@ impl Request {
                 body.judge(self.clock.now(), read as u64)?;
             }
         }
-    }
-}
-
-/// Connects to a source, or has it connect to us, if somebody can ask it to.
-async fn connect(source: &Source, pusher: Option<&Pusher>) -> Result<Conn, Failure> {
-    if source.wants_push() {
-        let none = "it cannot be connected to, and no node is there to ask it to connect to us";
-        let why = match source.walled().zip(pusher) {
-            None => none.to_owned(),
-            Some((walled, pusher)) => match pusher.connection(walled).await {
-                Ok(stream) => return Ok(Conn::given(stream, source)),
-                Err(none_came) => none_came.why(),
-            },
-        };
-        // Many say so who only have not found out yet that they can be.
-        if source.is_public()
-            && let Ok(conn) = Conn::open(source).await
-        {
-            return Ok(conn);
-        }
-        return Err(Failure::new(Ended::Walled, why));
-    }
-    let failure = match Conn::open(source).await {
-        Err(failure) if failure.ended == Ended::Unreachable => failure,
-        opened => return opened,
-    };
-    let Some((walled, pusher)) = source.walled().zip(pusher) else {
-        return Err(failure);
-    };
-    match pusher.connection(walled).await {
-        Ok(stream) => Ok(Conn::given(stream, source)),
-        // A moment's trouble, perhaps.
-        Err(NoneCame::NotAsked(_)) => Err(failure),
-        Err(NoneCame::InTime(why)) => Err(Failure::new(
-            Ended::Walled,
-            format!("{}; {why}", failure.why),
-        )),
     }
 }
 
