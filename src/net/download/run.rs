@@ -172,7 +172,10 @@ impl Run<'_> {
                     self.wait(came, span).await?;
                 }
                 Step::Complete => {
-                    self.tasks.clear();
+                    // Those that race may be asked again if the whole turns out to be wrong.
+                    for task in self.tasks.drain(..) {
+                        self.swarm.dropped(task.request);
+                    }
                     let sha1 = self.hash(hashed).await?;
                     let Some(sha1) = sha1 else { continue };
                     if let Some(sha1) = self.judge(sha1).await {
