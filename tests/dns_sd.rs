@@ -1,5 +1,5 @@
 //! DNS-SD between two machines, as far as the system lets the test make them (network namespaces joined by a cable): a
-//! node is seen by who browses, takes leave, and calls who is announced. Nobody is told of anybody otherwise.
+//! node is seen by who browses, and calls who is announced. Nobody is told of anybody otherwise.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -92,14 +92,6 @@ fn ip(args: &str) -> Result<(), String> {
 /// A node that is killed when this is dropped.
 struct Node(Child);
 
-impl Node {
-    /// Ends it as Ctrl-C does. `ip netns exec` becomes the node itself.
-    fn interrupt(&self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    }
-}
-
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -126,12 +118,12 @@ fn machines(name: &str) -> Option<Machines> {
 }
 
 #[test]
-fn a_node_is_seen_by_who_browses_and_takes_leave() {
+fn a_node_is_seen_by_who_browses() {
     let Some(machines) = machines("seen") else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let node = machines.node(dir.path());
+    let _node = machines.node(dir.path());
     machines.there(|| {
         let daemon = ServiceDaemon::new().unwrap();
         daemon.disable_interface(IfKind::IPv6).unwrap();
@@ -149,13 +141,6 @@ fn a_node_is_seen_by_who_browses_and_takes_leave() {
         assert!(agent.starts_with("filbert/"), "{agent}");
         let name = format!("nas ({id}).{SERVICE}");
         assert_eq!(found.get_fullname(), name);
-
-        node.interrupt();
-        let gone = wait(&events, |event| match event {
-            ServiceEvent::ServiceRemoved(_, name) => Some(name),
-            _ => None,
-        });
-        assert_eq!(gone, name);
         daemon.shutdown().unwrap().recv_timeout(DEADLINE).unwrap();
     });
 }
