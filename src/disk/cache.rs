@@ -250,8 +250,31 @@ impl HashCache {
         }
     }
 
+    /// Makes an empty store, if there is none. A kill while it is made leaves none: it gets its name when it is whole.
+    fn make(&self) -> std::io::Result<()> {
+        if self.path.try_exists()? {
+            return Ok(());
+        }
+        let mut aside = self.path.as_os_str().to_owned();
+        aside.push(".new");
+        match std::fs::remove_file(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let made = catch_unwind(AssertUnwindSafe(|| Builder::new().create(&aside).map(drop)));
+        match made {
+            Ok(Ok(())) => std::fs::rename(&aside, &self.path),
+            Ok(Err(error)) => Err(std::io::Error::other(error.to_string())),
+            Err(_) => Err(std::io::Error::other("the store could not be made")),
+        }
+    }
+
     fn open(&mut self) -> Option<Database> {
         for attempt in 0..2 {
+            if let Err(error) = self.make() {
+                self.give_up(&error.to_string());
+                return None;
+            }
             let mut builder = Builder::new();
             builder
                 .set_cache_size(MEMORY_BYTES)
