@@ -63,7 +63,7 @@ pub fn save(path: &Path, caches: &[WebCache]) -> io::Result<()> {
 /// Forgets failures of these: their owner wants them asked again.
 ///
 /// # Errors
-/// As [`save`].
+/// As [`save()`].
 pub fn forgive(path: &Path, urls: &[String]) -> io::Result<()> {
     let mut caches = load(path);
     let mut changed = false;
