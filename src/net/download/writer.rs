@@ -11,7 +11,7 @@ use crate::wire::Sha1;
 /// How often what has arrived is forced to disk. Our estimate: a crash of the whole machine costs this much of a
 /// download.
 const CHECKPOINT: Duration = Duration::from_secs(10);
-/// Orders taken at a time, so that their journal is written in one piece.
+/// Orders taken between two looks at the clock.
 const BATCH_MAX: usize = 16;
 /// Orders between the tasks and this thread; when they are used up, the readers wait.
 const ORDERS: usize = 16;
@@ -98,9 +98,11 @@ fn write_out(
         let batch = std::iter::once(first).chain(more);
         let mut done = Ok(());
         for work in batch {
-            done = done.and_then(|()| one(&mut part, work, buffers));
+            // Noted one by one: a kill costs the buffer that was being written, and no more.
+            done = done
+                .and_then(|()| one(&mut part, work, buffers))
+                .and_then(|()| part.flush());
         }
-        done = done.and_then(|()| part.flush());
         if done.is_ok() && clock.now().since(noted) >= CHECKPOINT {
             done = part.checkpoint();
             noted = clock.now();
