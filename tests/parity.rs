@@ -32,7 +32,15 @@ fn queries(report: &Value) -> Vec<Vec<Value>> {
     let queries = report["queries"].as_array().unwrap();
     queries
         .iter()
-        .map(|query| keys.clone().map(|key| query[key].clone()).collect())
+        .map(|query| {
+            // Of several responders a busy machine may let the farther one be heard first.
+            let races = query["hit_frames"].as_u64() > Some(1);
+            let said = |key: &&str| match *key {
+                "first_hit_hops" if races => Value::Null,
+                _ => query[*key].clone(),
+            };
+            keys.clone().map(said).collect()
+        })
         .collect()
 }
 
