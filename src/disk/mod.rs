@@ -14,6 +14,7 @@ pub mod results;
 pub mod rules;
 pub mod save;
 pub mod scan;
+pub mod scratch;
 pub mod shares;
 pub mod store;
 pub mod tree;

@@ -7,5 +7,6 @@ mod get;
 mod net;
 mod node;
 mod search;
+mod stdout;
 mod walled;
 mod world;

@@ -16,6 +16,7 @@ use super::values::{Address, Rate, Span, connections};
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB -o ~/Books
     filbert get 'http://192.168.1.20:6346/uri-res/N2R?urn:sha1:PLST...'
     filbert search --json lecture | filbert get -o papers -   ids, links or JSON lines, one a line
+    filbert get --stdout k7m2qd | mpv -                       the bytes in order, as they come
 
 Prints the path of each file. What was interrupted goes on where it stopped."
 )]
@@ -29,6 +30,9 @@ pub struct GetArgs {
     /// Name for the file; one target only
     #[structopt(long = "as", value_name = "NAME")]
     pub name: Option<String>,
+    /// Write the file to standard output, in order, and keep nothing; one target only
+    #[structopt(long, conflicts_with_all = &["output", "name", "on-exist"])]
+    pub stdout: bool,
     /// Also take lines of standard input that are likely fakes
     #[structopt(long)]
     pub show_spam: bool,

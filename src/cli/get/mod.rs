@@ -4,6 +4,7 @@ pub mod place;
 mod retry;
 mod show;
 pub mod sources;
+mod stdout;
 pub mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
 use crate::disk::parts::OnExist;
-use crate::net::download::{Cancel, Control, FetchError, Fetched, Job, Seal, Source, fetch};
+use crate::net::download::{Cancel, Control, FetchError, Fetched, Job, Seal, Source, Tap, fetch};
 use crate::node::swarm::CONNECTIONS;
 use crate::node::swarm::Why;
 
@@ -80,11 +81,20 @@ pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
             "--as names one file; give one target with it",
         ));
     }
-    let folder = folder(context, args)?;
+    let scratch = if args.stdout {
+        Some(stdout::begin(context, args)?)
+    } else {
+        None
+    };
+    let folder = match &scratch {
+        Some(scratch) => scratch.path().to_owned(),
+        None => folder(context, args)?,
+    };
     let mut run = Run {
         context,
         args,
         folder,
+        tap: args.stdout.then(Tap::new),
         finder: Finder::new(
             args.net.clone(),
             crate::cli::node::discovery(args.no_discovery),
@@ -136,6 +146,8 @@ struct Run<'a> {
     context: &'a Context,
     args: &'a GetArgs,
     folder: PathBuf,
+    /// Where the bytes go, with `--stdout`.
+    tap: Option<Tap>,
     finder: Finder,
     clock: Stopwatch,
     /// Files asked for; a pipe names one often.
@@ -201,7 +213,7 @@ impl Run<'_> {
                 self.worst = Exit::Interrupted;
                 return Ok(());
             }
-            Ok(Some(wanted)) => (wanted.id.clone(), self.fetch(wanted)),
+            Ok(Some(wanted)) => (wanted.id.clone(), self.deliver(wanted)),
             Err(failure) => (text.to_owned(), Err(failure)),
         };
         let exit = match ended {
@@ -231,6 +243,14 @@ impl Run<'_> {
         *self.codes.entry(exit.code()).or_default() += 1;
         self.worst = self.worst.worst(exit);
         Ok(())
+    }
+
+    /// Fetches one file to where it belongs.
+    fn deliver(&mut self, wanted: Wanted) -> Result<(), Failure> {
+        match self.tap.clone() {
+            Some(tap) => stdout::pass_on(self.context, &tap, || self.fetch(wanted)),
+            None => self.fetch(wanted),
+        }
     }
 
     /// Fetches from the sources that are known; looks for others when there are none or none is of use.
@@ -351,9 +371,10 @@ impl Run<'_> {
             on_exist: on_exist(self.args.on_exist.as_deref()),
             timeout: clock.left(self.args.timeout.limit()),
             pusher,
+            tap: self.tap.clone(),
             ..Job::new(name.clone(), self.folder.clone())
         };
-        let cancel = Cancel::new();
+        let cancel = self.tap.as_ref().map_or_else(Cancel::new, Tap::cancel);
         let asked = cancel.clone();
         self.context.interrupt.on_asked(move || asked.cancel());
         let mut show = Show::new(self.context, &wanted.id, &name, wanted.size);
@@ -379,6 +400,9 @@ impl Run<'_> {
             return Ok(());
         }
         out.say(&summary(fetched, self.args.verify != "off", clock));
+        if self.tap.is_some() {
+            return Ok(());
+        }
         // The path as the system has it: a script hands it on.
         out.bytes(&[fetched.path.as_os_str().as_bytes(), b"\n"].concat())
     }

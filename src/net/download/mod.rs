@@ -5,6 +5,7 @@
 //!
 //! - `run`: the download itself, one task that owns all decisions; `exchange`: one request, a task each;
 //! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
+//! - `tap`: reading along from the beginning;
 //! - `source`: where a file can be had; `control`: handles for those who steer from outside.
 
 mod control;
@@ -12,6 +13,7 @@ mod exchange;
 mod hints;
 mod run;
 mod source;
+mod tap;
 mod writer;
 
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use crate::wire::{ServentId, Sha1};
 pub use control::{Cancel, Control, Requery};
 pub use run::REQUERY_WAIT;
 pub use source::{BadUrl, Seal, Source};
+pub use tap::{Piece, Tap};
 
 /// What to fetch.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub struct Job {
     pub control: Control,
     /// Looks for more sources when none is left; `None`: then the fetch ends.
     pub requery: Option<Requery>,
+    /// Lets somebody read along; `None`: nobody.
+    pub tap: Option<Tap>,
 }
 
 impl Job {
@@ -77,6 +82,7 @@ impl Job {
             net: None,
             control: Control::default(),
             requery: None,
+            tap: None,
         }
     }
 
@@ -331,6 +337,9 @@ pub fn fetch(
     }
     let (part, sha1) = rt::block_on(run::run(job, part, &mut progress, cancel))?;
     let placed = part.finish(job.on_exist, sha1)?;
+    if let Some(tap) = &job.tap {
+        tap.whole(placed.size);
+    }
     Ok(Fetched {
         path: placed.path,
         size: placed.size,

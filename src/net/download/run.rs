@@ -59,7 +59,7 @@ pub(super) async fn run(
         swarm,
         entries,
         tasks: Vec::new(),
-        writer: Writer::start(part, buffers.clone()),
+        writer: Writer::start(part, buffers.clone(), job.tap.clone()),
         buffers,
         events,
         progress,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::tap::Tap;
 use crate::disk::parts::{Part, PartError};
 use crate::net::rt::{self, Clock};
 use crate::node::swarm::Ranges;
@@ -72,9 +73,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(part: Part, buffers: Buffers) -> Self {
+    pub(super) fn start(part: Part, buffers: Buffers, tap: Option<Tap>) -> Self {
         let (work, orders) = rt::bounded(ORDERS);
-        let thread = rt::spawn_blocking(move || write_out(part, &orders, &buffers));
+        let thread = rt::spawn_blocking(move || write_out(part, &orders, &buffers, tap.as_ref()));
         Self { work, thread }
     }
 
@@ -90,18 +91,28 @@ fn write_out(
     mut part: Part,
     orders: &rt::Receiver<Work>,
     buffers: &Buffers,
+    tap: Option<&Tap>,
 ) -> (Part, Result<(), PartError>) {
     let clock = Clock::start();
+    if let Some(tap) = tap {
+        tap.follow(&part);
+    }
     let mut noted = clock.now();
     while let Ok(first) = orders.recv_blocking() {
         let more = std::iter::from_fn(|| orders.try_recv().ok()).take(BATCH_MAX);
         let batch = std::iter::once(first).chain(more);
         let mut done = Ok(());
         for work in batch {
+            if let Some(tap) = tap {
+                beforehand(tap, &work);
+            }
             // Noted one by one: a kill costs the buffer that was being written, and no more.
             done = done
                 .and_then(|()| one(&mut part, work, buffers))
                 .and_then(|()| part.flush());
+        }
+        if let Some(tap) = tap {
+            tap.follow(&part);
         }
         if done.is_ok() && clock.now().since(noted) >= CHECKPOINT {
             done = part.checkpoint();
@@ -114,6 +125,15 @@ fn write_out(
         }
     }
     (part, Ok(()))
+}
+
+/// Whoever reads along must know this before it is done.
+fn beforehand(tap: &Tap, work: &Work) {
+    match work {
+        Work::Forget(ranges) => ranges.iter().for_each(|range| tap.forgotten(range)),
+        Work::Verified(_) => tap.has_tree(),
+        Work::Write { .. } | Work::Hash(_) => {}
+    }
 }
 
 fn one(part: &mut Part, work: Work, buffers: &Buffers) -> Result<(), PartError> {
