@@ -562,6 +562,6 @@ fn query_of(ticket: Ticket) -> usize {
 }
 
 /// Nanoseconds as milliseconds, for reports.
-fn millis(ns: u64) -> f64 {
+pub fn millis(ns: u64) -> f64 {
     Duration::from_nanos(ns).as_secs_f64() * 1e3
 }

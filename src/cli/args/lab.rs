@@ -1,5 +1,6 @@
 //! `lab`: the laboratory.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -262,12 +263,41 @@ pub struct RunArgs {
     /// Seeds to run --compare and --sweep with, from --seed on [default: 5]
     #[structopt(long, value_name = "N", parse(try_from_str = values::seeds))]
     pub seeds: Option<u64>,
+    /// New folder for report.html, tables, trace and what is needed to run the same again
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub out: Option<PathBuf>,
     /// With real nodes: ask those that `lab up` has started from this topology, if they are up
     #[structopt(long)]
     pub attach: bool,
     /// Where real nodes live and listen.
     #[structopt(flatten)]
     pub place: PlaceArgs,
+}
+
+impl RunArgs {
+    /// The options that a topology file does not hold, as typed after it to run the same again.
+    pub fn again(&self) -> String {
+        let mut text = String::new();
+        let mut option = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let _ = write!(text, " --{name} {value}");
+            }
+        };
+        let real = (self.engine == Engine::Real).then(|| "real".to_owned());
+        option("engine", real);
+        option("queries", self.queries.map(|count| count.to_string()));
+        option("ttl", self.ttl.map(|ttl| ttl.to_string()));
+        option("strategy", self.strategy.as_ref().map(Approach::to_string));
+        let list = |all: &Approaches| {
+            let names: Vec<String> = all.0.iter().map(Approach::to_string).collect();
+            names.join(",")
+        };
+        option("compare", self.compare.as_ref().map(list));
+        let sweep = |sweep: &Sweep| format!("{}={}", sweep.key.name(), sweep.values.join(","));
+        option("sweep", self.sweep.as_ref().map(sweep));
+        option("seeds", self.seeds.map(|seeds| seeds.to_string()));
+        text
+    }
 }
 
 /// `lab up`.

@@ -11,6 +11,7 @@ use crate::sim::compare::{Figure, Row};
 use crate::topology::plan::{Wish, plan};
 use crate::topology::{Copies, Network};
 
+use super::record::Record;
 use super::sim;
 use super::source::{self, Source};
 
@@ -45,6 +46,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     let variants = variants(args);
     let seeds = args.seeds.unwrap_or(SEEDS);
     let first = source::load(&args.topology, args.seed)?;
+    let mut record = args.out.as_deref().map(Record::new).transpose()?;
     let seed = first.network.seed;
     let mut reports: Vec<Vec<_>> = variants.iter().map(|_| Vec::new()).collect();
     let mut queries = 0;
@@ -64,7 +66,10 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
                 let name = &variant.name;
                 output.say(&format!("seed {} of {}: {name}", at + 1, seeds));
             }
-            reports.push(sim::run(&source, &plan, &variant.approach)?);
+            reports.push(sim::run(&source, &plan, &variant.approach, None)?);
+            if let (0, Some(record), Some(ask)) = (at, &mut record, plan.asks.first()) {
+                record.replay(&variant.name, &source, &plan, ask, &variant.approach)?;
+            }
         }
     }
     let rows = variants.iter().zip(&reports);
@@ -75,7 +80,12 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         let text = "nothing is asked in this topology: add --queries N";
         return Err(Failure::new(Exit::Usage, text));
     }
-    show(&first.network, seeds, queries, &rows, output)?;
+    let comparison = Comparison::new(&first.network, seeds, queries, &rows);
+    show(&first.network, &comparison, output)?;
+    if let Some(record) = record {
+        let data = serde_json::to_value(&comparison).expect("plain data is JSON");
+        record.comparison(&first, &data, &rows, &args.again(), output)?;
+    }
     Ok(Exit::Good)
 }
 
@@ -149,15 +159,9 @@ fn set(source: &mut Source, wish: &mut Wish, key: SweepKey, value: &str) -> Resu
     Ok(())
 }
 
-fn show(
-    network: &Network,
-    seeds: u64,
-    queries: usize,
-    rows: &[Row],
-    output: &Output,
-) -> Result<(), Failure> {
-    if output.format() == Format::Json {
-        let line = Comparison {
+impl<'a> Comparison<'a> {
+    fn new(network: &'a Network, seeds: u64, queries: usize, rows: &'a [Row]) -> Self {
+        Self {
             v: 1,
             r#type: "lab-comparison",
             version: env!("CARGO_PKG_VERSION"),
@@ -166,10 +170,21 @@ fn show(
             seeds,
             queries,
             rows,
-        };
-        let line = serde_json::to_string(&line).expect("plain data is JSON");
+        }
+    }
+}
+
+fn show(network: &Network, comparison: &Comparison<'_>, output: &Output) -> Result<(), Failure> {
+    if output.format() == Format::Json {
+        let line = serde_json::to_string(comparison).expect("plain data is JSON");
         return output.line(&escape::json(line));
     }
+    let Comparison {
+        seeds,
+        queries,
+        rows,
+        ..
+    } = *comparison;
     let graph = network.graph();
     output.line(&format!(
         "Graph    {}: {} nodes, {} links\nEngine   sim (virtual clock)     seeds {} to {}     {queries} queries each\n",

@@ -1,12 +1,13 @@
 //! `lab`: many nodes from one file, in virtual time or as real processes on loopback ports.
 //!
 //! - `source`: the topology that a file or a short text means;
-//! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `graphs`: graphs of other programs, in and out;
+//! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `graphs`: graphs of other programs, in and out;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
 mod compare;
 mod graphs;
 mod real;
+mod record;
 mod search;
 mod sim;
 pub mod source;
@@ -65,11 +66,21 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
+    let approach = args.strategy.clone().unwrap_or_default();
+    let record = args.out.as_deref().map(record::Record::new).transpose()?;
     let report = match args.engine {
-        Engine::Sim => sim::run(&source, &plan, &args.strategy.clone().unwrap_or_default())?,
+        Engine::Sim => {
+            let trace = record.as_ref().map(record::Record::trace).transpose()?;
+            sim::run(&source, &plan, &approach, trace)?
+        }
         Engine::Real => real::run::run(args, &source, &plan)?,
     };
     show(&report, output)?;
+    if let Some(mut record) = record {
+        record.replay_first(&source, &plan, &approach)?;
+        let data = serde_json::to_value(&report).expect("plain data is JSON");
+        record.run(&source, &data, &report.queries, &args.again(), output)?;
+    }
     Ok(if report.ok() {
         Exit::Good
     } else {

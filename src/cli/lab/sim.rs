@@ -10,17 +10,23 @@ use crate::disk::beneath::Root;
 use crate::disk::scan::{SHARED_FILES_MAX, Skip, scan};
 use crate::node::strategy::Approach;
 use crate::sim::report::Report;
-use crate::sim::{self, Folder, Options};
+use crate::sim::{self, Folder, Options, Sink};
 use crate::topology::plan::Plan;
 
-/// Runs a plan in virtual time.
+/// Runs a plan in virtual time; the lines of its trace go to `trace`.
 ///
 /// # Errors
 /// A folder that cannot be read; what the simulator cannot do.
-pub(super) fn run(source: &Source, plan: &Plan, approach: &Approach) -> Result<Report, Failure> {
+pub(super) fn run(
+    source: &Source,
+    plan: &Plan,
+    approach: &Approach,
+    trace: Option<Sink>,
+) -> Result<Report, Failure> {
     let options = Options {
         folders: folders(source)?,
         approach: approach.clone(),
+        trace,
         ..Options::default()
     };
     sim::run(&source.network, plan, options)
