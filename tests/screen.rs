@@ -6,3 +6,8 @@
 fn help_and_usage_errors_are_as_in_the_snapshots() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }
+
+#[test]
+fn the_exercises_print_what_their_pages_show() {
+    trycmd::TestCases::new().case("docs/lab/*.md");
+}
