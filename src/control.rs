@@ -476,11 +476,15 @@ pub struct Counters {
     pub sent: std::collections::BTreeMap<String, u64>,
     /// By reason: dropped.
     pub dropped: std::collections::BTreeMap<String, u64>,
+    /// Dynamic queries that will send more in time, whatever comes in.
+    #[serde(default)]
+    pub asking: u64,
 }
 
 impl Counters {
     /// Adds those of another overlay.
     pub fn add(&mut self, other: Self) {
+        self.asking += other.asking;
         for (sum, more) in [
             (&mut self.received, other.received),
             (&mut self.sent, other.sent),

@@ -93,6 +93,21 @@ fn real_folders_are_the_same_to_both() {
 }
 
 #[test]
+fn leaves_and_ultrapeers_agree() {
+    // Every ultrapeer probes all of its links, so that nothing depends on the order in which they are asked.
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/topology-configs/two-tier-24.json"
+    );
+    let real = both(file, &[]);
+    assert_eq!(real["summary"]["expected"], 6);
+    assert_eq!(real["summary"]["expected"], real["summary"]["expected_ok"]);
+    let cost = |at: usize| real["queries"][at]["messages"].as_u64().unwrap();
+    // From a leaf to its ultrapeer, from there to its leaf that has the file, and to the three others in vain.
+    assert_eq!(cost(0), 5);
+}
+
+#[test]
 fn a_star_agrees() {
     both("star:10", &["--ttl", "2", "--queries", "10"]);
 }

@@ -127,7 +127,7 @@ pub fn peers_of_each(nets: &[Net], peers: &[SocketAddr]) -> Result<Vec<Vec<Socke
 /// # Errors
 /// Exit 2.
 pub fn check_links(config: &Config) -> Result<(), Failure> {
-    let ultrapeer = config.net.is_two_tier() && config.role == Role::Ultrapeer;
+    let ultrapeer = config.net == Net::Gnutella && config.role == Role::Ultrapeer;
     if ultrapeer && config.max_links < ULTRAPEER_LINKS_LEAST {
         return Err(Failure::new(
             Exit::Usage,

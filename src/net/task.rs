@@ -425,6 +425,7 @@ impl NodeTask {
 
     fn counters(&self) -> control::Counters {
         let mut counters = super::figures::counters(self.node.stats());
+        counters.asking = self.node.asking_on() as u64;
         let dropped = &mut counters.dropped;
         dropped.insert("unread_notice".to_owned(), self.unread_notices);
         dropped.insert("garbage_link".to_owned(), self.garbage_links);

@@ -206,8 +206,28 @@ impl Node {
         }
     }
 
+    /// Dynamic queries that have ultrapeers left to go to and want more results: they will send more in time, whatever
+    /// comes in.
+    pub fn asking_on(&self) -> usize {
+        (0..self.asking.running.len())
+            .filter(|at| {
+                let plan = &self.asking.running[*at].plan;
+                plan.goes_on(&self.candidates_in_order(*at))
+            })
+            .count()
+    }
+
     /// The ultrapeers that query number `at` could go to, in random order.
     fn candidates(&mut self, at: usize) -> Vec<Candidate> {
+        let mut all = self.candidates_in_order(at);
+        for at in 1..all.len() {
+            let other = self.rng.random_range(0..=at);
+            all.swap(at, other);
+        }
+        all
+    }
+
+    fn candidates_in_order(&self, at: usize) -> Vec<Candidate> {
         let asking = &self.asking.running[at];
         let hops = asking.query.header.hops;
         // A search of ours says how far it may go; a leaf's is ours to decide.
@@ -215,8 +235,7 @@ impl Node {
             Asker::Us => asking.query.header.ttl,
             Asker::Leaf(_) => self.config.ttl_max,
         };
-        let mut all: Vec<_> = self
-            .links
+        self.links
             .iter()
             .filter(|(id, link)| {
                 link.peer.role == Role::Ultrapeer
@@ -238,12 +257,7 @@ impl Node {
                 barren: matches == Some(false),
                 ext_probes: link.peer.ext_probes,
             })
-            .collect();
-        for at in 1..all.len() {
-            let other = self.rng.random_range(0..=at);
-            all.swap(at, other);
-        }
-        all
+            .collect()
     }
 
     /// Sends a vendor message about `guid`.

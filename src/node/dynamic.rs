@@ -137,14 +137,23 @@ impl DynamicQuery {
         self.asked.contains(&link)
     }
 
+    /// Will [`step`](Self::step) send anything more, if no results and no links come?
+    pub fn goes_on(&self, candidates: &[Candidate]) -> bool {
+        let none_left = !candidates.iter().any(|candidate| self.is_fresh(candidate));
+        self.end(self.started, none_left).is_none()
+    }
+
+    fn is_fresh(&self, candidate: &Candidate) -> bool {
+        !self.has_asked(candidate.link) && (!candidate.barren || candidate.max_ttl > 1)
+    }
+
     /// Decides the next step. `candidates`: all ultrapeers that are up, in random order; those already asked
     /// are skipped.
     pub fn step(&mut self, now: Time, candidates: &[Candidate]) -> Step {
         let fresh: Vec<_> = candidates
             .iter()
             .copied()
-            .filter(|candidate| !self.has_asked(candidate.link))
-            .filter(|candidate| !candidate.barren || candidate.max_ttl > 1)
+            .filter(|candidate| self.is_fresh(candidate))
             .collect();
         if let Some(end) = self.end(now, fresh.is_empty()) {
             return Step::End(end);

@@ -69,6 +69,11 @@ fn what_a_net_cannot_be_is_refused_before_anything_starts() {
         ),
         (&["--net", "lan,gnutella", "--role", "auto"], "--role leaf"),
         (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
+        (&["--max-leaves", "9"], "--role ultrapeer"),
+        (
+            &["--net", "gnutella", "--max-leaves", "9"],
+            "--role ultrapeer",
+        ),
         (&["--map-port"], "--net gnutella only"),
         (
             &["--net", "gnutella", "--map-port", "--listen", "127.0.0.1:1"],

@@ -362,9 +362,9 @@ pub struct LabSearchArgs {
     /// Show which nodes the query reached, hop by hop
     #[structopt(long)]
     pub trace: bool,
-    /// Give up when the network has not come to rest after so long; 0: never
-    #[structopt(long, value_name = "TIME", default_value = "30s")]
-    pub timeout: Span,
+    /// Give up when the network has not come to rest after so long; 0: never [default: 2m, in two tiers 5m]
+    #[structopt(long, value_name = "TIME")]
+    pub timeout: Option<Span>,
     /// Which network.
     #[structopt(flatten)]
     pub which: WhichArgs,

@@ -58,6 +58,9 @@ pub struct ShareArgs {
     /// Neighbours accepted [default: 16; a leaf 4, an ultrapeer 32 and its leaves]
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub max_links: Option<usize>,
+    /// Leaves accepted with --role ultrapeer [default: 30]
+    #[structopt(long, value_name = "N")]
+    pub max_leaves: Option<usize>,
     /// Hops own queries travel, 4 at most on --net gnutella; above 7 also lifts the cap on those of others
     /// [default: 4]
     #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]

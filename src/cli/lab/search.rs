@@ -9,8 +9,10 @@ use super::real::ask::{NodeClient, for_all};
 use super::real::keep;
 use super::real::measure::{self, Outcome, Question};
 use super::real::place::State;
+use super::real::run::rest_time;
 use super::{source, up};
 use crate::cli::args::lab::LabSearchArgs;
+use crate::cli::args::values::Span;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::table::{self, Side};
@@ -86,7 +88,9 @@ pub(super) fn run(args: &LabSearchArgs, out: &Output) -> Result<Exit, Failure> {
         from,
         text: &text,
         ttl,
-        limit: args.timeout.limit(),
+        limit: args
+            .timeout
+            .map_or_else(|| Some(rest_time(network)), Span::limit),
     };
     let outcome = measure::ask(&clients, question, &|| interrupt.asked())?;
     if let Some(why) = &outcome.measured.refused {

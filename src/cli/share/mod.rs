@@ -247,6 +247,7 @@ fn config(args: &ShareArgs, defaults: &Config, keep: Vec<SocketAddr>) -> Result<
         keep,
         min_links,
         max_links,
+        max_leaves: max_leaves(args, defaults)?,
         ttl,
         ttl_max: if live {
             defaults.ttl_max
@@ -262,6 +263,17 @@ fn config(args: &ShareArgs, defaults: &Config, keep: Vec<SocketAddr>) -> Result<
     };
     net::check_links(&config)?;
     Ok(config)
+}
+
+/// Leaves that are accepted: a number has no meaning where there are none.
+fn max_leaves(args: &ShareArgs, defaults: &Config) -> Result<usize, Failure> {
+    match args.max_leaves {
+        Some(_) if args.role.as_deref() != Some("ultrapeer") => Err(Failure::new(
+            Exit::Usage,
+            "only ultrapeers have leaves: leave --max-leaves out, or add --net gnutella --role ultrapeer",
+        )),
+        asked => Ok(asked.unwrap_or(defaults.max_leaves)),
+    }
 }
 
 /// Whether the router is to be asked: to let strangers in where there are none would be a mistake.

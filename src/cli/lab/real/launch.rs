@@ -14,6 +14,7 @@ use super::ask::{NodeClient, for_all};
 use super::files;
 use super::place::{NodeState, disk};
 use super::process::Process;
+use super::tiers;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::topology::{self, Behaviour, FILES_FOLDER, Network, NodeSpec};
@@ -88,9 +89,6 @@ pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
-    if network.roles.are_two_tiers() {
-        return cannot("be leaves and ultrapeers (\"role\")".to_owned());
-    }
     if !network.events.is_empty() {
         return cannot("make the \"events\" happen".to_owned());
     }
@@ -123,7 +121,7 @@ pub(in crate::cli::lab) fn launch(
     let clock = Stopwatch::start();
     let count = order.network.names.len();
     let ports = ports(count, order.base_port)?;
-    let degrees = degrees(order.network);
+    let degrees = tiers::links_accepted(order.network);
     let (ready, is_ready) = mpsc::channel();
     let mut children = Children::default();
     let mut nodes = Vec::with_capacity(count);
@@ -148,18 +146,26 @@ pub(in crate::cli::lab) fn launch(
         .map(|node| NodeClient::connect(&node.name, &node.home))
         .collect::<Result<Vec<_>, _>>()?;
     stop_if(interrupted)?;
-    for_all(&order.network.edges, |edge| {
-        let port = nodes[edge.b as usize].port;
-        clients[edge.a as usize].link_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-    })?;
-    let ends: Vec<(&NodeClient, usize)> = clients.iter().zip(degrees).collect();
-    settle(interrupted, || links_are_up(&ends))?;
+    tiers::prove_reach(order.network, &nodes)?;
     let sharing: Vec<&NodeClient> = (0..)
         .zip(&clients)
         .filter(|(node, _)| shares_anything(order, *node))
         .map(|(_, client)| client)
         .collect();
     for_all(&sharing, |client| client.rescan())?;
+    let mut ends: Vec<(&NodeClient, usize)> = clients.iter().map(|client| (client, 0)).collect();
+    for edges in tiers::stages(order.network) {
+        for_all(&edges, |edge| {
+            let port = nodes[edge.b as usize].port;
+            clients[edge.a as usize].link_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        })?;
+        for edge in &edges {
+            ends[edge.a as usize].1 += 1;
+            ends[edge.b as usize].1 += 1;
+        }
+        settle(interrupted, || links_are_up(&ends))?;
+        tiers::tables_have_travelled(order.network, &clients, SETTLE_TIME, interrupted)?;
+    }
     settle(interrupted, || {
         let all = for_all(&sharing, |client| client.files_and_hashed())?;
         Ok(all
@@ -261,7 +267,7 @@ fn command(
     node: u32,
     dir: &Path,
     port: u16,
-    degree: usize,
+    links: usize,
 ) -> Result<Command, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::new(
@@ -278,11 +284,13 @@ fn command(
     flag("--listen", &format!("127.0.0.1:{port}"));
     flag("--name", &network.names.name(node));
     flag("--min-links", "0");
-    let max_links = network.max_peers(node).unwrap_or(0).max(degree).max(1);
-    flag("--max-links", &max_links.to_string());
-    // Each search says its own TTL; this lifts the cap on those of others.
-    flag("--ttl", "255");
+    flag("--max-links", &links.to_string());
     flag("--limit-search", "none");
+    let role = network.roles.of(node);
+    if role.is_none() {
+        // Each search says its own TTL; this lifts the cap on those of others.
+        flag("--ttl", "255");
+    }
     if let Some(seen) = network.seen_cache(node) {
         flag("--seen-cache", &seen.to_string());
     }
@@ -295,7 +303,8 @@ fn command(
     command.arg("--home").arg(dir.join("home"));
     command.arg("--downloads").arg(dir.join("downloads"));
     command.args(["--json", "--stop-with-stdin"]);
-    if network.defaults.ext_probes == Some(true) {
+    command.args(role.map_or_else(Vec::new, |role| tiers::flags(role, network.names.len())));
+    if network.ext_probes() {
         command.arg("--ext-probes");
     }
     // Many nodes share few cores: one thread for tasks each.
@@ -307,15 +316,6 @@ fn command(
     // Ctrl-C is for the holder, which ends its nodes in good order.
     command.process_group(0);
     Ok(command)
-}
-
-fn degrees(network: &Network) -> Vec<usize> {
-    let mut degrees = vec![0; network.names.len()];
-    for edge in &network.edges {
-        degrees[edge.a as usize] += 1;
-        degrees[edge.b as usize] += 1;
-    }
-    degrees
 }
 
 /// A port for each node: `base` and those after it, all free a moment ago.

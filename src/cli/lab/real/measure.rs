@@ -2,8 +2,9 @@
 //!
 //! At rest means that no query or hit is under way. Two rounds of questions tell: if all frames that nodes had
 //! sent by the second round had been received by the first, then none was under way in between (Mattern,
-//! "Algorithms for distributed termination detection", 1987, the four-counter method). Nothing is guessed from
-//! silence, and no time is waited that is not needed.
+//! "Algorithms for distributed termination detection", 1987, the four-counter method). A dynamic query that will go
+//! on by itself keeps a node from rest as much: it is begun by a frame that came, and ends by sending or for good, so
+//! that the second round knows of it. Nothing is guessed from silence, and no time is waited that is not needed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::wire::Kind;
 
 /// Pause between two rounds of questions while frames are under way.
 const ROUND_PAUSE: Duration = Duration::from_millis(2);
+/// The same while dynamic queries go on, which wait for seconds between two sends.
+const ASKING_PAUSE: Duration = Duration::from_millis(100);
 /// How often the reader of hits looks whether it may stop.
 const HIT_LOOK: Duration = Duration::from_millis(5);
 /// Hits that a node has got have so long to reach us.
@@ -192,19 +195,30 @@ pub(in crate::cli::lab) fn rest(
     limit: Option<Duration>,
     interrupted: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Counters>, Failure> {
+    rest_of(&[Kind::Query, Kind::QueryHit], clients, limit, interrupted)
+}
+
+/// The same for frames of these kinds.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn rest_of(
+    kinds: &[Kind],
+    clients: &[NodeClient],
+    limit: Option<Duration>,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Counters>, Failure> {
     let clock = Stopwatch::start();
     let mut received_before = None;
     loop {
         let round = for_all(clients, NodeClient::counters)?;
-        if received_before.is_some_and(|received| received >= sent_and_not_shed(&round)) {
+        let idle = round.iter().all(|one| one.asking == 0);
+        if idle && received_before.is_some_and(|before| before >= sent_and_not_shed(kinds, &round))
+        {
             return Ok(round);
         }
-        received_before = Some(
-            round
-                .iter()
-                .map(|one| received(one, Kind::Query) + received(one, Kind::QueryHit))
-                .sum::<u64>(),
-        );
+        let of = |one| kinds.iter().map(move |kind| received(one, *kind));
+        received_before = Some(round.iter().flat_map(of).sum::<u64>());
         if interrupted() {
             return Err(Failure::new(Exit::Interrupted, "interrupted"));
         }
@@ -213,15 +227,13 @@ pub(in crate::cli::lab) fn rest(
                         or a lower --ttl if nodes forget ids (seen_cache)";
             return Err(Failure::new(Exit::TimeLimit, text));
         }
-        std::thread::sleep(ROUND_PAUSE);
+        std::thread::sleep(if idle { ROUND_PAUSE } else { ASKING_PAUSE });
     }
 }
 
-fn sent_and_not_shed(round: &[Counters]) -> u64 {
-    let sent: u64 = round
-        .iter()
-        .map(|one| sent(one, Kind::Query) + sent(one, Kind::QueryHit))
-        .sum();
+fn sent_and_not_shed(kinds: &[Kind], round: &[Counters]) -> u64 {
+    let of = |one| kinds.iter().map(move |kind| sent(one, *kind));
+    let sent: u64 = round.iter().flat_map(of).sum();
     sent.saturating_sub(round.iter().map(shed).sum())
 }
 

@@ -3,6 +3,7 @@
 //! - `place`: the folder of a network, who holds it, and what is left of one that was killed;
 //! - `files`: made-up files; `launch`: processes, links, and their end; `ask`: questions to nodes;
 //! - `measure`: what a query costs on a network at rest;
+//! - `tiers`: leaves and ultrapeers;
 //! - `run`: a whole topology once; `keep`: the process that holds the nodes of `lab up`.
 //!
 //! Nothing outlives its holder: each node reads its standard input, and ends when that does. Nothing is killed
@@ -16,3 +17,4 @@ pub(super) mod measure;
 pub(super) mod place;
 mod process;
 pub(super) mod run;
+mod tiers;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
 use super::keep;
@@ -108,7 +109,7 @@ fn ask_all(
             from,
             text: &ask.query,
             ttl: ask.ttl,
-            limit: Some(REST_TIME),
+            limit: Some(rest_time(network)),
         };
         let outcome = measure::ask(clients, question, &|| interrupt.asked())?;
         queries.push(QueryReport::new(
@@ -123,7 +124,18 @@ fn ask_all(
 }
 
 /// A query has so long to be over. A flood of thousands of messages on two cores needs a second or two.
-const REST_TIME: std::time::Duration = std::time::Duration::from_mins(2);
+const REST_TIME: Duration = Duration::from_mins(2);
+/// The same in two tiers, where a dynamic query may live for three minutes, and answers come after it.
+const REST_TIME_TIERS: Duration = Duration::from_mins(5);
+
+/// How long a query may take to be over.
+pub(in crate::cli::lab) fn rest_time(network: &Network) -> Duration {
+    if network.roles.are_two_tiers() {
+        REST_TIME_TIERS
+    } else {
+        REST_TIME
+    }
+}
 
 /// The files each node shares, by its own account.
 fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure> {
@@ -148,6 +160,10 @@ fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure>
 /// one, so they must only where there is one path (a graph without cycles), or when the TTL suffices for every
 /// path there is; and nodes must not let a query pass twice.
 fn exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
+    if network.roles.are_two_tiers() {
+        // The prediction is that of a flood, which nobody makes there: a yardstick.
+        return false;
+    }
     let is_forest = graph.edges() + graph.components().1 as usize == graph.nodes();
     let ttl_suffices = usize::from(ask.ttl) >= graph.nodes();
     (is_forest || ttl_suffices) && !network.defaults.ext_probes.unwrap_or(false)
