@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::{address, event};
+use crate::node::{address, event, roles};
 
 /// What a command may ask of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +325,44 @@ pub enum MappingState {
     Failed,
 }
 
+/// A role that is left to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoRole {
+    /// Why a leaf is no ultrapeer yet; `None`: it is one, or becomes one within a minute.
+    pub hindrance: Option<Hindrance>,
+}
+
+/// Why a leaf does not become an ultrapeer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hindrance {
+    /// Nobody is known to be able to connect to it.
+    Unreachable,
+    /// It may send too little.
+    LittleUpload,
+    /// Its links cannot be written to as fast as needed.
+    Congested,
+    /// It has not been up for an hour.
+    UpTooShort,
+    /// Its role changed less than half an hour ago.
+    ChangedLately,
+    /// Searches are under way.
+    Searching,
+}
+
+impl From<roles::Hindrance> for Hindrance {
+    fn from(hindrance: roles::Hindrance) -> Self {
+        match hindrance {
+            roles::Hindrance::Unreachable => Self::Unreachable,
+            roles::Hindrance::LittleUpload => Self::LittleUpload,
+            roles::Hindrance::Congested => Self::Congested,
+            roles::Hindrance::UpTooShort => Self::UpTooShort,
+            roles::Hindrance::ChangedLately => Self::ChangedLately,
+            roles::Hindrance::Searching => Self::Searching,
+        }
+    }
+}
+
 /// A node on one network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnNet {
@@ -332,6 +370,9 @@ pub struct OnNet {
     pub net: Net,
     /// Its place there; `None` where all are equal.
     pub role: Option<Role>,
+    /// The place is left to the network: what is said about that; `None` where it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<AutoRole>,
     /// The links, with those to leaves.
     pub links: usize,
     /// Links to leaves.
@@ -540,6 +581,11 @@ pub enum News {
         bytes: u64,
         /// Files whose hash is known.
         hashed_files: u64,
+    },
+    /// The role on the public network, left to it, is another.
+    Role {
+        /// The role now.
+        role: Role,
     },
     /// What came of asking the router to open our port has changed.
     PortMapping(Mapping),

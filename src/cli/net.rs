@@ -50,12 +50,7 @@ pub fn configs(args: &NetArgs, role: Option<&str>) -> Result<Vec<Config>, Failur
     let live = match role {
         None | Some("leaf") => Config::live(Role::Leaf),
         Some("ultrapeer") => Config::live(Role::Ultrapeer),
-        Some(_) => {
-            return Err(usage(
-                "--role auto cannot be had yet; choose --role leaf, or --role ultrapeer for a machine that is on all \
-                 day and whose port others can reach",
-            ));
-        }
+        Some(_) => Config::live_auto(),
     };
     let config = |net: Net| {
         let encryption = encryption(args, net)?;
@@ -250,12 +245,14 @@ mod tests {
             (None, Role::Leaf),
             (Some("leaf"), Role::Leaf),
             (Some("ultrapeer"), Role::Ultrapeer),
+            (Some("auto"), Role::Leaf),
         ] {
             let config = configs(&args(&["gnutella"], false), role)
                 .unwrap()
                 .remove(0);
             assert_eq!((config.net, config.role), (Net::Gnutella, is));
             assert!(config.ttl_max == 4 && config.ext_probes);
+            assert_eq!(config.auto_role, role == Some("auto"));
         }
         let test = configs(&args(&["gnutella"], true), None).unwrap();
         assert_eq!(test[0].net, Net::Rehearsal);
@@ -284,7 +281,6 @@ mod tests {
         for (nets, allow_private, role, way_out) in [
             (&["lan"][..], false, Some("leaf"), "--net gnutella"),
             (&[], false, Some("auto"), "--net gnutella"),
-            (&["gnutella"], false, Some("auto"), "--role leaf"),
             (&[], true, None, "--net gnutella"),
         ] {
             let refused = configs(&args(nets, allow_private), role).unwrap_err();

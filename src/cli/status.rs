@@ -11,7 +11,7 @@ use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
 use crate::cli::share;
-use crate::control::{OnNet, Request, Role, Status};
+use crate::control::{AutoRole, Hindrance, OnNet, Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -105,21 +105,44 @@ fn screen(status: &Status) -> Vec<String> {
 
 /// Whom it reaches: a line for each net, with the links there when there are several nets.
 fn reaches(status: &Status) -> Vec<String> {
-    let place = |role: Option<Role>| match role {
-        Some(Role::Leaf) => ", as a leaf",
-        Some(Role::Ultrapeer) => ", as an ultrapeer",
-        None => "",
+    let place = |role: Option<Role>, auto: Option<AutoRole>| {
+        let role = match role {
+            Some(Role::Leaf) => ", as a leaf",
+            Some(Role::Ultrapeer) => ", as an ultrapeer",
+            None => "",
+        };
+        let why = auto.map(|auto| auto.hindrance.map_or("", hindrance));
+        match why {
+            None => role.to_owned(),
+            Some("") => format!("{role} (auto)"),
+            Some(why) => format!("{role} (auto; no ultrapeer yet: {why})"),
+        }
     };
     if status.nets.len() < 2 {
         let whom = net::whom(status.net.into());
-        return vec![format!("reaches  {whom}{}", place(status.role))];
+        let auto = status.nets.first().and_then(|on| on.auto);
+        return vec![format!("reaches  {whom}{}", place(status.role, auto))];
     }
     let line = |on: &OnNet| {
-        let (whom, place) = (net::whom(on.net.into()), place(on.role));
+        let (whom, place) = (net::whom(on.net.into()), place(on.role, on.auto));
         let links = units::counted(on.links as u64, "link", "links");
         format!("reaches  {whom}{place}   {links}")
     };
     status.nets.iter().map(line).collect()
+}
+
+/// Why a leaf is no ultrapeer yet.
+fn hindrance(hindrance: Hindrance) -> &'static str {
+    match hindrance {
+        Hindrance::Unreachable => {
+            "nobody was seen to connect to us; open the port, see share --map-port"
+        }
+        Hindrance::LittleUpload => "its limits let it send too little",
+        Hindrance::Congested => "its links are too slow",
+        Hindrance::UpTooShort => "not up for an hour",
+        Hindrance::ChangedLately => "its role changed less than half an hour ago",
+        Hindrance::Searching => "searches are running",
+    }
 }
 
 /// Runs `down`: asks the running node to end and waits until it has.
@@ -193,13 +216,24 @@ mod tests {
                 by: Some("UPnP".into()),
                 problem: None,
             }),
-            nets: Vec::new(),
+            nets: vec![OnNet {
+                net: Net::Gnutella,
+                role: Some(Role::Leaf),
+                auto: Some(AutoRole {
+                    hindrance: Some(Hindrance::UpTooShort),
+                }),
+                links: 0,
+                leaves: 0,
+                dialling: 1,
+                hosts_known: 12,
+                nodes_heard: 9,
+            }],
         };
         let text = screen(&status).join("\n");
         for part in [
             "desk   up 9 min",
             "192.168.1.12:6346",
-            "strangers on the public Gnutella network, as a leaf",
+            "strangers on the public Gnutella network, as a leaf (auto; no ultrapeer yet: not up for an hour)",
             "0 up, 1 dialling",
             "router   opened port 6346 (UPnP)",
             "finding  no known node can be reached, and of 2 host caches none answered with any; still trying",

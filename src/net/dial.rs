@@ -20,7 +20,7 @@ pub(crate) async fn dial(
     addr: SocketAddr,
     greeting: &Greeting,
 ) -> Result<(Box<Peer>, Connected), DialError> {
-    match once(addr, greeting.me.clone(), greeting).await {
+    match once(addr, greeting.me(), greeting).await {
         Ok(link) => Ok(link),
         Err(CallError::Dial(error)) => Err(error),
         // Some agree to TLS and have none that is still thought safe: better a link in clear than none. Whoever could
@@ -29,7 +29,7 @@ pub(crate) async fn dial(
             log::debug!("{addr}: TLS: {error}; once more without");
             let me = Me {
                 encryption: Encryption::Never,
-                ..greeting.me.clone()
+                ..greeting.me()
             };
             let again = once(addr, me, greeting).await;
             again.map_err(|error| match error {

@@ -11,6 +11,7 @@ use crate::wire::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) role: Role,
+    pub(crate) auto: Option<control::AutoRole>,
     pub(crate) links: usize,
     pub(crate) leaves: usize,
     pub(crate) dialling: usize,
@@ -22,6 +23,9 @@ impl Figures {
     pub(crate) fn of(node: &Node, now: Time) -> Self {
         Self {
             role: node.config().role,
+            auto: node.config().auto_role.then(|| control::AutoRole {
+                hindrance: node.hindrance(now).map(Into::into),
+            }),
             links: node.link_count(),
             leaves: node.leaf_count(),
             dialling: node.dialling(),

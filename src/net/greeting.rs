@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::conn::Stream;
@@ -12,7 +13,7 @@ use super::overlays::{Overlay, Overlays};
 use super::rt::{self, ReadExt, TcpStream};
 use super::tls::Tls;
 use crate::node::LinkId;
-use crate::node::event::{DialError, Gone, Peer};
+use crate::node::event::{DialError, Gone, Peer, Role};
 use crate::node::greet::{self, Acceptor, Dialer, Me, Step};
 use crate::wire::heads::HeadReader;
 
@@ -25,8 +26,10 @@ pub(crate) const GREET_TIME: Duration = Duration::from_secs(20);
 /// What all greetings of this node share.
 #[derive(Debug)]
 pub(crate) struct Greeting {
-    /// What we say about ourselves.
-    pub(crate) me: Me,
+    /// What we say about ourselves, but for the role.
+    me: Me,
+    /// We are a leaf at present, where there are leaves.
+    leaf: AtomicBool,
     /// Connections that led to nothing.
     pub(crate) turned_away: TurnedAway,
     /// `None`: this node has no TLS.
@@ -37,10 +40,33 @@ impl Greeting {
     /// Greetings in this name.
     pub(crate) fn new(me: Me) -> Self {
         Self {
+            leaf: AtomicBool::new(me.role == Role::Leaf),
             me,
             turned_away: TurnedAway::default(),
             tls: None,
         }
+    }
+
+    /// What we say about ourselves now.
+    pub(crate) fn me(&self) -> Me {
+        Me {
+            role: self.role(),
+            ..self.me.clone()
+        }
+    }
+
+    /// The role that we say we have.
+    pub(crate) fn role(&self) -> Role {
+        if self.leaf.load(Ordering::Relaxed) {
+            Role::Leaf
+        } else {
+            Role::Ultrapeer
+        }
+    }
+
+    /// From now on this is our role. A greeting that has begun goes on with the old one, and the core sees to that.
+    pub(crate) fn take_role(&self, role: Role) {
+        self.leaf.store(role == Role::Leaf, Ordering::Relaxed);
     }
 
     /// The same, encrypted where both sides can.
@@ -210,7 +236,7 @@ async fn accept(
     upgrading: &mut bool,
 ) -> Option<(Box<Peer>, Connected)> {
     let local = stream.local_addr().ok()?;
-    let mut acceptor = Acceptor::new(greeting.me.clone(), remote, local.ip());
+    let mut acceptor = Acceptor::new(greeting.me(), remote, local.ip());
     if stream.is_encrypted() {
         acceptor = acceptor.inside_tls();
     }

@@ -237,6 +237,7 @@ async fn on_net(overlay: &Overlay) -> Result<control::OnNet, Ended> {
     Ok(control::OnNet {
         net: overlay.net().into(),
         role: two_tier.then_some(figures.role.into()),
+        auto: figures.auto,
         links: figures.links,
         leaves: figures.leaves,
         dialling: figures.dialling,

@@ -38,10 +38,9 @@ use crate::control::Request;
 use crate::disk::shares::{Options, ShareFolder, SharesError};
 use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::address::Net;
-use crate::node::event::Role;
 use crate::node::greet::{Encryption, Me};
 use crate::node::hosts::Remembered;
-use crate::node::udp::Wants;
+use crate::node::limits::ULTRAPEER_MAX_LINKS;
 use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
 use crate::wire::ServentId;
@@ -473,7 +472,11 @@ fn me(config: &Config, id: ServentId) -> Me {
         servent: id,
         listen: config.listen,
         max_ttl: config.ttl_max,
-        degree: config.max_links,
+        degree: if config.auto_role {
+            ULTRAPEER_MAX_LINKS
+        } else {
+            config.max_links
+        },
         ext_probes: config.ext_probes,
         encryption: config.encryption,
     }
@@ -696,10 +699,7 @@ fn datagrams(
         caches: settings.host_caches.clone(),
         web: settings.web_caches.clone(),
         finding: Shown::default(),
-        wants: match config.role {
-            Role::Leaf => Wants::LeafSlots,
-            Role::Ultrapeer => Wants::UltrapeerSlots,
-        },
+        greeting: overlay.greeting.clone(),
     };
     Some((datagrams, socket))
 }

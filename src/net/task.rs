@@ -220,7 +220,18 @@ impl NodeTask {
     /// One event, all its actions.
     fn step(&mut self, event: Event) {
         self.node.handle(self.clock.now(), event, &mut self.out);
+        self.keep_role();
         self.perform();
+    }
+
+    /// Greets in the role that the core has by now, before anybody is greeted because of it.
+    fn keep_role(&self) {
+        let config = self.node.config();
+        if config.auto_role && config.role != self.greeting.role() {
+            self.greeting.take_role(config.role);
+            let role = config.role.into();
+            self.news.publish(|| News::Role { role });
+        }
     }
 
     fn perform(&mut self) {

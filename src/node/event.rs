@@ -67,6 +67,8 @@ pub struct Peer {
     pub agent: Box<str>,
     /// `X-Ultrapeer`.
     pub role: Role,
+    /// Our own role as this peer was told it.
+    pub ours: Role,
     /// `X-Ultrapeer-Needed`: the place it would have us take. Followed by nobody yet: only a node whose role is left
     /// to the network may follow it.
     pub guides_to: Option<Role>,
@@ -105,6 +107,7 @@ impl Peer {
             servent: None,
             agent: Box::default(),
             role: Role::Ultrapeer,
+            ours: Role::Ultrapeer,
             guides_to: None,
             max_ttl: 7,
             degree: 8,

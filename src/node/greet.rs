@@ -205,7 +205,7 @@ impl Dialer {
             }
         }
         let direction = Direction::Dialled(self.remote);
-        let mut peer = read_peer(&head, direction, self.remote, self.local_ip);
+        let mut peer = read_peer(&head, &self.me, direction, self.remote, self.local_ip);
         peer.encrypted = upgrade;
         let reply = headers::confirm(accepts_packets(&head), codings.to_peer, upgrade);
         Ok(Step::Done {
@@ -338,6 +338,7 @@ impl Acceptor {
         }
         let mut peer = Box::new(read_peer(
             &head,
+            &self.me,
             Direction::Accepted,
             self.remote,
             self.local_ip,

@@ -27,6 +27,15 @@ pub const LEAF_MAX_LINKS: usize = 4;
 pub const ULTRAPEER_MIN_LINKS: usize = 10;
 /// Ultrapeers that an ultrapeer accepts: what it says in `X-Degree`.
 pub const ULTRAPEER_MAX_LINKS: usize = 32;
+/// A leaf whose role is left to the network has been up for so long when it becomes an ultrapeer (gtk-gnutella).
+pub const PROMOTION_UPTIME: Duration = Duration::from_mins(60);
+/// From one change of role to the next (gtk-gnutella).
+pub const ROLE_GAP: Duration = Duration::from_mins(30);
+/// An ultrapeer whose role is left to the network becomes a leaf when it had no leaves for so long (gtk-gnutella).
+pub const LEAFLESS_MAX: Duration = Duration::from_mins(60);
+/// Bytes a second that an ultrapeer must be allowed to send, where there is a limit. Our estimate: 30 leaves and 32
+/// ultrapeers at half a kilobyte each.
+pub const ULTRAPEER_UPLOAD_MIN: u64 = 32 * 1024;
 /// Highest hops + TTL on the live network, and the TTL of our queries there.
 pub const LIVE_TTL_MAX: u8 = 4;
 /// TTL of our own queries. gtk-gnutella sends 4; with 4 links it covers some 160 nodes.
@@ -137,12 +146,18 @@ pub const SEARCH_RATE: u64 = 64 * 1024;
 pub const HIT_RATE_FACTOR: u64 = 16;
 
 /// The settings of one node.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch, on its own"
+)]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it is part of.
     pub net: Net,
     /// Its place on the live network; on a LAN all are equal.
     pub role: Role,
+    /// That place is left to the network: `role` is where it begins.
+    pub auto_role: bool,
     /// Leaves an ultrapeer accepts.
     pub max_leaves: usize,
     /// Where we say that we listen. With an unspecified address each link is told its own socket's address.
@@ -150,6 +165,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Name shown to people in hits, at most 32 bytes; empty for none.
     pub name: String,
+    /// Bytes a second this node may send in all, as far as that is known. Only read to choose a role.
+    pub upload: Option<u64>,
     /// Addresses that a link is kept to, before any others and even when `min_links` is 0.
     pub keep: Vec<SocketAddr>,
     /// Links looked for; 0: none but those asked for.
@@ -186,12 +203,17 @@ impl Config {
         }
     }
 
+    /// The settings for the live network when the place there is left to it: a leaf at first.
+    pub fn live_auto() -> Self {
+        Self {
+            auto_role: true,
+            ..Self::live(Role::Leaf)
+        }
+    }
+
     /// The settings for a place on the live network.
     pub fn live(role: Role) -> Self {
-        let (min_links, max_links) = match role {
-            Role::Leaf => (LEAF_MIN_LINKS, LEAF_MAX_LINKS),
-            Role::Ultrapeer => (ULTRAPEER_MIN_LINKS, ULTRAPEER_MAX_LINKS),
-        };
+        let (min_links, max_links) = links_of(role);
         Self {
             net: Net::Gnutella,
             role,
@@ -206,11 +228,21 @@ impl Config {
     }
 }
 
+/// Links that a node of the live network looks for, and accepts from ultrapeers.
+pub(super) fn links_of(role: Role) -> (usize, usize) {
+    match role {
+        Role::Leaf => (LEAF_MIN_LINKS, LEAF_MAX_LINKS),
+        Role::Ultrapeer => (ULTRAPEER_MIN_LINKS, ULTRAPEER_MAX_LINKS),
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             net: Net::Lan,
             role: Role::Ultrapeer,
+            auto_role: false,
+            upload: None,
             max_leaves: LEAVES_MAX,
             listen: None,
             name: String::new(),

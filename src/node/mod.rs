@@ -34,6 +34,7 @@ mod pushes;
 pub mod qrp;
 mod rate;
 mod relay;
+pub mod roles;
 mod rounds;
 pub mod routes;
 mod searches;
@@ -95,6 +96,7 @@ pub struct Node {
     tree: forward::Tree,
     table: tables::OwnTable,
     reach: agreements::Reach,
+    roles: roles::Roles,
     push_targets: pushes::PushTargets,
     passed_pushes: pushes::PassedPushes,
     library: Arc<Library>,
@@ -158,6 +160,7 @@ impl Node {
             tree: forward::Tree::default(),
             table: tables::OwnTable::default(),
             reach: agreements::Reach::default(),
+            roles: roles::Roles::default(),
             push_targets: pushes::PushTargets::default(),
             passed_pushes: pushes::PassedPushes::default(),
             library: Arc::default(),
@@ -197,6 +200,7 @@ impl Node {
                 .for_each(|addr| self.hosts.learn(addr, Source::Peer(by), None)),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
+        self.watch_role(now);
         self.seek(now, out);
     }
 
@@ -210,6 +214,7 @@ impl Node {
             self.searches.due(),
             self.walkers.due(),
             self.table.due,
+            self.roles.due,
         ]
         .into_iter()
         .flatten()

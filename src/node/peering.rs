@@ -152,6 +152,9 @@ impl Node {
         if !self.config.net.admits(peer.remote.ip()) {
             return refuse(403, "Public addresses only", Vec::new());
         }
+        if self.greeted_otherwise(peer).is_some() {
+            return refuse(503, "Changing peer mode", Vec::new());
+        }
         if let Some((code, text)) = self.role_refused(peer) {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
             return refuse(code, text, try_peers);
@@ -250,7 +253,8 @@ impl Node {
             out.push(Action::Close(id, Some(bye)));
             return;
         }
-        if let (None, Some(addr)) = (dialled, peer.listen) {
+        // A leaf's address is of no use to those who look for ultrapeers.
+        if let (None, Some(addr), Role::Ultrapeer) = (dialled, peer.listen, peer.role) {
             self.hosts.learn(addr, Source::Peer(peer.remote), Some(now));
         }
         let proved = |net: Net| net.proves_reach(peer.remote.ip(), peer.local_ip);
@@ -287,6 +291,9 @@ impl Node {
         if peer.role == Role::Leaf && self.links.count(Role::Leaf) >= self.config.max_leaves {
             return Some(NO_LEAF_SLOT);
         }
+        if let Some(bye) = self.greeted_otherwise(peer) {
+            return Some(bye);
+        }
         self.peering.leaving.then_some(LEAVING)
     }
 
@@ -313,7 +320,7 @@ impl Node {
             self.pongs.link_gone(id);
             self.asking.link_gone(id);
             self.reach.proxies.retain(|(proxy, _)| *proxy != id);
-            if let Some(addr) = link.peer.listen {
+            if let (Some(addr), Role::Ultrapeer) = (link.peer.listen, link.peer.role) {
                 // It may have gone for good: others first, but try again soon.
                 self.hosts.learn(addr, Source::Peer(link.peer.remote), None);
             }
@@ -507,6 +514,7 @@ impl Node {
         self.rounds_tick(now, out);
         self.walkers_tick(now, out);
         self.tables_tick(now, out);
+        self.roles_tick(now, out);
     }
 
     fn keepalive(&mut self, now: Time, out: &mut Outbox) {

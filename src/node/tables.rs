@@ -106,6 +106,11 @@ impl Node {
         }
     }
 
+    /// Our table is made anew for whoever comes next.
+    pub(super) fn table_is_another(&mut self) {
+        self.table.current = None;
+    }
+
     fn send_table(&mut self, id: LinkId, out: &mut Outbox) {
         let current = self.current_table();
         let Some(link) = self.links.get_mut(id) else {

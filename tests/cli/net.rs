@@ -58,16 +58,34 @@ fn a_running_node_is_asked_only_for_the_net_it_is_on() {
 }
 
 #[test]
+fn a_role_left_to_the_network_begins_as_a_leaf_and_says_what_it_waits_for() {
+    let world = World::new();
+    let _node = world.node("one", &[&LIVE[..], &["--role", "auto"]].concat(), &[]);
+    let status = world.run("one", &["status", "--json"]).expect(0);
+    let status = &status.json_of("status")[0];
+    assert_eq!(status["role"], "leaf");
+    assert_eq!(status["nets"][0]["auto"]["hindrance"], "unreachable");
+    let screen = world.run("one", &["status"]).expect(0).out;
+    assert!(
+        screen.contains("as a leaf (auto; no ultrapeer yet: nobody was seen to connect"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn what_a_net_cannot_be_is_refused_before_anything_starts() {
     let world = World::new();
     for (args, way_out) in [
-        (&["--net", "gnutella", "--role", "auto"][..], "--role leaf"),
-        (&["--role", "leaf"], "--net gnutella"),
+        (&["--role", "leaf"][..], "--net gnutella"),
+        (&["--role", "auto"], "--net gnutella"),
+        (
+            &["--net", "gnutella", "--role", "auto", "--max-links", "40"],
+            "choose a role",
+        ),
         (
             &["--net", "lan,gnutella", "--max-links", "20"],
             "leave them out",
         ),
-        (&["--net", "lan,gnutella", "--role", "auto"], "--role leaf"),
         (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
         (&["--max-leaves", "9"], "--role ultrapeer"),
         (

@@ -86,7 +86,6 @@ fn live(role: Role) -> Config {
 /// Nodes of two tiers. Everything [`Wired`] can, and what tiers need.
 pub struct Tiers {
     net: Wired,
-    roles: Vec<Role>,
     serial: u8,
 }
 
@@ -124,11 +123,7 @@ impl Tiers {
                 ChaCha8Rng::seed_from_u64(n as u64),
             ));
         }
-        Self {
-            net,
-            roles: roles.to_vec(),
-            serial: 0,
-        }
+        Self { net, serial: 0 }
     }
 
     /// What node `n` says of itself here.
@@ -146,10 +141,37 @@ impl Tiers {
         })
     }
 
+    /// One more node.
+    pub fn add_node(&mut self, config: Config) -> usize {
+        let config = Config {
+            limit_search: None,
+            net: Net::Rehearsal,
+            ..config
+        };
+        self.net.add(&config);
+        self.net.nodes.len() - 1
+    }
+
+    /// What node `n` says of itself to node `to` that it called, in the roles of this moment; under the name of a
+    /// stranger, so that it is no second link.
+    pub fn greeting_of(&self, n: usize, to: usize) -> Box<Peer> {
+        Box::new(Peer {
+            servent: Some(servent(70)),
+            listen: Some(addr(70)),
+            ..*self.net.peer_of(n, to, Direction::Accepted)
+        })
+    }
+
+    /// A greeting of node `at` is done.
+    pub fn give_up(&mut self, at: usize, peer: Box<Peer>) {
+        let link = self.net.link_id();
+        self.net.give(at, Event::LinkUp(link, peer));
+    }
+
     /// Links two nodes, as if `from` had dialled.
     pub fn link(&mut self, from: usize, to: usize) {
-        let accepted = Self::peer(from, Direction::Accepted, self.roles[from]);
-        let dialled = Self::peer(to, Direction::Dialled(addr(to)), self.roles[to]);
+        let accepted = self.net.peer_of(from, to, Direction::Accepted);
+        let dialled = self.net.peer_of(to, from, Direction::Dialled(addr(to)));
         self.net.link_as(from, to, accepted, dialled);
     }
 
@@ -205,7 +227,10 @@ impl Tiers {
 
     /// Does node `at` take in stranger `n`? Else the status it is refused with.
     pub fn offer(&mut self, at: usize, n: usize, role: Role) -> Result<(), u16> {
-        let offer = Self::peer(n, Direction::Accepted, role);
+        let offer = Box::new(Peer {
+            ours: self.net.nodes[at].config().role,
+            ..*Self::peer(n, Direction::Accepted, role)
+        });
         let (mut out, link) = (Outbox::new(), self.net.link_id());
         self.net.nodes[at].handle(self.net.now, Event::Offer(link, offer), &mut out);
         match &out.actions()[0] {
@@ -294,6 +319,18 @@ impl Wired {
         self.give(from, Event::LinkUp(a, dialled));
     }
 
+    /// What node `n` says of itself to node `to`, each in the role it has by now.
+    fn peer_of(&self, n: usize, to: usize, direction: Direction) -> Box<Peer> {
+        let (config, other) = (self.nodes[n].config(), self.nodes[to].config());
+        if !config.net.is_two_tier() {
+            return Box::new(peer(n, direction));
+        }
+        Box::new(Peer {
+            ours: other.role,
+            ..*Tiers::peer(n, direction, config.role)
+        })
+    }
+
     /// The far end of a link.
     fn far(&self, node: usize, link: LinkId) -> Option<(usize, LinkId)> {
         self.wires.iter().find_map(|wire| match wire.ends {
@@ -355,12 +392,9 @@ impl Wired {
         };
         let (near_link, far_link) = (self.link_id(), self.link_id());
         let mut out = Outbox::new();
-        let offer = peer(node, Direction::Accepted);
-        self.nodes[far].handle(
-            self.now,
-            Event::Offer(far_link, Box::new(offer.clone())),
-            &mut out,
-        );
+        let offer = self.peer_of(node, far, Direction::Accepted);
+        let answer = self.peer_of(far, node, Direction::Dialled(to));
+        self.nodes[far].handle(self.now, Event::Offer(far_link, offer.clone()), &mut out);
         let verdict = out.actions().iter().find_map(|action| match action {
             Action::Admit(link, verdict) if *link == far_link => Some(verdict.clone()),
             _ => None,
@@ -373,11 +407,9 @@ impl Wired {
                 self.wires.push(Wire {
                     ends: [(node, near_link), (far, far_link)],
                 });
+                self.queue.push_back((far, Event::LinkUp(far_link, offer)));
                 self.queue
-                    .push_back((far, Event::LinkUp(far_link, Box::new(offer))));
-                let up = peer(far, Direction::Dialled(to));
-                self.queue
-                    .push_back((node, Event::LinkUp(near_link, Box::new(up))));
+                    .push_back((node, Event::LinkUp(near_link, answer)));
             }
             Verdict::Refuse {
                 code, try_peers, ..

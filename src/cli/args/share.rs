@@ -37,7 +37,8 @@ pub struct ShareArgs {
     /// Which network.
     #[structopt(flatten)]
     pub net: NetArgs,
-    /// Place on --net gnutella: a leaf hangs on ultrapeers, which carry the traffic [default: leaf]
+    /// Place on --net gnutella: a leaf hangs on ultrapeers, which carry the traffic; auto: a leaf that becomes one when
+    /// it can [default: leaf]
     #[structopt(long, value_name = "ROLE", possible_values = ROLES)]
     pub role: Option<String>,
     /// Have the router pass connections on to this node (NAT-PMP, UPnP), so that strangers can fetch from it

@@ -92,6 +92,11 @@ pub fn run(context: &Context, args: &ShareArgs) -> Result<Exit, Failure> {
         ));
     }
     context.out.say(&exposed(&on));
+    if args.role.as_deref() == Some("auto") {
+        context.out.say(
+            "The role is left to the network: an ultrapeer once it is up for an hour and others were seen to connect.",
+        );
+    }
     let ready = Ready {
         listen,
         name: &name,
@@ -170,6 +175,15 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         return Err(Failure::new(
             Exit::Usage,
             "--min-links and --max-links are about one network, and this node would be on two; leave them out",
+        ));
+    }
+    if defaults.iter().any(|config| config.auto_role)
+        && (args.min_links.is_some_and(|links| links > 0) || args.max_links.is_some())
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            "with --role auto the role says how many links there are: leave --min-links and --max-links out, or choose \
+             a role",
         ));
     }
     let keep = net::peers_of_each(&nets, &resolve(&args.peers)?)?;
@@ -254,6 +268,7 @@ fn config(args: &ShareArgs, defaults: &Config, keep: Vec<SocketAddr>) -> Result<
         } else {
             ttl.max(TTL_MAX)
         },
+        upload: args.limit_up.and_then(|rate| rate.0),
         seen_cache: args.seen_cache.unwrap_or(defaults.seen_cache),
         ext_probes: args.ext_probes || defaults.ext_probes,
         limit_search: args
@@ -390,6 +405,12 @@ fn watch(out: Output, news: Receiver<News>) -> thread::JoinHandle<()> {
         for item in news {
             // A reader that has gone does not end the node.
             let _ = out.json_tagged(&item);
+            if let News::Role { role } = &item {
+                out.say(match role {
+                    control::Role::Leaf => "Now a leaf again.",
+                    control::Role::Ultrapeer => "Now an ultrapeer.",
+                });
+            }
             if let News::PortMapping(now) = &item {
                 out.say(&format!("Router: {}", escape::shown(&mapping(now))));
             }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -11,10 +12,12 @@ use rand::rngs::ChaCha8Rng;
 use super::finding::Shown;
 use super::web::{Web, WebCacheSettings};
 use crate::control::Finding;
+use crate::net::greeting::Greeting;
 use crate::net::inbox::{Ask, Ended, Handle, Inbox};
 use crate::net::rt::{self, Clock, UdpSocket};
 use crate::node::address::Net;
 use crate::node::caches::{Crowd, HostCaches, Hunger, Step, WebAnswer};
+use crate::node::event::Role;
 use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Dropped, Heard, Udp, Wants, answer};
 use crate::node::{Command, Event, Time};
 use crate::wire::Guid;
@@ -43,8 +46,8 @@ pub(crate) struct Datagrams {
     pub(crate) caches: Vec<String>,
     /// Web caches, asked when host caches are of no use.
     pub(crate) web: WebCacheSettings,
-    /// Slots that we look for.
-    pub(crate) wants: Wants,
+    /// Knows our role, and so which slots we look for.
+    pub(crate) greeting: Arc<Greeting>,
     /// Where it is shown how far that has got.
     pub(crate) finding: Shown,
 }
@@ -255,7 +258,11 @@ impl Speaker {
         self.datagrams.rng.fill_bytes(&mut bytes);
         let guid = Guid::from_random(bytes);
         let now = self.datagrams.clock.now();
-        if let Some(ping) = self.udp.ask(now, cache, guid, self.datagrams.wants) {
+        let wants = match self.datagrams.greeting.role() {
+            Role::Leaf => Wants::LeafSlots,
+            Role::Ultrapeer => Wants::UltrapeerSlots,
+        };
+        if let Some(ping) = self.udp.ask(now, cache, guid, wants) {
             self.socket.send_to(&ping, cache).await?;
         }
         Ok(())

@@ -249,6 +249,7 @@ pub(super) fn refusal(
 /// What a head says about its sender.
 pub(super) fn read_peer(
     head: &Head,
+    me: &Me,
     direction: Direction,
     remote: SocketAddr,
     local_ip: IpAddr,
@@ -270,6 +271,7 @@ pub(super) fn read_peer(
         )
         .into(),
         role: role(head).unwrap_or(Role::Ultrapeer),
+        ours: me.role,
         guides_to: guidance(head),
         max_ttl: number(head, "X-Max-TTL").unwrap_or(MAX_TTL_UNSAID).max(1),
         degree: number(head, "X-Degree").map_or(DEGREE_UNSAID, u16::from),
