@@ -10,7 +10,7 @@ mod tls_client;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filbert::control::{Reply, Request};
 use filbert::disk::store::Home;
@@ -347,6 +347,32 @@ fn a_peer_that_agrees_and_then_cannot_is_called_once_more_in_clear() {
     assert!(!node.until_links(1)[0].encrypted);
     again.send(&raw::frame(Kind::Ping, 9, 1, 0, b""));
     assert_eq!(again.next_of(Kind::Pong).header.guid.0, [9; 16]);
+}
+
+/// A handshake that gtk-gnutella 1.2.3 finds complete as it reads our last head makes it close the link, so that it must
+/// have read that head before our first record is there.
+#[test]
+fn a_peer_that_we_call_has_a_moment_to_read_our_last_head_before_the_first_record() {
+    // Where the machine is slow, both may have come before this thread looks: any call that shows the pause will do.
+    let paused = (0..10).any(|_| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _node = Node::start(
+            &[listener.local_addr().unwrap()],
+            live(Role::Leaf, Encryption::Offered),
+        );
+        let (mut stream, _) = listener.accept().unwrap();
+        head_of(&mut stream);
+        stream
+            .write_all(
+                b"GNUTELLA/0.6 200 OK\r\nX-Ultrapeer: True\r\nUpgrade: TLS/1.0\r\nConnection: Upgrade\r\n\r\n",
+            )
+            .unwrap();
+        head_of(&mut stream);
+        let read = Instant::now();
+        stream.read_exact(&mut [0]).unwrap();
+        read.elapsed() > Duration::from_millis(50)
+    });
+    assert!(paused);
 }
 
 fn urn() -> Sha1 {

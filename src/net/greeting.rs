@@ -23,6 +23,11 @@ const CHUNK_BYTES: usize = 4096;
 /// (overlay.md section 1: 15 to 30 s).
 pub(crate) const GREET_TIME: Duration = Duration::from_secs(20);
 
+/// Silence between our last head and the first byte of TLS when we called. gtk-gnutella 1.2.3 begins the handshake as it
+/// reads that head, and closes the link if the handshake can be had whole in one go, which happens on machines a
+/// fraction of a millisecond apart. Nothing tells that the head was read, so it gets a moment.
+const TLS_PAUSE: Duration = Duration::from_millis(100);
+
 /// What all greetings of this node share.
 #[derive(Debug)]
 pub(crate) struct Greeting {
@@ -128,7 +133,10 @@ pub(crate) async fn call(
             sent.map_err(|_| DialError::NotGnutella)?;
             let stream = match tls.filter(|_| upgrade) {
                 None => stream,
-                Some(tls) => tls.connect(socket).await.map_err(CallError::Upgrade)?,
+                Some(tls) => {
+                    rt::sleep(TLS_PAUSE).await;
+                    tls.connect(socket).await.map_err(CallError::Upgrade)?
+                }
             };
             let connected = Connected {
                 stream,
