@@ -57,6 +57,8 @@ struct Open {
 struct World {
     size: u64,
     block: Option<u64>,
+    /// The tree says that wrong bytes are right here: it is of another file.
+    tree_lies: Range<u64>,
     peers: Vec<Peer>,
     swarm: Swarm,
     open: Vec<Open>,
@@ -83,6 +85,7 @@ impl World {
         Self {
             size,
             block,
+            tree_lies: 0..0,
             peers,
             swarm,
             open: Vec::new(),
@@ -108,7 +111,7 @@ impl World {
                 self.swarm.set_blocks(block);
             }
             while let Some(range) = self.swarm.next_check() {
-                let good = self.wrong.within(range.clone()).next().is_none();
+                let good = self.is_as_the_tree_says(&range);
                 let bad = self.swarm.checked(&range, good);
                 if !good {
                     self.forget(&range);
@@ -135,6 +138,9 @@ impl World {
                         self.swarm.dropped(open.ask.request);
                     }
                     let good = self.wrong.is_empty() && size == self.size;
+                    if !good {
+                        self.drop_tree();
+                    }
                     match self.swarm.whole(good) {
                         Verdict::Good => return Outcome::Right,
                         Verdict::Failed => return Outcome::Failed,
@@ -143,9 +149,28 @@ impl World {
                         }
                     }
                 }
-                Step::GiveUp(_) => return Outcome::Failed,
+                Step::GiveUp(_) => {
+                    if !self.drop_tree() {
+                        return Outcome::Failed;
+                    }
+                }
             }
         }
+    }
+
+    fn is_as_the_tree_says(&self, range: &Range<u64>) -> bool {
+        let wrong: Ranges = self.wrong.within(range.clone()).collect();
+        let said = range.start.max(self.tree_lies.start)..range.end.min(self.tree_lies.end);
+        let said: Ranges = std::iter::once(said).collect();
+        wrong == said
+    }
+
+    /// As a download does whose root was not sure: was anybody dropped for its sake?
+    fn drop_tree(&mut self) -> bool {
+        self.block = None;
+        let acquitted = self.swarm.drop_tree();
+        assert!(self.swarm.verified().is_empty());
+        !acquitted.is_empty()
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -323,7 +348,7 @@ fn random_world(seed: u64) -> (World, bool) {
     let size = rng.random_range(1..6_000_000);
     let block = (rng.next_u32() % 2 == 0).then(|| 1024 << rng.random_range(0..10));
     let mut certain = false;
-    let peers = (0..rng.random_range(1..12))
+    let peers: Vec<_> = (0..rng.random_range(1..12))
         .map(|_| {
             let kind = match rng.random_range(0..12) {
                 0..=1 => Kind::Good,
@@ -350,7 +375,21 @@ fn random_world(seed: u64) -> (World, bool) {
             peer
         })
         .collect();
-    (World::new(size, block, peers), certain)
+    let lie = some_range(&mut rng, size);
+    // What liars agree on is what a lying tree says.
+    let lie = peers
+        .iter()
+        .find_map(|peer| match &peer.kind {
+            Kind::Liar(range) => Some(range.clone()),
+            _ => None,
+        })
+        .unwrap_or(lie);
+    let lies = rng.next_u32() % 3 == 0;
+    let mut world = World::new(size, block, peers);
+    if lies {
+        world.tree_lies = lie;
+    }
+    (world, certain)
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
@@ -442,6 +481,25 @@ fn with_a_tree_a_liar_costs_its_first_bad_block() {
     assert!(world.swarm.lost(SourceId(0)).is_some());
     // Its bad block, and what was on its way.
     assert!(world.delivered < size + 1_000_000, "{}", world.delivered);
+}
+
+#[test]
+fn liars_that_agree_on_a_tree_do_not_cost_the_honest_source() {
+    let size = 4_000_000;
+    for honest_speed in [100_000, 1_000_000, 10_000_000] {
+        for honest_at in 0..3 {
+            let mut peers = vec![
+                peer(Kind::Liar(0..size), 1_000_000),
+                peer(Kind::Liar(0..size), 1_000_000),
+            ];
+            peers.insert(honest_at, peer(Kind::Good, honest_speed));
+            let mut world = World::new(size, Some(65_536), peers);
+            world.tree_lies = 0..size;
+            assert_eq!(world.run(), Outcome::Right);
+            assert_eq!(world.swarm.lost(SourceId(honest_at)), None);
+            assert!(!world.swarm.liars().any(|liar| liar == SourceId(honest_at)));
+        }
+    }
 }
 
 #[test]

@@ -361,6 +361,7 @@ impl Run<'_> {
             urn: wanted.sha1.filter(|_| self.args.verify != "off"),
             connections: self.args.sources.unwrap_or(CONNECTIONS),
             control,
+            tiger: wanted.tiger.filter(|_| self.args.verify != "off"),
             // With a hash, a size told by a stranger decides nothing.
             size: wanted.size.filter(|_| wanted.sha1.is_none()),
             sources: wanted

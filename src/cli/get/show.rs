@@ -207,6 +207,7 @@ impl<'a> Show<'a> {
                 log::info!("{source}: {why}");
                 self.places.remove(source);
             }
+            download::Progress::NoTree { source, why } => log::info!("{source}: {why}"),
             download::Progress::Queued {
                 source,
                 position,
@@ -232,6 +233,12 @@ impl<'a> Show<'a> {
             download::Progress::Searching => {
                 let _ = out.json("searching", &SearchingLine { id: self.id });
                 self.say(&format!("{}: looking for more sources", self.name));
+            }
+            download::Progress::Tree { block, .. } => {
+                log::info!("blocks of {block} bytes are verified as they arrive");
+            }
+            download::Progress::Lied { source } => {
+                log::warn!("{source} gave wrong bytes; others replaced them");
             }
             download::Progress::Paused => log::info!("paused"),
             download::Progress::Waiting { span } => {

@@ -13,6 +13,7 @@ use crate::net::download::{BadUrl, Seal, Source};
 use crate::node::address::Net;
 use crate::node::spam::HIDE_ABOVE;
 use crate::wire::magnet::Magnet;
+use crate::wire::urn::TigerRoot;
 use crate::wire::{ServentId, Sha1};
 
 /// One file to fetch.
@@ -22,6 +23,8 @@ pub struct Wanted {
     pub id: String,
     /// The hash it must have, if known.
     pub sha1: Option<Sha1>,
+    /// Root of its Tiger tree, as the order names it.
+    pub tiger: Option<TigerRoot>,
     /// A name, data of a stranger.
     pub name: Option<String>,
     /// Size in bytes, as somebody told.
@@ -136,6 +139,7 @@ impl Wanted {
         let mut wanted = Self {
             id: shown.key().id(),
             sha1: shown.sha1(),
+            tiger: None,
             name: Some(shown.name.clone()),
             size: Some(shown.size),
             sources: Vec::new(),
@@ -218,6 +222,7 @@ impl Wanted {
         sources.retain(|source| source.urn().is_none_or(|urn| urn == sha1));
         sources.extend(std::mem::take(&mut wanted.sources));
         Ok(Self {
+            tiger: magnet.tiger,
             name: magnet.name.or(wanted.name),
             size: magnet.size.or(wanted.size),
             sources,
@@ -338,6 +343,7 @@ impl Wanted {
         Ok(Some(Self {
             id: json.id.or(json.urn).unwrap_or_default(),
             sha1,
+            tiger: None,
             name: json.name,
             size: json.size,
             sources,

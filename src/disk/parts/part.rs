@@ -165,6 +165,12 @@ impl Part {
         self.journal.verified(range);
     }
 
+    /// The tree that they were verified against was of another file: they are there, and no more is known.
+    pub fn doubt(&mut self, range: Range<u64>) {
+        self.journal.forgotten(range.clone());
+        self.journal.arrived(range);
+    }
+
     /// These bytes are worth nothing.
     pub fn forget(&mut self, range: Range<u64>) {
         if range.start < self.hasher.named() {

@@ -10,7 +10,10 @@ use std::time::Duration;
 use super::control::Throttle;
 use super::hints::{Hints, Place};
 use super::source::Source;
+use super::tree;
+use super::trees::Wish;
 use super::writer::Buffers;
+use crate::disk::tree::HashTree;
 use crate::net::http::{self, AGENT};
 use crate::net::http_conn::{Conn, Failure, Incoming, Length, length};
 use crate::net::pusher::{Pusher, connect};
@@ -38,7 +41,18 @@ pub(super) enum Event {
         request: RequestId,
         answer: Answer,
         hints: Hints,
-        reply: rt::Sender<bool>,
+        reply: rt::Sender<Reply>,
+    },
+    /// The tree that was wished for, or why there is none.
+    Tree {
+        request: RequestId,
+        tree: Result<HashTree, String>,
+    },
+    /// A block was held against a tree; `None`: it could not be read.
+    Checked {
+        range: Range<u64>,
+        tree: Arc<HashTree>,
+        good: Option<bool>,
     },
     /// The next bytes of the body.
     Bytes {
@@ -48,6 +62,15 @@ pub(super) enum Event {
     },
     /// It is over.
     Over { request: RequestId, over: Over },
+}
+
+/// What the download makes of an answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// It is worth reading.
+    pub(super) wanted: bool,
+    /// The tree to ask for afterwards.
+    pub(super) tree: Option<Wish>,
 }
 
 /// How a request ended, why for people, and the connection if it can go on.
@@ -183,7 +206,7 @@ impl Request {
                 };
                 if matches!(status.code, 200 | 206) {
                     *began = true;
-                    return self.content(conn, &head, status.code, keep).await;
+                    return self.content(conn, source, &head, status.code, keep).await;
                 }
                 return self.refusal(conn, &head, keep).await;
             }
@@ -247,6 +270,7 @@ impl Request {
     async fn content(
         &self,
         mut conn: Conn,
+        source: &Source,
         head: &Head,
         code: u16,
         keep: bool,
@@ -265,11 +289,12 @@ impl Request {
         }
         let answer = self.placed(head, code, length)?;
         let promised = answer.end.map(|end| end - answer.start);
-        if !self.is_wanted(answer, Hints::of(head)).await {
+        let reply = self.judged(answer, Hints::of(head)).await;
+        let Some(reply) = reply.filter(|reply| reply.wanted) else {
             return Err(wrong(
                 "its file has another size, or it sends another range",
             ));
-        }
+        };
         let mut body = Body {
             left: promised,
             window: (self.clock.now(), 0),
@@ -280,8 +305,15 @@ impl Request {
             return Err(Failure::new(Ended::Broken, "it sent less than it promised"));
         }
         let whole = length != Length::ToTheEnd;
+        let mut conn = (keep && whole).then_some(conn);
+        if let Some(wish) = reply.tree {
+            let tree = Box::pin(tree::fetch(&wish, source, &mut conn)).await;
+            let request = self.id;
+            // If nobody listens any more, the end of the request is told to nobody either.
+            let _ = self.events.send(Event::Tree { request, tree }).await;
+        }
         Ok(Outcome::Over(Box::new(Over {
-            conn: (keep && whole).then_some(conn),
+            conn,
             ..Over::new(Ended::Served, "")
         })))
     }
@@ -318,7 +350,8 @@ impl Request {
         })
     }
 
-    async fn is_wanted(&self, answer: Answer, hints: Hints) -> bool {
+    /// What the download makes of an answer; `None`: it has ended.
+    async fn judged(&self, answer: Answer, hints: Hints) -> Option<Reply> {
         let (reply, verdict) = rt::bounded(1);
         let began = Event::Began {
             request: self.id,
@@ -326,7 +359,8 @@ impl Request {
             hints,
             reply,
         };
-        self.events.send(began).await.is_ok() && verdict.recv().await == Ok(true)
+        self.events.send(began).await.ok()?;
+        verdict.recv().await.ok()
     }
 
     /// Passes a body on.

@@ -4,6 +4,7 @@
 //! [`node::swarm`](crate::node::swarm); files are kept by [`disk::parts`](crate::disk::parts).
 //!
 //! - `run`: the download itself, one task that owns all decisions; `exchange`: one request, a task each;
+//! - `tree`: asks a source for a hash tree; `trees`: which one is believed, and how far;
 //! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
 //! - `tap`: reading along from the beginning;
 //! - `source`: where a file can be had; `control`: handles for those who steer from outside.
@@ -14,6 +15,8 @@ mod hints;
 mod run;
 mod source;
 mod tap;
+mod tree;
+mod trees;
 mod writer;
 
 use std::net::SocketAddr;
@@ -28,6 +31,7 @@ use crate::disk::names::safe_name;
 use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
 use crate::node::address::Net;
 use crate::node::swarm::{CONNECTIONS, Why};
+use crate::wire::urn::TigerRoot;
 use crate::wire::{ServentId, Sha1};
 
 pub use control::{Cancel, Control, Requery};
@@ -42,6 +46,9 @@ pub struct Job {
     pub name: String,
     /// Hash of the whole file. Without one the content cannot be verified.
     pub urn: Option<Sha1>,
+    /// Root of its Tiger tree, if that is as sure as the hash: then each block is verified as it arrives. Without
+    /// it a root that two sources agree on counts.
+    pub tiger: Option<TigerRoot>,
     /// Size in bytes, when known.
     pub size: Option<u64>,
     /// Whom to ask, best first; at most [`SOURCES_MAX`](crate::node::swarm::SOURCES_MAX) are.
@@ -72,6 +79,7 @@ impl Job {
         Self {
             name: name.into(),
             urn: None,
+            tiger: None,
             size: None,
             sources: Vec::new(),
             into: into.into(),
@@ -200,6 +208,25 @@ pub enum Progress {
         source: String,
         /// What it said or did.
         why: String,
+    },
+    /// Blocks are verified against a hash tree from now on.
+    Tree {
+        /// Bytes of a block.
+        block: u64,
+        /// Its root is known for certain; else it only helps to find who lied.
+        sure: bool,
+    },
+    /// A source has no hash tree that is of use; why, for people.
+    NoTree {
+        /// `host:port`.
+        source: String,
+        /// What it said or did.
+        why: String,
+    },
+    /// The file is right, and this source gave bytes that were not.
+    Lied {
+        /// `host:port`.
+        source: String,
     },
     /// [`Control::pause`] was called.
     Paused,

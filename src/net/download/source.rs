@@ -209,6 +209,15 @@ impl Source {
         ip.is_ok_and(|ip| Net::Gnutella.believes(SocketAddr::new(ip, port)))
     }
 
+    /// What counts as one voice when sources agree: who has one public address of a group can have many.
+    pub(in crate::net) fn group(&self) -> String {
+        let (host, port) = self.place();
+        match host.parse().map(|ip| SocketAddr::new(ip, port)) {
+            Ok(addr) if Net::Gnutella.believes(addr) => Net::Gnutella.group(addr).to_string(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Is it the same offer of the same node?
     pub fn is_same(&self, other: &Self) -> bool {
         let servent = |source: &Self| source.walled.as_ref().map(|walled| walled.servent);

@@ -1,13 +1,20 @@
 //! The thread that owns the partial file: writes what comes, at its place.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::exchange::Event;
 use super::tap::Tap;
 use crate::disk::parts::{Part, PartError};
+use crate::disk::tree::{BlockHasher, HashTree};
 use crate::net::rt::{self, Clock};
 use crate::node::swarm::Ranges;
 use crate::wire::Sha1;
+use crate::wire::urn::TigerRoot;
 
 /// How often what has arrived is forced to disk. Our estimate: a crash of the whole machine costs this much of a
 /// download.
@@ -33,9 +40,17 @@ pub(super) enum Work {
     },
     /// These bytes are worth nothing.
     Forget(Ranges),
+    /// Hold this block against a tree, on another thread, and say what came of it.
+    Check {
+        block: usize,
+        range: Range<u64>,
+        tree: Arc<HashTree>,
+        events: rt::Sender<Event>,
+    },
     /// These are what a tree says.
-    #[expect(dead_code, reason = "said once trees are fetched")]
     Verified(Range<u64>),
+    /// They may not be: the tree was of another file.
+    Doubt(Ranges),
     /// Say the hash of all.
     Hash(rt::Sender<Sha1>),
 }
@@ -132,7 +147,7 @@ fn beforehand(tap: &Tap, work: &Work) {
     match work {
         Work::Forget(ranges) => ranges.iter().for_each(|range| tap.forgotten(range)),
         Work::Verified(_) => tap.has_tree(),
-        Work::Write { .. } | Work::Hash(_) => {}
+        Work::Write { .. } | Work::Check { .. } | Work::Doubt(_) | Work::Hash(_) => {}
     }
 }
 
@@ -152,7 +167,26 @@ fn one(part: &mut Part, work: Work, buffers: &Buffers) -> Result<(), PartError> 
                 part.forget(range.clone());
             }
         }
+        Work::Check {
+            block,
+            range,
+            tree,
+            events,
+        } => {
+            let file = part.reader();
+            // Detached: it ends by itself, and says so.
+            rt::spawn_blocking(move || {
+                let hash = file.and_then(|file| hash_of(&file, &range));
+                let good = hash.ok().map(|hash| tree.verify_block(block, &hash));
+                let _ = events.send_blocking(Event::Checked { range, tree, good });
+            });
+        }
         Work::Verified(range) => part.verified(range),
+        Work::Doubt(ranges) => {
+            for range in ranges.iter() {
+                part.doubt(range.clone());
+            }
+        }
         Work::Hash(answer) => {
             let hash = part.hash()?;
             // Nobody waits any more: then nobody wants it.
@@ -160,4 +194,19 @@ fn one(part: &mut Part, work: Work, buffers: &Buffers) -> Result<(), PartError> 
         }
     }
     Ok(())
+}
+
+/// The Tiger hash of a block.
+fn hash_of(file: &File, range: &Range<u64>) -> io::Result<TigerRoot> {
+    let mut hasher = BlockHasher::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut at = range.start;
+    while at < range.end {
+        let most = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+        let most = buffer.len().min(most);
+        file.read_exact_at(&mut buffer[..most], at)?;
+        hasher.update(&buffer[..most]);
+        at += most as u64;
+    }
+    Ok(hasher.finish())
 }

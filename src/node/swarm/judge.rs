@@ -91,13 +91,16 @@ impl Swarm {
         self.givers.forget(range.clone());
         let times = self.whole_blocks.entry(number).or_default();
         *times += 1;
-        let liars = if givers.len() == 1 || *times >= MIXED_MAX {
+        let mut liars = if givers.len() == 1 || *times >= MIXED_MAX {
             givers
         } else {
             Vec::new()
         };
+        // Nobody is dropped twice.
+        liars.retain(|liar| self.sources[liar.0].lost.is_none());
         for liar in &liars {
             self.sources[liar.0].lost = Some(Why::Wrong);
+            self.convicted.insert(*liar);
         }
         let runs = self.runs.iter();
         let drop = runs
@@ -105,6 +108,33 @@ impl Swarm {
             .map(|run| run.request)
             .collect();
         Bad { liars, drop }
+    }
+
+    /// A block could not be read to be checked: it counts as before, and the whole decides.
+    pub fn unchecked(&mut self, range: &Range<u64>) {
+        if let Some(block) = self.block {
+            self.checking.remove(&(range.start / block));
+        }
+    }
+
+    /// The tree is not believed any more. Nothing counts as verified, and whoever was dropped for its sake may be
+    /// asked again; returns them.
+    pub fn drop_tree(&mut self) -> Vec<SourceId> {
+        self.block = None;
+        self.verified = Ranges::new();
+        self.to_check.clear();
+        self.checking.clear();
+        self.whole_blocks.clear();
+        let acquitted: Vec<_> = std::mem::take(&mut self.convicted).into_iter().collect();
+        for source in &acquitted {
+            self.sources[source.0].lost = None;
+        }
+        acquitted
+    }
+
+    /// Who gave bytes that were wrong, as far as that was found out.
+    pub fn liars(&self) -> impl Iterator<Item = SourceId> + '_ {
+        self.convicted.iter().copied()
     }
 
     /// The hash of the whole is known: is it the wanted one?

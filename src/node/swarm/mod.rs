@@ -139,6 +139,8 @@ pub struct Swarm {
     /// Blocks that were wrong with bytes of several sources, and how often: the next time one source gives all.
     whole_blocks: BTreeMap<u64, u32>,
     givers: Givers,
+    /// Sources lost for blocks that are not what a tree says.
+    convicted: BTreeSet<SourceId>,
     sources: Vec<Source>,
     runs: Vec<Run>,
     next_request: u64,
@@ -163,6 +165,7 @@ impl Swarm {
             checking: BTreeSet::new(),
             whole_blocks: BTreeMap::new(),
             givers: Givers::default(),
+            convicted: BTreeSet::new(),
             sources: Vec::new(),
             runs: Vec::new(),
             next_request: 0,

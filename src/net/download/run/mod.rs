@@ -1,21 +1,26 @@
 //! One download while it runs: the task that asks the swarm what to do, and tells it what came of it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_lite::future;
 
+mod blocks;
+mod hear;
+mod news;
+
+use hear::add;
+
 use super::control::{Cancel, Order};
-use super::exchange::{self, Event, Over, Request};
-use super::hints::{Hints, Place};
+use super::exchange::{self, Event, Over, Reply, Request};
+use super::hints::Place;
+use super::trees::Trees;
 use super::writer::{Buffers, Work, Writer};
-use super::{Doing, FetchError, Job, Progress, Source, SourceNews};
+use super::{FetchError, Job, Progress, Source};
 use crate::disk::parts::Part;
 use crate::net::http_conn::Conn;
-use crate::net::pusher::Walled;
 use crate::net::rt::{self, Clock};
 use crate::node::Time;
-use crate::node::swarm::{Ask, Ended, RequestId, SourceId, Step, Swarm, Verdict, Why};
+use crate::node::swarm::{Ask, Ended, RequestId, Step, Swarm};
 use crate::wire::Sha1;
 
 /// Events between the requests and the download; when they are used up, the readers wait.
@@ -29,6 +34,8 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 /// No search for more sources sooner than this after the last one. gtk-gnutella repeats a search for one file every
 /// 15 minutes at the soonest; ours are rarer as they are made only when nobody is left. Our estimate.
 pub const REQUERY_WAIT: Duration = Duration::from_secs(300);
+/// Blocks checked at a time, whatever the machine: each keeps a thread and a buffer.
+const CHECKS_MAX: usize = 8;
 /// Searches that bring nothing new, in a row, before the fetch ends.
 const REQUERIES_MAX: u32 = 3;
 
@@ -69,6 +76,9 @@ pub(super) async fn run(
         paused: false,
         searched: None,
         searches: 0,
+        trees: Trees::new(job.tiger),
+        checks: 0,
+        checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
     };
     let outcome = run.until_done(&came, &hashed).await;
     run.keep_connections();
@@ -112,28 +122,10 @@ struct Run<'a> {
     /// When more sources were looked for last.
     searched: Option<Time>,
     searches: u32,
-}
-
-/// Adds a source unless it is known.
-fn add(swarm: &mut Swarm, entries: &mut Vec<Entry>, source: Source) -> bool {
-    if entries.iter().any(|entry| entry.source.is_same(&source)) {
-        return false;
-    }
-    // Behind walls many nodes have one address.
-    let host = match source.walled().filter(|_| source.wants_push()) {
-        Some(walled) => walled.servent.to_base32(),
-        None => source.to_string(),
-    };
-    let added = swarm.add_source(&host).is_some();
-    if added {
-        entries.push(Entry {
-            source,
-            said: None,
-            conn: None,
-            place: None,
-        });
-    }
-    added
+    trees: Trees,
+    /// Blocks being checked, and how many may be at a time.
+    checks: usize,
+    checks_max: usize,
 }
 
 /// What comes while a download waits.
@@ -156,6 +148,7 @@ impl Run<'_> {
                     done: self.swarm.done(),
                 });
             }
+            self.check_blocks().await;
             let step = if self.paused {
                 Step::Wait(None)
             } else {
@@ -183,7 +176,9 @@ impl Run<'_> {
                     }
                 }
                 Step::GiveUp(why) => {
-                    if !self.search(came).await? {
+                    // Perhaps the tree lied, and not those who were dropped for its sake.
+                    let acquitted = self.job.tiger.is_none() && self.drop_tree().await;
+                    if !acquitted && !self.search(came).await? {
                         return Err(self.no_source(why));
                     }
                 }
@@ -310,16 +305,19 @@ impl Run<'_> {
                     return;
                 };
                 self.take_hints(source, &hints);
-                self.entries[source.0].place = hints.queue;
+                self.entries[source.0].place.clone_from(&hints.queue);
                 let wanted = self.swarm.answered(now, request, &answer);
+                let tree = self.hear_of_tree(request, source, hints.thex.as_ref());
                 // A task that is gone needs no answer.
-                let _ = reply.try_send(wanted);
+                let _ = reply.try_send(Reply { wanted, tree });
             }
             Event::Bytes {
                 request,
                 buffer,
                 len,
             } => self.bytes(now, request, buffer, len).await,
+            Event::Tree { request, tree } => self.tree_came(request, tree),
+            Event::Checked { range, tree, good } => self.checked(range, &tree, good).await,
             Event::Over { request, over } => self.over(now, request, over),
         }
     }
@@ -390,43 +388,6 @@ impl Run<'_> {
         self.swarm.ended(now, request, ended);
     }
 
-    /// What a source says of itself and of others.
-    fn take_hints(&mut self, source: SourceId, hints: &Hints) {
-        if hints.available.is_some() {
-            self.swarm.learn_available(source, hints.available.clone());
-        }
-        let (Some(net), Some(urn)) = (self.job.net, self.job.urn) else {
-            return;
-        };
-        // Hearsay: whoever is named is one more to ask, and nothing else.
-        for addr in hints.alts.iter().filter(|addr| net.believes(**addr)) {
-            add(
-                &mut self.swarm,
-                &mut self.entries,
-                Source::by_urn(*addr, urn),
-            );
-        }
-        if self.job.pusher.is_none() {
-            return;
-        }
-        for alt in &hints.walled_alts {
-            let proxies = alt.proxies.iter().filter(|addr| net.believes(**addr));
-            let proxies: Vec<_> = proxies.copied().collect();
-            let Some(first) = proxies.first() else {
-                continue;
-            };
-            let source = Source::by_urn(*first, urn);
-            let walled = Walled {
-                servent: alt.servent,
-                index: 0,
-                proxies,
-                net: Some(net),
-            };
-            let source = source.or_push(walled, true);
-            add(&mut self.swarm, &mut self.entries, source);
-        }
-    }
-
     fn order(&mut self, order: Order) {
         match order {
             Order::Add(sources) => {
@@ -450,121 +411,6 @@ impl Run<'_> {
     /// A full channel waits here; a closed one is seen by the loop.
     async fn tell_writer(&mut self, work: Work) {
         let _ = self.writer.work.send(work).await;
-    }
-
-    /// The hash of all that is there; `None`: the disk failed.
-    async fn hash(
-        &mut self,
-        hashed: &std::sync::atomic::AtomicU64,
-    ) -> Result<Option<Sha1>, FetchError> {
-        let (answer, hash) = rt::bounded(1);
-        self.tell_writer(Work::Hash(answer)).await;
-        let of = self.swarm.done();
-        loop {
-            let told = rt::timeout(TELL, hash.recv());
-            if let Ok(hash) = self.unless_stopped(told).await? {
-                return Ok(hash.ok());
-            }
-            (self.progress)(Progress::Checking {
-                read: hashed.load(Ordering::Relaxed),
-                of,
-            });
-        }
-    }
-
-    /// Is it what was wanted? Else whoever may have lied is dropped, and it goes on.
-    async fn judge(&mut self, sha1: Sha1) -> Option<Sha1> {
-        let good = self.job.urn.is_none_or(|urn| urn == sha1);
-        match self.swarm.whole(good) {
-            // A failure is said by the name that the file does not get.
-            Verdict::Good | Verdict::Failed => Some(sha1),
-            Verdict::Again { forget, liars } => {
-                for liar in liars {
-                    let entry = &mut self.entries[liar.0];
-                    entry.conn = None;
-                    let why = "its content is not what was asked for".to_owned();
-                    entry.said = Some(why.clone());
-                    (self.progress)(Progress::Failed {
-                        source: entry.source.to_string(),
-                        why,
-                    });
-                }
-                self.tell_writer(Work::Forget(forget)).await;
-                None
-            }
-        }
-    }
-
-    /// Looks for more sources, if it may; `false`: there is no hope.
-    async fn search(&mut self, came: &rt::Receiver<Event>) -> Result<bool, FetchError> {
-        let (Some(requery), Some(urn)) = (self.job.requery.clone(), self.job.urn) else {
-            return Ok(false);
-        };
-        if self.searches >= REQUERIES_MAX {
-            return Ok(false);
-        }
-        let now = self.clock.now();
-        let next = self.searched.map(|last| last.plus(REQUERY_WAIT));
-        if let Some(span) = next
-            .map(|next| next.since(now))
-            .filter(|span| !span.is_zero())
-        {
-            (self.progress)(Progress::Waiting { span });
-            self.wait(came, Some(span)).await?;
-            return Ok(true);
-        }
-        (self.progress)(Progress::Searching);
-        self.searched = Some(now);
-        self.searches += 1;
-        let search = rt::spawn_blocking(move || requery.search(urn));
-        for source in self.unless_stopped(search).await? {
-            if add(&mut self.swarm, &mut self.entries, source) {
-                self.searches = 0;
-            }
-        }
-        Ok(true)
-    }
-
-    fn no_source(&self, why: Why) -> FetchError {
-        let said = self.entries.iter();
-        let said =
-            said.filter_map(|entry| Some(format!("{}: {}", entry.source, entry.said.as_ref()?)));
-        FetchError::NoSource {
-            why,
-            said: said.collect(),
-        }
-    }
-
-    fn tell(&mut self) {
-        let now = self.clock.now();
-        if now.since(self.told) < TELL {
-            return;
-        }
-        self.told = now;
-        (self.progress)(Progress::Got {
-            done: self.swarm.done(),
-            size: self.swarm.size(),
-        });
-        if now.since(self.told_sources) < TELL_SOURCES {
-            return;
-        }
-        self.told_sources = now;
-        let sources = self.entries.iter().enumerate().map(|(at, entry)| {
-            let id = SourceId(at);
-            let doing = match self.swarm.lost(id) {
-                Some(why) => Doing::Lost(why),
-                None if self.swarm.is_running(id) => Doing::Busy,
-                None if entry.said.is_some() => Doing::Waits,
-                None => Doing::Idle,
-            };
-            SourceNews {
-                source: entry.source.to_string(),
-                doing,
-                bytes: self.swarm.bytes_of(id),
-                bytes_per_s: self.swarm.speed(id),
-            }
-        });
-        (self.progress)(Progress::Sources(sources.collect()));
     }
 
     /// Connections that sources opened are kept for the next file.
