@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Tiers, addr};
+use filbert::node::event::Bye;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::roles::Hindrance;
 use filbert::node::{Command, Config, Event, Ticket};
@@ -138,4 +139,82 @@ fn a_greeting_that_a_change_overtook_makes_no_link() {
     net.byes.clear();
     net.give_up(3, late);
     assert_eq!(net.byes.last().unwrap().1.unwrap().code, 504);
+}
+
+/// An ultrapeer whose role is left to the network, with no leaves.
+fn auto_ultrapeer(net: &mut Tiers) -> usize {
+    net.add_node(Config {
+        auto_role: true,
+        min_links: 0,
+        ..Config::live(Ultrapeer)
+    })
+}
+
+#[test]
+fn an_ultrapeer_short_of_places_guides_others_to_be_leaves_and_keeps_those_who_insist_while_it_can()
+{
+    let mut net = Tiers::new(&[Ultrapeer]);
+    let free = auto_ultrapeer(&mut net);
+    // 24 of 32 places for ultrapeers: from then on it asks for leaves.
+    for n in 0..24 {
+        assert_eq!(net.take_in(0, 10 + n, Ultrapeer), Some(Ultrapeer));
+    }
+    for n in 24..32 {
+        assert_eq!(net.take_in(0, 10 + n, Ultrapeer), Some(Leaf), "guided");
+    }
+    net.byes.clear();
+    // One more that insists has no place.
+    assert_eq!(net.take_in(0, 60, Ultrapeer), Some(Leaf));
+    assert_eq!(
+        net.byes,
+        [(
+            0,
+            Some(Bye {
+                code: 503,
+                text: "Too many ultrapeers"
+            })
+        )]
+    );
+    // One that follows has.
+    net.give(free, Event::Command(Ticket(1), Command::AddPeer(addr(0))));
+    assert_eq!(net.nodes[0].leaf_count(), 1);
+    assert_eq!(net.nodes[free].config().role, Leaf);
+    assert_eq!(net.nodes[free].link_count(), 1);
+    // Without a place for leaves either it says so.
+    for n in 0..29 {
+        assert_eq!(net.offer(0, 70 + n, Leaf), Ok(()));
+    }
+}
+
+#[test]
+fn whoever_steps_down_leaves_its_other_links_with_bye_203() {
+    let mut net = Tiers::new(&[Ultrapeer, Ultrapeer]);
+    let auto = auto_ultrapeer(&mut net);
+    net.link(auto, 1);
+    for n in 0..24 {
+        net.take_in(0, 10 + n, Ultrapeer);
+    }
+    net.byes.clear();
+    net.give(auto, Event::Command(Ticket(1), Command::AddPeer(addr(0))));
+    assert_eq!(net.neighbours(auto), [0]);
+    let said: Vec<_> = net
+        .byes
+        .iter()
+        .map(|(who, bye)| (*who, bye.unwrap().code))
+        .collect();
+    assert_eq!(said, [(auto, 203)]);
+}
+
+#[test]
+fn an_ultrapeer_with_leaves_is_not_guided_down() {
+    let mut net = Tiers::new(&[Ultrapeer, Leaf]);
+    let auto = auto_ultrapeer(&mut net);
+    net.link(1, auto);
+    for n in 0..24 {
+        net.take_in(0, 10 + n, Ultrapeer);
+    }
+    net.give(auto, Event::Command(Ticket(1), Command::AddPeer(addr(0))));
+    assert_eq!(net.nodes[auto].config().role, Ultrapeer);
+    assert_eq!(net.neighbours(auto), [0, 1]);
+    assert_eq!(net.nodes[0].leaf_count(), 0);
 }

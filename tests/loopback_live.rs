@@ -288,3 +288,32 @@ fn a_neighbour_that_does_not_read_is_told_to_hold_back_and_to_go_on_again() {
     };
     assert_eq!((hops(), hops()), (0, 255));
 }
+
+#[test]
+fn an_ultrapeer_that_is_guided_down_links_as_a_leaf_and_greets_as_one_from_then_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let config = Config {
+        auto_role: true,
+        ..live(Role::Ultrapeer)
+    };
+    let node = Node::start(&[], config);
+    let adding = node.servent.request(Request::peer_add(addr));
+    let (offer, confirmed, mut guide) = Raw::accept_and_show(
+        &listener,
+        "X-Ultrapeer-Needed: False\r\nVendor-Message: 0.1\r\nX-Query-Routing: 0.2\r\n",
+    );
+    assert!(offer.contains("X-Ultrapeer: True\r\n"), "{offer}");
+    assert!(confirmed.contains("X-Ultrapeer: False\r\n"), "{confirmed}");
+    adding.all(SOON).unwrap();
+    // What a leaf sends its ultrapeer first.
+    guide.next_of(Kind::Qrp);
+    let mut caller = Raw::connect(node.addr());
+    let answer = caller.offer("X-Ultrapeer: False\r\n");
+    assert!(answer.starts_with("GNUTELLA/0.6 204 "), "{answer}");
+    assert!(answer.contains("X-Ultrapeer: False\r\n"), "{answer}");
+    let mut caller = Raw::connect(node.addr());
+    let answer = caller.offer("X-Ultrapeer: True\r\nListen-IP: 127.0.0.1:9\r\n");
+    assert!(answer.starts_with("GNUTELLA/0.6 200 "), "{answer}");
+    assert!(answer.contains("X-Ultrapeer: False\r\n"), "{answer}");
+}

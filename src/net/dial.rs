@@ -51,5 +51,12 @@ async fn once(
         .map_err(|_| DialError::Unreachable)?;
     // Queries and hits are small and should not wait for each other. Refused: it is only slower.
     let _ = socket.set_nodelay(true);
-    greeting::call(socket, addr, me, greeting.tls.as_ref()).await
+    greeting::call(
+        socket,
+        addr,
+        me,
+        greeting.steps_down(),
+        greeting.tls.as_ref(),
+    )
+    .await
 }

@@ -35,6 +35,8 @@ pub(crate) struct Greeting {
     me: Me,
     /// We are a leaf at present, where there are leaves.
     leaf: AtomicBool,
+    /// We are an ultrapeer that becomes a leaf where it is asked to.
+    steps_down: AtomicBool,
     /// Connections that led to nothing.
     pub(crate) turned_away: TurnedAway,
     /// `None`: this node has no TLS.
@@ -47,6 +49,7 @@ impl Greeting {
         Self {
             leaf: AtomicBool::new(me.role == Role::Leaf),
             me,
+            steps_down: AtomicBool::new(false),
             turned_away: TurnedAway::default(),
             tls: None,
         }
@@ -69,8 +72,15 @@ impl Greeting {
         }
     }
 
-    /// From now on this is our role. A greeting that has begun goes on with the old one, and the core sees to that.
-    pub(crate) fn take_role(&self, role: Role) {
+    /// Do we become a leaf where an ultrapeer asks us to?
+    pub(crate) fn steps_down(&self) -> bool {
+        self.steps_down.load(Ordering::Relaxed)
+    }
+
+    /// From now on this is our role, and this is how firm it is. A greeting that has begun goes on with the old one,
+    /// and the core sees to that.
+    pub(crate) fn take_role(&self, role: Role, steps_down: bool) {
+        self.steps_down.store(steps_down, Ordering::Relaxed);
         self.leaf.store(role == Role::Leaf, Ordering::Relaxed);
     }
 
@@ -95,15 +105,19 @@ impl From<DialError> for CallError {
     }
 }
 
-/// Greets a peer that we called, as `me`.
+/// Greets a peer that we called, as `me`, who `steps_down` or not.
 pub(crate) async fn call(
     socket: TcpStream,
     remote: SocketAddr,
     me: Me,
+    steps_down: bool,
     tls: Option<&Tls>,
 ) -> Result<(Box<Peer>, Connected), CallError> {
     let local = socket.local_addr().map_err(|_| DialError::Unreachable)?;
     let (mut dialer, first) = Dialer::new(me, remote, local.ip());
+    if steps_down {
+        dialer = dialer.that_steps_down();
+    }
     let stream = Stream::Plain(socket.clone());
     let talk = async {
         stream.send(&first).await.ok()?;

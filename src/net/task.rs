@@ -227,10 +227,14 @@ impl NodeTask {
     /// Greets in the role that the core has by now, before anybody is greeted because of it.
     fn keep_role(&self) {
         let config = self.node.config();
-        if config.auto_role && config.role != self.greeting.role() {
-            self.greeting.take_role(config.role);
-            let role = config.role.into();
-            self.news.publish(|| News::Role { role });
+        if !config.auto_role {
+            return;
+        }
+        let (before, role) = (self.greeting.role(), config.role);
+        let steps_down = self.node.may_step_down(self.clock.now());
+        self.greeting.take_role(role, steps_down);
+        if role != before {
+            self.news.publish(|| News::Role { role: role.into() });
         }
     }
 

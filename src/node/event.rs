@@ -69,8 +69,7 @@ pub struct Peer {
     pub role: Role,
     /// Our own role as this peer was told it.
     pub ours: Role,
-    /// `X-Ultrapeer-Needed`: the place it would have us take. Followed by nobody yet: only a node whose role is left
-    /// to the network may follow it.
+    /// `X-Ultrapeer-Needed`: the place it would have us take. Only a node whose role is left to the network may follow.
     pub guides_to: Option<Role>,
     /// `X-Max-TTL`, 7 when not said.
     pub max_ttl: u8,
@@ -325,6 +324,8 @@ pub enum Notice {
 pub enum Verdict {
     /// 200: link.
     Accept,
+    /// 200 to an ultrapeer, which shall link as a leaf if it may (`X-Ultrapeer-Needed: False`).
+    Guide,
     /// Any other status, with addresses to try instead (at most 10).
     Refuse {
         /// Status code: 409 for a second link, 503 when full.

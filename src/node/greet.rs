@@ -144,6 +144,7 @@ pub struct Dialer {
     local_ip: IpAddr,
     head: HeadReader,
     over: bool,
+    steps_down: bool,
 }
 
 impl Dialer {
@@ -158,9 +159,18 @@ impl Dialer {
                 local_ip,
                 head: HeadReader::new(),
                 over: false,
+                steps_down: false,
             },
             first,
         )
+    }
+
+    /// The same, from an ultrapeer that becomes a leaf where an ultrapeer wants it to: [`Peer::ours`] says whether it did.
+    pub fn that_steps_down(self) -> Self {
+        Self {
+            steps_down: true,
+            ..self
+        }
     }
 
     /// Takes in bytes of the peer.
@@ -207,7 +217,14 @@ impl Dialer {
         let direction = Direction::Dialled(self.remote);
         let mut peer = read_peer(&head, &self.me, direction, self.remote, self.local_ip);
         peer.encrypted = upgrade;
-        let reply = headers::confirm(accepts_packets(&head), codings.to_peer, upgrade);
+        let guided = self.me.net.is_two_tier()
+            && (peer.role, peer.guides_to) == (Role::Ultrapeer, Some(Role::Leaf));
+        let steps_down = guided && self.steps_down;
+        if steps_down {
+            peer.ours = Role::Leaf;
+        }
+        let packets = accepts_packets(&head);
+        let reply = headers::confirm(packets, codings.to_peer, upgrade, steps_down);
         Ok(Step::Done {
             peer: Box::new(peer),
             codings,
@@ -288,11 +305,12 @@ impl Acceptor {
 
     /// The bytes that answer an offer; empty when none waits. After a refusal, close.
     pub fn answer(&mut self, verdict: &Verdict) -> Vec<u8> {
-        let Turn::Answer(peer, answered) = std::mem::replace(&mut self.turn, Turn::Over) else {
+        let Turn::Answer(peer, mut answered) = std::mem::replace(&mut self.turn, Turn::Over) else {
             return Vec::new();
         };
         match verdict {
-            Verdict::Accept => {
+            Verdict::Accept | Verdict::Guide => {
+                answered.guide(*verdict == Verdict::Guide);
                 self.turn = Turn::Confirm(peer, answered);
                 offer(OK, &self.me, self.remote, self.local_ip, answered)
             }
@@ -372,9 +390,10 @@ impl Acceptor {
             return Err(GreetError::NotOffered("Upgrade"));
         }
         peer.encrypted |= upgrade;
-        // An answer to leaf guidance, which we do not give.
-        if headers::role(&head).is_some_and(|role| role != peer.role) {
-            return Err(GreetError::NotOffered("X-Ultrapeer"));
+        match headers::role(&head) {
+            Some(Role::Leaf) if answered.guides_down() => peer.role = Role::Leaf,
+            Some(role) if role != peer.role => return Err(GreetError::NotOffered("X-Ultrapeer")),
+            _ => {}
         }
         Ok(Step::Done {
             peer,

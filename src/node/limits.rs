@@ -33,6 +33,9 @@ pub const PROMOTION_UPTIME: Duration = Duration::from_mins(60);
 pub const ROLE_GAP: Duration = Duration::from_mins(30);
 /// An ultrapeer whose role is left to the network becomes a leaf when it had no leaves for so long (gtk-gnutella).
 pub const LEAFLESS_MAX: Duration = Duration::from_mins(60);
+/// Of its places for ultrapeers, the share in percent from which on an ultrapeer asks those that come to be leaves, as
+/// long as it has places for leaves. Our estimate: the rest is for those that cannot be.
+pub const GUIDE_ABOVE_PERCENT: usize = 75;
 /// Bytes a second that an ultrapeer must be allowed to send, where there is a limit. Our estimate: 30 leaves and 32
 /// ultrapeers at half a kilobyte each.
 pub const ULTRAPEER_UPLOAD_MIN: u64 = 32 * 1024;

@@ -71,6 +71,10 @@ const NO_LEAF_SLOT: Bye = Bye {
     code: 503,
     text: "Too many leaves",
 };
+const NO_ULTRAPEER_SLOT: Bye = Bye {
+    code: 503,
+    text: "Too many ultrapeers",
+};
 const REMOVED: Bye = Bye {
     code: 201,
     text: "Removed by user",
@@ -126,7 +130,7 @@ impl Node {
     /// A peer asks to link.
     pub(super) fn offer(&mut self, link: LinkId, peer: &Peer, out: &mut Outbox) {
         let verdict = self.judge(peer);
-        if verdict == Verdict::Accept {
+        if matches!(verdict, Verdict::Accept | Verdict::Guide) {
             self.peering
                 .admitted
                 .push((link, peer.servent, peer.listen, peer.role));
@@ -183,7 +187,11 @@ impl Node {
         if self.config.net == Net::Gnutella && self.accepted_from_group(peer) >= limit {
             return refuse(503, "Too many links from your network", Vec::new());
         }
-        if self.links.count(peer.role) + admitted >= most {
+        let have = self.links.count(peer.role) + admitted;
+        if self.would_guide(peer, have) {
+            return Verdict::Guide;
+        }
+        if have >= most {
             let try_peers = self.hosts.sample(limits::TRY_PEERS_GIVEN, &mut self.rng);
             return refuse(503, "Too many links", try_peers);
         }
@@ -227,6 +235,7 @@ impl Node {
             Direction::Dialled(addr) => Some(addr),
             Direction::Accepted => None,
         };
+        self.follow(now, &peer, out);
         let unwanted = self.unwanted(&peer).or_else(|| self.only_felt(dialled));
         if let Some(addr) = dialled {
             self.peering.dialling.retain(|dialled| *dialled != addr);
@@ -290,6 +299,12 @@ impl Node {
         // A leaf that answered a call of ours was not judged before.
         if peer.role == Role::Leaf && self.links.count(Role::Leaf) >= self.config.max_leaves {
             return Some(NO_LEAF_SLOT);
+        }
+        // One that was asked to be a leaf and is none.
+        let full = self.links.count(Role::Ultrapeer) >= self.config.max_links;
+        let came = (peer.direction, peer.role) == (Direction::Accepted, Role::Ultrapeer);
+        if full && came && self.tier() == Tier::Ultrapeer {
+            return Some(NO_ULTRAPEER_SLOT);
         }
         if let Some(bye) = self.greeted_otherwise(peer) {
             return Some(bye);

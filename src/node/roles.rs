@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Bye, Outbox, Peer, Role};
+use super::event::{Bye, Direction, Outbox, Peer, Role};
+use super::tiers::Tier;
 use super::{Node, Time, limits};
 
 /// How often a node looks whether its role still fits.
@@ -141,6 +142,33 @@ impl Node {
         }
         // An ultrapeer's table holds those of its leaves.
         self.table_is_another();
+    }
+
+    /// Would this node become a leaf now if an ultrapeer asked it to? Not with leaves of its own, nor sooner than roles
+    /// may change.
+    pub fn may_step_down(&self, now: Time) -> bool {
+        self.config.auto_role
+            && self.tier() == Tier::Ultrapeer
+            && self.links.count(Role::Leaf) == 0
+            && self.may_change(now)
+            && self.searches.iter().next().is_none()
+    }
+
+    /// Becomes a leaf if it promised that in this greeting, and nothing has come between.
+    pub(super) fn follow(&mut self, now: Time, peer: &Peer, out: &mut Outbox) {
+        let promised = (peer.ours, peer.guides_to) == (Role::Leaf, Some(Role::Leaf));
+        let felt = matches!(peer.direction, Direction::Dialled(addr) if self.peering.feeling == Some(addr));
+        if promised && !felt && self.may_step_down(now) {
+            self.become_role(now, Role::Leaf, out);
+        }
+    }
+
+    /// Shall an ultrapeer that asks to link do so as a leaf? `have`: links to ultrapeers, with those to come.
+    pub(super) fn would_guide(&self, peer: &Peer, have: usize) -> bool {
+        let from = self.config.max_links * limits::GUIDE_ABOVE_PERCENT / 100;
+        (self.tier(), peer.role) == (Tier::Ultrapeer, Role::Ultrapeer)
+            && have >= from.max(1)
+            && self.links.count(Role::Leaf) < self.config.max_leaves
     }
 
     /// Was this peer told another role in its greeting than we have now?

@@ -162,6 +162,30 @@ impl Tiers {
         })
     }
 
+    /// Stranger `n` asks node `at` for a link and gets it in the role it asks in, whatever it is guided to. Gives the
+    /// role that the node would have it in; `None`: it is refused.
+    pub fn take_in(&mut self, at: usize, n: usize, role: Role) -> Option<Role> {
+        let remote = SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::new(127, u8::try_from(n).unwrap(), 0, 1)),
+            6346,
+        );
+        let peer = Box::new(Peer {
+            remote,
+            listen: Some(remote),
+            ours: self.net.nodes[at].config().role,
+            ..*Self::peer(n, Direction::Accepted, role)
+        });
+        let (mut out, link) = (Outbox::new(), self.net.link_id());
+        self.net.nodes[at].handle(self.net.now, Event::Offer(link, peer.clone()), &mut out);
+        let wanted = match out.actions().first() {
+            Some(Action::Admit(_, Verdict::Accept)) => role,
+            Some(Action::Admit(_, Verdict::Guide)) => Role::Leaf,
+            _ => return None,
+        };
+        self.net.give(at, Event::LinkUp(link, peer));
+        Some(wanted)
+    }
+
     /// A greeting of node `at` is done.
     pub fn give_up(&mut self, at: usize, peer: Box<Peer>) {
         let link = self.net.link_id();
@@ -234,7 +258,7 @@ impl Tiers {
         let (mut out, link) = (Outbox::new(), self.net.link_id());
         self.net.nodes[at].handle(self.net.now, Event::Offer(link, offer), &mut out);
         match &out.actions()[0] {
-            Action::Admit(_, Verdict::Accept) => Ok(()),
+            Action::Admit(_, Verdict::Accept | Verdict::Guide) => Ok(()),
             Action::Admit(_, Verdict::Refuse { code, .. }) => Err(*code),
             other => panic!("{other:?}"),
         }
@@ -403,7 +427,14 @@ impl Wired {
             self.perform(far, action, &out);
         }
         match verdict.expect("every offer is answered") {
-            Verdict::Accept => {
+            verdict @ (Verdict::Accept | Verdict::Guide) => {
+                let (mut offer, mut answer) = (offer, answer);
+                if verdict == Verdict::Guide {
+                    answer.guides_to = Some(Role::Leaf);
+                    if self.nodes[node].may_step_down(self.now) {
+                        (answer.ours, offer.role) = (Role::Leaf, Role::Leaf);
+                    }
+                }
                 self.wires.push(Wire {
                     ends: [(node, near_link), (far, far_link)],
                 });

@@ -41,12 +41,17 @@ impl Raw {
 
     /// Waits for a call to `listener`, and links as an ultrapeer that says this too.
     pub(crate) fn accept(listener: &TcpListener, headers: &str) -> Self {
+        Self::accept_and_show(listener, headers).2
+    }
+
+    /// The same, with the first and the last head of the caller.
+    pub(crate) fn accept_and_show(listener: &TcpListener, headers: &str) -> (String, String, Self) {
         let mut raw = Self::over(listener.accept().unwrap().0);
-        raw.head();
+        let offer = raw.head();
         let answer = format!("GNUTELLA/0.6 200 OK\r\nX-Ultrapeer: True\r\n{headers}\r\n");
         raw.send(answer.as_bytes());
-        raw.head();
-        raw
+        let confirmed = raw.head();
+        (offer, confirmed, raw)
     }
 
     /// Waits for a call to `listener` and says nothing.

@@ -53,8 +53,8 @@ pub(super) struct Answered {
     packets: Packets,
     /// How we write to the peer.
     pub(super) coding: Coding,
-    /// Guides the peer: an ultrapeer that we accept as one hears that it is needed as one.
-    needed: bool,
+    /// Guides the peer: the role that an ultrapeer hears it is needed in.
+    needed: Option<Role>,
     /// The peer knows query routing by its older number only.
     old_routing: bool,
     pub(super) upgrade: Upgrade,
@@ -84,11 +84,26 @@ impl Answered {
             },
             packets: accepts_packets(head),
             coding: peer_reads(head, me),
-            needed: me.net.is_two_tier()
-                && me.role == Role::Ultrapeer
-                && role(head) == Some(Role::Ultrapeer),
+            needed: (me.net.is_two_tier() && me.role == Role::Ultrapeer)
+                .then(|| role(head))
+                .flatten()
+                .filter(|role| *role == Role::Ultrapeer),
             old_routing: head.get("X-Query-Routing") == Some("0.1"),
         }
+    }
+}
+
+impl Answered {
+    /// Guides an ultrapeer to be a leaf, or not.
+    pub(super) fn guide(&mut self, down: bool) {
+        if down && self.needed.is_some() {
+            self.needed = Some(Role::Leaf);
+        }
+    }
+
+    /// Was the peer told that we would have it as a leaf?
+    pub(super) fn guides_down(self) -> bool {
+        self.needed == Some(Role::Leaf)
     }
 }
 
@@ -147,8 +162,13 @@ fn two_tier(head: HeadWriter, me: &Me, answered: Answered) -> HeadWriter {
         .header("X-Features", features(me.encryption))
         .header("Accept-Encoding", DEFLATE)
         .header_if("Content-Encoding", said(answered.coding))
-        // Who is accepted as an ultrapeer took the place of one; nobody is guided down.
-        .header_if("X-Ultrapeer-Needed", answered.needed.then_some("True"))
+        .header_if(
+            "X-Ultrapeer-Needed",
+            answered.needed.map(|role| match role {
+                Role::Ultrapeer => "True",
+                Role::Leaf => "False",
+            }),
+        )
 }
 
 /// `X-Features`, in greetings and over HTTP.
@@ -169,13 +189,19 @@ pub(crate) fn switches(head: &Head) -> bool {
     head.lists("Connection", "Upgrade")
 }
 
-/// Third group of a dialler.
-pub(super) fn confirm(packets: Packets, coding: Coding, upgrade: bool) -> Vec<u8> {
+/// Third group of a dialler; `steps_down`: of one that becomes a leaf, as it was asked to.
+pub(super) fn confirm(
+    packets: Packets,
+    coding: Coding,
+    upgrade: bool,
+    steps_down: bool,
+) -> Vec<u8> {
     let content_type = (packets == Packets::Asked).then_some(PACKETS);
     HeadWriter::new(OK)
         .header_if("Content-Type", content_type)
         .header_if("Content-Encoding", said(coding))
         .header_if("Connection", upgrade.then_some("Upgrade"))
+        .header_if("X-Ultrapeer", steps_down.then_some("False"))
         .finish()
 }
 

@@ -204,6 +204,58 @@ fn guidance_is_given_to_ultrapeers_alone_and_read_of_all() {
         };
         assert_eq!(peer.guides_to, guided);
         assert_eq!(head(&reply).get("X-Ultrapeer"), None, "not followed");
+        assert_eq!(peer.ours, Role::Ultrapeer);
+    }
+}
+
+#[test]
+fn whoever_may_step_down_follows_guidance_of_ultrapeers_and_confirms_as_a_leaf() {
+    for (role, said, follows) in [
+        ("True", "False", true),
+        ("True", "True", false),
+        ("False", "False", false),
+    ] {
+        let dialer = dialer(Role::Ultrapeer).0;
+        let answer = format!(
+            "GNUTELLA/0.6 200 OK\r\nX-Ultrapeer: {role}\r\nX-Ultrapeer-Needed: {said}\r\n\r\n"
+        );
+        let step = dialer.that_steps_down().read(answer.as_bytes());
+        let Step::Done { peer, reply, .. } = step.unwrap() else {
+            panic!()
+        };
+        assert_eq!(peer.ours == Role::Leaf, follows, "{role} {said}");
+        let confirmed = head(&reply);
+        let says = confirmed.get("X-Ultrapeer");
+        assert_eq!(says, follows.then_some("False"));
+    }
+}
+
+#[test]
+fn an_ultrapeer_that_is_guided_down_may_confirm_as_a_leaf_and_nobody_else_may() {
+    for (verdict, theirs, needed, may) in [
+        (Verdict::Guide, "True", Some("False"), true),
+        (Verdict::Accept, "True", Some("True"), false),
+        (Verdict::Guide, "False", None, true),
+    ] {
+        for (confirms, role) in [
+            ("X-Ultrapeer: False\r\n", Role::Leaf),
+            ("", Role::Ultrapeer),
+        ] {
+            let mut acceptor = acceptor(Role::Ultrapeer);
+            let offer = format!("GNUTELLA CONNECT/0.6\r\nX-Ultrapeer: {theirs}\r\n\r\n");
+            acceptor.read(offer.as_bytes()).unwrap();
+            let answer = acceptor.answer(&verdict);
+            assert_eq!(head(&answer).get("X-Ultrapeer-Needed"), needed);
+            let done = acceptor.read(format!("GNUTELLA/0.6 200 OK\r\n{confirms}\r\n").as_bytes());
+            match done {
+                Ok(Step::Done { peer, .. }) if theirs == "True" => assert_eq!(peer.role, role),
+                Ok(Step::Done { peer, .. }) => assert_eq!(peer.role, Role::Leaf),
+                other => {
+                    assert!(!may && role == Role::Leaf, "{other:?}");
+                    assert_eq!(other, Err(GreetError::NotOffered("X-Ultrapeer")));
+                }
+            }
+        }
     }
 }
 
