@@ -215,3 +215,27 @@ fn a_sweep_has_a_row_for_each_value_and_says_what_it_cannot_sweep() {
         );
     }
 }
+
+#[test]
+fn an_index_is_held_against_a_flood() {
+    let (code, report) = report(&[
+        "rr:n=256,k=4",
+        "--queries",
+        "20",
+        "--seeds",
+        "2",
+        "--ttl",
+        "20",
+        "--compare",
+        "flood,chord,central,chord:failed=0.3",
+    ]);
+    assert_eq!(code, Some(0));
+    let mean = |row: usize, figure: &str| report["rows"][row][figure]["mean"].as_f64().unwrap();
+    // 2E - N + 1; half a logarithm of the nodes for each word, here one; one question.
+    assert!((mean(0, "messages") - 769.0).abs() < 1e-9);
+    assert!((2.5..5.5).contains(&mean(1, "messages")), "{report}");
+    assert!((mean(2, "messages") - 1.0).abs() < 1e-9);
+    assert!((mean(1, "success") - 1.0).abs() < 1e-9);
+    assert!(mean(3, "success") < 0.95, "keys of the dead are lost");
+    assert_eq!(report["published"][1][0], "central");
+}

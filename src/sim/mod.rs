@@ -7,6 +7,7 @@
 //! - `build`: nodes and links of a network; `calendar`: the event queue; `line`: what links do to frames;
 //! - `meter`: what each query cost; `predict`: what it should have cost;
 //! - `trace`: what was delivered, in order; `check`: the invariants of the overlay;
+//! - `compare`: runs side by side; `yardstick`: what an index would cost instead;
 //! - `report`: tables for people, JSON for scripts, the same for every engine; `run`: a whole topology.
 
 mod build;
@@ -20,6 +21,7 @@ mod predict;
 pub mod report;
 mod run;
 mod trace;
+pub mod yardstick;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@ use structopt::StructOpt;
 
 use super::values::{self, BadValue, Span};
 use crate::node::strategy::{Approach, BadStrategy};
+use crate::sim::yardstick::{BadYardstick, Yardstick};
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
@@ -137,16 +138,47 @@ impl FromStr for Engine {
     }
 }
 
-/// The strategies of `--compare`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Approaches(pub Vec<Approach>);
+/// One of `--compare`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Contender {
+    /// A way to search that nodes know.
+    Approach(Approach),
+    /// An index to hold it against.
+    Yardstick(Yardstick),
+}
 
-impl FromStr for Approaches {
-    type Err = BadStrategy;
+impl FromStr for Contender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("central") || text.starts_with("chord") {
+            let parsed = text.parse().map(Self::Yardstick);
+            return parsed.map_err(|error: BadYardstick| error.to_string());
+        }
+        let parsed = text.parse().map(Self::Approach);
+        parsed.map_err(|error: BadStrategy| format!("{error}; indexes: central, chord"))
+    }
+}
+
+impl std::fmt::Display for Contender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Approach(approach) => approach.fmt(f),
+            Self::Yardstick(yardstick) => yardstick.fmt(f),
+        }
+    }
+}
+
+/// What `--compare` lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contenders(pub Vec<Contender>);
+
+impl FromStr for Contenders {
+    type Err = String;
 
     /// Commas stand between strategies, and within `walk:k=16,check=4`: what has a `=` and no `:` belongs to the one
     /// before.
-    fn from_str(text: &str) -> Result<Self, BadStrategy> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut texts: Vec<String> = Vec::new();
         for part in text.split(',') {
             match texts.last_mut() {
@@ -254,9 +286,9 @@ pub struct RunArgs {
     /// How searches spread: flood, ring:1/2/4/7, walk:k=16, dynamic, normalised:4, light:4+3 [default: flood]
     #[structopt(long, value_name = "STRATEGY")]
     pub strategy: Option<Approach>,
-    /// Several strategies side by side, such as flood,ring:1/2/4/7,walk:k=16
+    /// Several strategies side by side, such as flood,ring:1/2/4/7,walk:k=16; central and chord hold an index against them
     #[structopt(long, value_name = "LIST", conflicts_with = "strategy")]
-    pub compare: Option<Approaches>,
+    pub compare: Option<Contenders>,
     /// Several values of ttl, seen_cache or replication side by side, such as ttl=1..7
     #[structopt(long, value_name = "KEY=VALUES")]
     pub sweep: Option<Sweep>,
@@ -288,8 +320,8 @@ impl RunArgs {
         option("queries", self.queries.map(|count| count.to_string()));
         option("ttl", self.ttl.map(|ttl| ttl.to_string()));
         option("strategy", self.strategy.as_ref().map(Approach::to_string));
-        let list = |all: &Approaches| {
-            let names: Vec<String> = all.0.iter().map(Approach::to_string).collect();
+        let list = |all: &Contenders| {
+            let names: Vec<String> = all.0.iter().map(Contender::to_string).collect();
             names.join(",")
         };
         option("compare", self.compare.as_ref().map(list));

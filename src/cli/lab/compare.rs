@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::args::lab::{RunArgs, SweepKey};
+use crate::cli::args::lab::{Contender, RunArgs, SweepKey};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table::{self, Side};
 use crate::cli::output::{Format, Output, escape};
@@ -29,12 +29,15 @@ struct Comparison<'a> {
     seeds: u64,
     queries: usize,
     rows: &'a [Row],
+    /// Messages that made each index before the first question, with the first seed.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    published: &'a [(String, u64)],
 }
 
 /// One way to run.
 struct Variant {
     name: String,
-    approach: Approach,
+    contender: Contender,
     value: Option<String>,
 }
 
@@ -49,7 +52,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     let mut record = args.out.as_deref().map(Record::new).transpose()?;
     let seed = first.network.seed;
     let mut reports: Vec<Vec<_>> = variants.iter().map(|_| Vec::new()).collect();
-    let mut queries = 0;
+    let (mut queries, mut published) = (0, Vec::new());
     for at in 0..seeds {
         for (variant, reports) in variants.iter().zip(&mut reports) {
             let mut source = source::load(&args.topology, Some(seed.wrapping_add(at)))?;
@@ -66,9 +69,20 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
                 let name = &variant.name;
                 output.say(&format!("seed {} of {}: {name}", at + 1, seeds));
             }
-            reports.push(sim::run(&source, &plan, &variant.approach, None)?);
-            if let (0, Some(record), Some(ask)) = (at, &mut record, plan.asks.first()) {
-                record.replay(&variant.name, &source, &plan, ask, &variant.approach)?;
+            match &variant.contender {
+                Contender::Approach(approach) => {
+                    reports.push(sim::run(&source, &plan, approach, None)?);
+                    if let (0, Some(record), Some(ask)) = (at, &mut record, plan.asks.first()) {
+                        record.replay(&variant.name, &source, &plan, ask, approach)?;
+                    }
+                }
+                Contender::Yardstick(yardstick) => {
+                    let (report, messages) = sim::index(&source, &plan, *yardstick)?;
+                    reports.push(report);
+                    if at == 0 {
+                        published.push((variant.name.clone(), messages));
+                    }
+                }
             }
         }
     }
@@ -80,7 +94,10 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         let text = "nothing is asked in this topology: add --queries N";
         return Err(Failure::new(Exit::Usage, text));
     }
-    let comparison = Comparison::new(&first.network, seeds, queries, &rows);
+    let comparison = Comparison {
+        published: &published,
+        ..Comparison::new(&first.network, seeds, queries, &rows)
+    };
     show(&first.network, &comparison, output)?;
     if let Some(record) = record {
         let data = serde_json::to_value(&comparison).expect("plain data is JSON");
@@ -91,27 +108,28 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
 
 /// Strategies, each with each value of the sweep.
 fn variants(args: &RunArgs) -> Vec<Variant> {
-    let one = args.strategy.clone().unwrap_or_default();
-    let approaches = args.compare.as_ref().map_or(vec![one], |all| all.0.clone());
+    let one = Contender::Approach(args.strategy.clone().unwrap_or_default());
+    let usual = one == Contender::Approach(Approach::default());
+    let contenders = args.compare.as_ref().map_or(vec![one], |all| all.0.clone());
     let mut variants = Vec::new();
-    for approach in approaches {
-        let strategy = approach.to_string();
+    for contender in contenders {
+        let strategy = contender.to_string();
         let Some(sweep) = &args.sweep else {
             variants.push(Variant {
                 name: strategy,
-                approach,
+                contender,
                 value: None,
             });
             continue;
         };
         for value in &sweep.values {
             variants.push(Variant {
-                name: if approach == Approach::default() {
+                name: if args.compare.is_none() && usual {
                     format!("{}={value}", sweep.key.name())
                 } else {
                     format!("{strategy} {}={value}", sweep.key.name())
                 },
-                approach: approach.clone(),
+                contender: contender.clone(),
                 value: Some(value.clone()),
             });
         }
@@ -170,6 +188,7 @@ impl<'a> Comparison<'a> {
             seeds,
             queries,
             rows,
+            published: &[],
         }
     }
 }
@@ -183,6 +202,7 @@ fn show(network: &Network, comparison: &Comparison<'_>, output: &Output) -> Resu
         seeds,
         queries,
         rows,
+        published,
         ..
     } = *comparison;
     let graph = network.graph();
@@ -229,6 +249,12 @@ fn show(network: &Network, comparison: &Comparison<'_>, output: &Output) -> Resu
     output.line(&table::plain(sides, cells))?;
     if seeds > 1 {
         output.line("\n± is half of a 95 % confidence interval over the seeds.")?;
+    }
+    for (name, messages) in published {
+        let text = format!(
+            "{name}: {messages} messages told the index what there is, before the first question."
+        );
+        output.line(&escape::shown(&text))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::disk::beneath::Root;
 use crate::disk::scan::{SHARED_FILES_MAX, Skip, scan};
 use crate::node::strategy::Approach;
 use crate::sim::report::Report;
+use crate::sim::yardstick::{self, Yardstick};
 use crate::sim::{self, Folder, Options, Sink};
 use crate::topology::plan::Plan;
 
@@ -30,6 +31,19 @@ pub(super) fn run(
         ..Options::default()
     };
     sim::run(&source.network, plan, options)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// The same plan on an index, and the messages that made it.
+///
+/// # Errors
+/// As [`run`], and what an index cannot do.
+pub(super) fn index(
+    source: &Source,
+    plan: &Plan,
+    yardstick: Yardstick,
+) -> Result<(Report, u64), Failure> {
+    yardstick::run(&source.network, plan, &folders(source)?, yardstick)
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
