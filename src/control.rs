@@ -4,11 +4,17 @@
 //! [`Reply::Error`]. A search goes on until the asker hangs up. The same types serve a command that talks to
 //! a running node over its local socket and one that hosts a short-lived node itself. See docs/control.md.
 
+mod transfers;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::node::{address, event, roles};
+
+pub use transfers::{
+    Offer, OnExist, Seal, SourceState, Transfer, TransferAct, TransferSpec, TransferState,
+};
 
 /// What a command may ask of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +84,25 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         net: Option<Net>,
     },
+    /// Take on a download; one [`Reply::Transfer`]. It stays on the list across restarts.
+    TransferAdd {
+        /// What it is to be.
+        transfer: Box<TransferSpec>,
+    },
+    /// A [`Reply::Transfer`] for each download.
+    Transfers {
+        /// Go on with each that changes, at most twice a second, and with [`Reply::TransferGone`], until the asker
+        /// hangs up.
+        #[serde(default)]
+        watch: bool,
+    },
+    /// Do something about a download: how it is then, or [`Reply::TransferGone`].
+    TransferAct {
+        /// As much of its key as tells it from others, 4 characters at least.
+        id: String,
+        /// What.
+        act: TransferAct,
+    },
     /// Leave the network and end the node.
     Stop,
 }
@@ -146,6 +171,13 @@ pub enum Reply {
     Counters(Counters),
     /// What this node knows of a message id.
     Trace(#[serde(with = "known")] Option<Trace>),
+    /// One download.
+    Transfer(Box<Transfer>),
+    /// A download is not on the list any more.
+    TransferGone {
+        /// Its short id.
+        id: String,
+    },
     /// The servent has connected; see [`Request::Push`].
     Pushed,
     /// The last line: all is said.

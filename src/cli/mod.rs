@@ -2,7 +2,7 @@
 //!
 //! - `args`: every word and flag; `exit`: every exit code; `output`: the two streams;
 //! - `net`: which network; `node`: the node a command asks, running or hosted; nothing else knows which;
-//! - one file or folder for each command: `share`, `search`, `get`, `browse`, `status`, `peers`, `shares`,
+//! - one file or folder for each command: `share`, `search`, `get`, `browse`, `status`, `transfers`, `peers`, `shares`,
 //!   `lab`.
 
 pub mod args;
@@ -21,6 +21,7 @@ pub mod search;
 pub mod share;
 pub mod shares;
 pub mod status;
+pub mod transfers;
 
 use crate::disk::rankings::Rankings;
 use crate::disk::results::Results;
@@ -89,6 +90,7 @@ fn dispatch(args: &Args, out: Output) -> Result<Exit, Failure> {
         Command::Status => status::run(&Context::new(global, out)?),
         Command::Peers(peers) => peers::run(&Context::new(global, out)?, peers.verb.as_ref()),
         Command::Shares(shares) => shares::run(&Context::new(global, out)?, shares.verb.as_ref()),
+        Command::Transfers(args) => transfers::run(&Context::new(global, out)?, args.verb.as_ref()),
         Command::Down => status::down(&Context::new(global, out)?),
         Command::Share(args) => share::run(&Context::new(global, out)?, args),
         Command::Get(args) => get::run(&Context::new(global, out)?, args),

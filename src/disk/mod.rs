@@ -6,6 +6,7 @@ pub mod beneath;
 pub mod cache;
 pub mod folder;
 pub mod hash;
+pub mod jobs;
 pub mod lists;
 pub mod names;
 pub mod parts;

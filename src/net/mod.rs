@@ -8,6 +8,7 @@
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile;
+//! - `transfers`: downloads that a node makes by itself;
 //! - [`discovery`]: nodes found without being told;
 //! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
 //! - `requests`, `figures`, `news`: what people are told.
@@ -48,6 +49,7 @@ mod task;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls;
+mod transfers;
 pub(crate) mod upload;
 mod upload_body;
 mod upload_reply;

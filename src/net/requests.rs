@@ -12,6 +12,7 @@ use super::discovery::mapping::Opened;
 use super::inbox::{Ask, Ended, Notices};
 use super::overlays::{Overlay, Overlays};
 use super::rt::{self, Clock, Sender};
+use super::transfers::Transfers;
 use super::upload::Serving;
 use crate::control::{self, Reply, Request};
 use crate::node::Time;
@@ -25,6 +26,9 @@ use crate::wire::{Guid, ServentId, Sha1};
 
 /// How long we wait for the core to answer a command: a dial's deadlines and some.
 const COMMAND_TIME: Duration = Duration::from_secs(45);
+
+/// Changes of downloads are told no faster than this.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// All that answers need.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(crate) struct Desk {
     pub(crate) finding: Option<Shown>,
     /// What came of asking the router to open our port.
     pub(crate) opened: Option<Opened>,
+    pub(crate) transfers: Transfers,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
 }
@@ -164,12 +169,48 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             let text = "a connection can only be handed over on the control socket";
             return Err(Failed::Message(text.to_owned()));
         }
+        Request::TransferAdd { transfer } => {
+            let transfers = desk.transfers.clone();
+            let added = rt::spawn_blocking(move || transfers.add(*transfer)).await?;
+            to.send(Reply::Transfer(Box::new(added))).await?;
+        }
+        Request::Transfers { watch } => transfers(desk, watch, to).await?,
+        Request::TransferAct { id, act } => {
+            let (transfers, asked) = (desk.transfers.clone(), id.clone());
+            let left = rt::spawn_blocking(move || transfers.act(&asked, act)).await?;
+            let reply = match left {
+                Some(transfer) => Reply::Transfer(Box::new(transfer)),
+                None => Reply::TransferGone { id },
+            };
+            to.send(reply).await?;
+        }
         Request::Stop => {
             // Full: it was asked before.
             let _ = desk.stop.try_send(());
         }
     }
     Ok(())
+}
+
+/// All downloads, and then each change.
+async fn transfers(desk: &Desk, watch: bool, to: &Replies) -> Result<(), Failed> {
+    let rung = watch.then(|| desk.transfers.watch());
+    let mut told: Vec<control::Transfer> = Vec::new();
+    loop {
+        let now = desk.transfers.list();
+        for transfer in now.iter().filter(|transfer| !told.contains(transfer)) {
+            to.send(Reply::Transfer(Box::new(transfer.clone()))).await?;
+        }
+        for gone in told {
+            if now.iter().all(|transfer| transfer.id != gone.id) {
+                to.send(Reply::TransferGone { id: gone.id }).await?;
+            }
+        }
+        told = now;
+        let Some(rung) = &rung else { return Ok(()) };
+        rt::sleep(WATCH_PAUSE).await;
+        rung.recv().await.map_err(|_| Failed::from(Ended))?;
+    }
 }
 
 fn no_guid(text: &str) -> String {

@@ -33,6 +33,7 @@ use super::rt::{self, Clock, Receiver, Sender};
 use super::shares::Shelf;
 use super::task::NodeTask;
 use super::tls::Tls;
+use super::transfers::Transfers;
 use super::upload::{Face, Serving, Told};
 use crate::control::Request;
 use crate::disk::shares::{Options, ShareFolder, SharesError};
@@ -132,6 +133,9 @@ pub enum StartError {
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The list of downloads.
+    #[error(transparent)]
+    Transfers(io::Error),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -178,6 +182,8 @@ impl Servent {
         let (newsroom, news) = Newsroom::with_reader();
         let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
         let serving = serve(&settings, tls, id, addr, &shares, &overlays, &newsroom);
+        let state = home.as_ref().map(|(home, _)| home.state());
+        let transfers = Transfers::open(state).map_err(StartError::Transfers)?;
         // Last, as it is the only thing that a start that fails would leave behind.
         let control = home
             .as_ref()
@@ -227,8 +233,10 @@ impl Servent {
             clock,
             serving,
             shares,
+            transfers,
             stop,
         });
+        desk.transfers.begin(&desk);
         if let Some(listener) = control {
             rt::spawn(control::serve(
                 listener,
@@ -364,6 +372,7 @@ impl Servent {
                 save_hosts(home, overlay.net(), &remembered(overlay));
             }
         }
+        self.desk.transfers.stop(wait);
         let (done, finished) = rt::bounded::<()>(1);
         for overlay in self.desk.overlays.all() {
             tell(overlay, Inbox::Stop(done.clone()));

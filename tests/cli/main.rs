@@ -8,5 +8,6 @@ mod net;
 mod node;
 mod search;
 mod stdout;
+mod transfers;
 mod walled;
 mod world;

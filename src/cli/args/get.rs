@@ -9,6 +9,10 @@ use super::values::{Address, Rate, Span, connections};
 
 /// Fetch files.
 #[derive(Clone, Debug, StructOpt)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[structopt(
     usage = "filbert get [OPTIONS] TARGET...",
     after_help = "EXAMPLES:
@@ -33,6 +37,9 @@ pub struct GetArgs {
     /// Write the file to standard output, in order, and keep nothing; one target only
     #[structopt(long, conflicts_with_all = &["output", "name", "on-exist"])]
     pub stdout: bool,
+    /// Hand it to the running node and do not stay; `filbert transfers` shows how it goes
+    #[structopt(long, conflicts_with = "stdout")]
+    pub detach: bool,
     /// Also take lines of standard input that are likely fakes
     #[structopt(long)]
     pub show_spam: bool,

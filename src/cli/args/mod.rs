@@ -7,6 +7,7 @@ pub mod net;
 pub mod node;
 pub mod search;
 pub mod share;
+pub mod transfers;
 pub mod values;
 
 use std::ffi::OsString;
@@ -102,6 +103,8 @@ pub enum Command {
     Peers(node::PeersArgs),
     /// The shared folders of the running node
     Shares(node::SharesArgs),
+    /// The downloads of the running node
+    Transfers(transfers::TransfersArgs),
     /// Stop the running node
     Down,
     /// Many nodes from one file: generate, simulate, run
@@ -246,6 +249,12 @@ mod tests {
             "filbert shares",
             "filbert shares rescan",
             "filbert shares check --why",
+            "filbert get k7m2qd --detach",
+            "filbert transfers",
+            "filbert transfers list --json",
+            "filbert transfers watch k7m2qd",
+            "filbert transfers pause k7m2qd f0s8tt",
+            "filbert transfers cancel --keep k7m2qd",
             "filbert down",
             "filbert completions bash",
         ] {

@@ -1,8 +1,9 @@
 //! `get`: fetch files, print their paths and nothing else.
 
+mod detach;
 pub mod place;
 mod retry;
-mod show;
+pub(in crate::cli) mod show;
 pub mod sources;
 mod stdout;
 pub mod target;
@@ -104,6 +105,9 @@ pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
         codes: BTreeMap::new(),
         worst: Exit::Good,
     };
+    if args.detach {
+        run.check_detach()?;
+    }
     let outcome = run.all();
     let worst = run.worst;
     run.finder.close(context);
@@ -130,15 +134,6 @@ fn folder(context: &Context, args: &GetArgs) -> Result<PathBuf, Failure> {
         )
     })?;
     Ok(folder)
-}
-
-/// The source as `--tls` would have it fetched from; else as was found out about it.
-fn sealed(source: Source, tls: Option<&str>) -> Source {
-    match tls {
-        Some("off") => source.sealed(Seal::Never),
-        Some("on") if source.seal() == Seal::Never => source.sealed(Seal::Asked),
-        _ => source,
-    }
 }
 
 /// All targets of one command.
@@ -247,6 +242,9 @@ impl Run<'_> {
 
     /// Fetches one file to where it belongs.
     fn deliver(&mut self, wanted: Wanted) -> Result<(), Failure> {
+        if self.args.detach {
+            return self.detach(&wanted);
+        }
         match self.tap.clone() {
             Some(tap) => stdout::pass_on(self.context, &tap, || self.fetch(wanted)),
             None => self.fetch(wanted),
@@ -258,12 +256,7 @@ impl Run<'_> {
         let clock = Stopwatch::start();
         let mut searched = false;
         let mut retries = Retries::new(self.args.retry);
-        if wanted.sha1.is_none() && self.args.verify == "strict" {
-            return Err(Failure::new(
-                Exit::Mismatch,
-                "its hash is not known, so nothing could prove what came; leave --verify strict out to take it",
-            ));
-        }
+        self.check_hash(&wanted)?;
         if wanted.sources.is_empty() {
             self.look(&mut wanted)?;
             searched = true;
@@ -311,6 +304,34 @@ impl Run<'_> {
         }
     }
 
+    /// With `--verify strict` nothing is taken that nothing could prove.
+    fn check_hash(&self, wanted: &Wanted) -> Result<(), Failure> {
+        if wanted.sha1.is_none() && self.args.verify == "strict" {
+            return Err(Failure::new(
+                Exit::Mismatch,
+                "its hash is not known, so nothing could prove what came; leave --verify strict out to take it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The name wished for.
+    fn name_of(&self, wanted: &Wanted) -> String {
+        let asked = self.args.name.clone().or_else(|| wanted.name.clone());
+        let hash = || wanted.sha1.map(|sha1| sha1.to_base32());
+        asked.or_else(hash).unwrap_or_else(|| "unnamed".to_owned())
+    }
+
+    /// The source as `--tls` would have it fetched from; else as was found out about it.
+    fn sealed(&self, source: &Source) -> Source {
+        let source = source.clone();
+        match self.args.net.tls.as_deref() {
+            Some("off") => source.sealed(Seal::Never),
+            Some("on") if source.seal() == Seal::Never => source.sealed(Seal::Asked),
+            _ => source,
+        }
+    }
+
     /// Searches for sources by hash and adds them. Returns how many answered, those known before included.
     fn look(&mut self, wanted: &mut Wanted) -> Result<usize, Failure> {
         let Some(sha1) = wanted.sha1 else {
@@ -340,17 +361,7 @@ impl Run<'_> {
     }
 
     fn try_sources(&mut self, wanted: &Wanted, clock: Stopwatch) -> Result<Fetched, FetchError> {
-        let fallback = || {
-            wanted
-                .sha1
-                .map_or_else(|| "unnamed".to_owned(), |sha1| sha1.to_base32())
-        };
-        let name = self
-            .args
-            .name
-            .clone()
-            .or_else(|| wanted.name.clone())
-            .unwrap_or_else(fallback);
+        let name = self.name_of(wanted);
         let must_push = wanted.sources.iter().any(Source::wants_push);
         let pusher = self
             .finder
@@ -367,7 +378,7 @@ impl Run<'_> {
             sources: wanted
                 .sources
                 .iter()
-                .map(|source| sealed(source.clone(), self.args.net.tls.as_deref()))
+                .map(|source| self.sealed(source))
                 .collect(),
             on_exist: on_exist(self.args.on_exist.as_deref()),
             timeout: clock.left(self.args.timeout.limit()),

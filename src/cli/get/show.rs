@@ -11,7 +11,6 @@ use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, units};
 use crate::cli::search::print::seconds;
 use crate::net::download::{self, Doing, Fetched, SourceNews};
-use crate::node::swarm::Why;
 
 /// Bytes are there.
 #[derive(Debug, Serialize)]
@@ -71,23 +70,13 @@ struct SearchingLine<'a> {
 /// Sources shown below a bar; the rest is counted. Our choice.
 const SOURCES_SHOWN: usize = 8;
 
-/// A word for what a source does.
-fn state(doing: Doing) -> &'static str {
-    match doing {
-        Doing::Busy => "busy",
-        Doing::Waits => "waits",
-        Doing::Idle => "idle",
-        Doing::Lost(Why::Gone) => "gone",
-        Doing::Lost(Why::Wrong) => "wrong",
-        Doing::Lost(Why::Busy) => "overloaded",
-        Doing::Lost(Why::Failing) => "failing",
-        Doing::Lost(Why::Unreachable) => "unreachable",
-        Doing::Lost(Why::Refused) => "refused",
-    }
-}
-
 /// `waiting 198.51.100.25:6346, place 2 of 9, about 4 min`.
-fn place(source: &str, position: Option<u32>, length: Option<u32>, eta_s: Option<u32>) -> String {
+pub(in crate::cli) fn place(
+    source: &str,
+    position: Option<u32>,
+    length: Option<u32>,
+    eta_s: Option<u32>,
+) -> String {
     let of = length.map_or(String::new(), |length| format!(" of {length}"));
     let at = position.map_or(", in its queue".to_owned(), |at| {
         format!(", place {at}{of}")
@@ -260,7 +249,7 @@ impl<'a> Show<'a> {
     fn sources(&mut self, sources: &[SourceNews]) {
         let states = sources.iter().map(|news| SourceState {
             source: &news.source,
-            state: state(news.doing),
+            state: news.doing.name(),
             bytes: news.bytes,
             rate: news.bytes_per_s,
         });

@@ -162,7 +162,7 @@ fn refused(error: &StartError) -> Failure {
         StartError::Control(ControlError::InUse(_)) | StartError::Home(LockError::Held { .. }) => {
             Exit::Running
         }
-        StartError::Home(LockError::Io(_)) => Exit::Disk,
+        StartError::Home(LockError::Io(_)) | StartError::Transfers(_) => Exit::Disk,
         _ => Exit::Usage,
     };
     Failure::new(exit, error.to_string())

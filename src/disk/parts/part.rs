@@ -260,6 +260,17 @@ impl Part {
         })
     }
 
+    /// Removes it and what lies beside it.
+    ///
+    /// # Errors
+    /// [`PartError::Disk`].
+    pub fn discard(self) -> Result<(), PartError> {
+        self.remove_notes();
+        let part = self.part_name();
+        let removed = self.folder.remove(&part);
+        removed.map_err(|error| self.failed("remove", error))
+    }
+
     fn set_aside(self, wanted: Sha1, got: Sha1) -> PartError {
         match self.rename_numbered(&self.wanted.name, BAD_END) {
             Ok(name) => {

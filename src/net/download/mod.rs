@@ -6,12 +6,13 @@
 //! - `run`: the download itself, one task that owns all decisions; `exchange`: one request, a task each;
 //! - `tree`: asks a source for a hash tree; `trees`: which one is believed, and how far;
 //! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
-//! - `tap`: reading along from the beginning;
+//! - `offer`: sources as plain data; `tap`: reading along from the beginning;
 //! - `source`: where a file can be had; `control`: handles for those who steer from outside.
 
 mod control;
 mod exchange;
 mod hints;
+mod offer;
 mod run;
 mod source;
 mod tap;
@@ -138,6 +139,28 @@ pub enum Doing {
     Lost(Why),
     /// Nothing at the moment.
     Idle,
+}
+
+impl Doing {
+    /// A word for it, as JSON lines have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Waits => "waits",
+            Self::Idle => "idle",
+            Self::Lost(Why::Gone) => "gone",
+            Self::Lost(Why::Wrong) => "wrong",
+            Self::Lost(Why::Busy) => "overloaded",
+            Self::Lost(Why::Failing) => "failing",
+            Self::Lost(Why::Unreachable) => "unreachable",
+            Self::Lost(Why::Refused) => "refused",
+        }
+    }
+
+    /// It is asked, or sends.
+    pub fn is_busy(self) -> bool {
+        self == Self::Busy
+    }
 }
 
 /// How one source does.
@@ -336,21 +359,7 @@ pub fn fetch(
     mut progress: impl FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<Fetched, FetchError> {
-    let wanted = Wanted {
-        name: safe_name(&job.name),
-        urn: job.urn,
-        size: job.size,
-        origin: job
-            .sources
-            .first()
-            .filter(|_| job.urn.is_none())
-            .map(Source::url),
-    };
-    let folder = Folder::open(&job.into).map_err(|source| PartError::Disk {
-        what: "open",
-        path: job.into.clone(),
-        source,
-    })?;
+    let (folder, wanted) = place(job)?;
     if let Some(there) = already_there(&folder, &wanted, job.on_exist)? {
         return Ok(there);
     }
@@ -375,6 +384,35 @@ pub fn fetch(
         was_there: false,
         resumed_from,
     })
+}
+
+/// Removes what earlier runs of this job left of the file; the file itself, if it is there, stays.
+///
+/// # Errors
+/// [`PartError`].
+pub fn discard(job: &Job) -> Result<(), PartError> {
+    let (folder, wanted) = place(job)?;
+    Part::open(folder, wanted)?.discard()
+}
+
+/// Where the file of a job is to lie, and which file it is.
+fn place(job: &Job) -> Result<(Folder, Wanted), PartError> {
+    let wanted = Wanted {
+        name: safe_name(&job.name),
+        urn: job.urn,
+        size: job.size,
+        origin: job
+            .sources
+            .first()
+            .filter(|_| job.urn.is_none())
+            .map(Source::url),
+    };
+    let folder = Folder::open(&job.into).map_err(|source| PartError::Disk {
+        what: "open",
+        path: job.into.clone(),
+        source,
+    })?;
+    Ok((folder, wanted))
 }
 
 /// A name that is taken is settled before anything is fetched.

@@ -150,6 +150,11 @@ impl Tap {
         self.change(|state| state.by = By::Tree);
     }
 
+    /// The tree was of another file: what came out may be wrong after all, and the hash of the whole will tell.
+    pub(super) fn has_no_tree(&self) {
+        self.change(|state| state.by = By::Nobody);
+    }
+
     /// These bytes were worth nothing.
     pub(super) fn forgotten(&self, range: &Range<u64>) {
         self.change(|state| state.spoilt |= range.start < state.taken);

@@ -147,7 +147,8 @@ fn beforehand(tap: &Tap, work: &Work) {
     match work {
         Work::Forget(ranges) => ranges.iter().for_each(|range| tap.forgotten(range)),
         Work::Verified(_) => tap.has_tree(),
-        Work::Write { .. } | Work::Check { .. } | Work::Doubt(_) | Work::Hash(_) => {}
+        Work::Doubt(_) => tap.has_no_tree(),
+        Work::Write { .. } | Work::Check { .. } | Work::Hash(_) => {}
     }
 }
 

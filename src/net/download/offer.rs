@@ -1,0 +1,113 @@
+//! Sources as plain data, for those who hand a download to another process or keep it for later.
+
+use std::net::SocketAddr;
+
+use super::source_of_hit;
+use super::{BadUrl, Seal, Source};
+use crate::control::{self as plain, Offer};
+use crate::net::pusher::Walled;
+use crate::node::address::Net;
+use crate::wire::{ServentId, Sha1};
+
+impl Source {
+    /// As plain data.
+    pub fn offer(&self) -> Offer {
+        let walled = self.walled();
+        Offer {
+            url: self.url(),
+            servent: walled.map(|walled| walled.servent.to_string()),
+            push: self.wants_push(),
+            push_proxies: walled.map_or_else(Vec::new, |walled| walled.proxies.clone()),
+            net: walled.and_then(|walled| walled.net).map(Into::into),
+            tls: match self.seal() {
+                Seal::Never => plain::Seal::Never,
+                Seal::Asked => plain::Seal::Asked,
+                Seal::FromTheStart => plain::Seal::Always,
+            },
+        }
+    }
+
+    /// From plain data.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn of_offer(offer: &Offer) -> Result<Self, BadUrl> {
+        let source = Self::from_url(&offer.url)?.sealed(match offer.tls {
+            plain::Seal::Never => Seal::Never,
+            plain::Seal::Asked => Seal::Asked,
+            plain::Seal::Always => Seal::FromTheStart,
+        });
+        let servent = offer.servent.as_deref().and_then(ServentId::from_hex);
+        Ok(match servent {
+            None => source,
+            Some(servent) => {
+                let walled = Walled {
+                    servent,
+                    index: 0,
+                    proxies: offer.push_proxies.clone(),
+                    net: offer.net.map(Into::into),
+                };
+                source.or_push(walled, offer.push)
+            }
+        })
+    }
+
+    /// All whom a hit names as having this content: the responder, and whom it names beside itself.
+    pub(in crate::net) fn all_of_hit(hit: &plain::Hit, urn: Sha1) -> Vec<Self> {
+        let wanted = Some(urn);
+        let record = hit.records.iter();
+        let mut record =
+            record.filter(|record| record.urn.as_ref().and_then(|urn| urn.parse().ok()) == wanted);
+        let Some(record) = record.next() else {
+            return Vec::new();
+        };
+        let net = hit.net.map(Net::from);
+        let source = source_of_hit(hit.addr, wanted, record.index, &record.name);
+        let source = source.sealed(match net {
+            _ if hit.tls => Seal::FromTheStart,
+            // On a LAN nobody says it, and nobody is asked.
+            Some(net) if net.is_two_tier() => Seal::Asked,
+            Some(_) | None => Seal::Never,
+        });
+        let source = match ServentId::from_hex(&hit.servent) {
+            None => source,
+            Some(servent) => {
+                let walled = Walled {
+                    servent,
+                    index: record.index,
+                    proxies: hit.push_proxies.clone(),
+                    net,
+                };
+                source.or_push(walled, hit.push)
+            }
+        };
+        let named = |addr: &SocketAddr| Self::by_urn(*addr, urn);
+        std::iter::once(source)
+            .chain(record.alternates.iter().map(named))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_source_leads_to_the_same_one() {
+        let urn = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB"
+            .parse()
+            .expect("a hash");
+        let addr = "192.0.2.7:99".parse().expect("an address");
+        let plain = Source::by_urn(addr, urn).sealed(Seal::Asked);
+        let walled = Walled {
+            servent: ServentId([7; 16]),
+            index: 0,
+            proxies: vec!["192.0.2.8:1".parse().expect("an address")],
+            net: Some(Net::Gnutella),
+        };
+        let pushed = Source::by_index(addr, 3, "a b.txt").or_push(walled, true);
+        for source in [plain, pushed] {
+            assert_eq!(Source::of_offer(&source.offer()), Ok(source));
+        }
+    }
+}
