@@ -116,6 +116,47 @@ fn a_wrong_size_of_the_first_source_does_not_cost_the_others() {
     assert!(run(&job).unwrap().verified);
 }
 
+/// gtk-gnutella answered so for a copy it had finished a minute before.
+#[test]
+fn a_copy_that_says_it_is_empty_is_not_taken_for_the_file() {
+    let data = content(1_000_000);
+    let empty = || {
+        Server::start(|seen: Seen| {
+            let no = match seen.number {
+                0 => "416 No\r\nContent-Range: bytes */0\r\nRetry-After: 1",
+                _ => "404 Gone",
+            };
+            let no = format!("HTTP/1.1 {no}\r\nContent-Length: 0\r\n\r\n");
+            (no.into_bytes(), true)
+        })
+    };
+    let urn = urn_of(&data);
+    for size in [Some(1_000_000), None] {
+        let (alone, dir) = (empty(), tempfile::tempdir().unwrap());
+        let known = |sources| Job {
+            size,
+            ..job(dir.path(), &data, sources)
+        };
+        let error = run(&known(vec![alone.source(urn)])).unwrap_err();
+        assert_ne!(error.exit_code(), 5, "{error}");
+        let mut left = std::fs::read_dir(dir.path()).unwrap();
+        assert!(left.all(|entry| {
+            let name = entry.unwrap().file_name();
+            !name.to_string_lossy().ends_with(".filbert-bad")
+        }));
+        let (one, good) = (empty(), honest(&data));
+        let sources = vec![one.source(urn), good.source(urn)];
+        assert!(run(&known(sources)).unwrap().verified);
+    }
+    // The one content of which it is true.
+    let (nothing, dir) = (empty(), tempfile::tempdir().unwrap());
+    let job = Job {
+        size: None,
+        ..job(dir.path(), b"", vec![nothing.source(urn_of(b""))])
+    };
+    assert!(run(&job).unwrap().verified);
+}
+
 #[test]
 fn a_partial_source_is_asked_for_what_it_has() {
     let data = content(3_000_000);

@@ -33,6 +33,12 @@ const ERROR_BODY_MAX: u64 = 64 * 1024;
 /// Interim answers (1xx) before one that counts.
 const INTERIM_MAX: usize = 4;
 
+/// The content of a file of no bytes.
+const EMPTY: Sha1 = Sha1([
+    0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55, 0xbf, 0xef, 0x95, 0x60, 0x18, 0x90,
+    0xaf, 0xd8, 0x07, 0x09,
+]);
+
 /// What a request tells the download.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -263,7 +269,9 @@ impl Request {
             why: format!("it answers {code} {text}").trim_end().to_owned(),
             hints,
             conn,
-            end: size.filter(|size| code == 416 && *size <= self.range.start),
+            end: size.filter(|size| {
+                code == 416 && *size <= self.range.start && (*size > 0 || self.may_be_empty())
+            }),
         })))
     }
 
@@ -316,6 +324,11 @@ impl Request {
             conn,
             ..Over::new(Ended::Served, "")
         })))
+    }
+
+    /// Only one content is empty: gtk-gnutella says `*/0` of a copy of which it has nothing to give.
+    fn may_be_empty(&self) -> bool {
+        self.urn.is_none_or(|urn| urn == EMPTY)
     }
 
     /// Where the body lies in the file.

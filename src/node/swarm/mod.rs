@@ -288,7 +288,9 @@ impl Swarm {
         match self.size {
             Some(known) if known == size => true,
             // Somebody is wrong; who, only the hash can tell.
-            Some(_) if self.size_is_sure => {
+            // Nor can a file be empty of which others have something, whatever an unfinished copy says of itself
+            // (gtk-gnutella: `*/0`).
+            Some(_) if self.size_is_sure || size == 0 => {
                 self.sources[source.0].lost = Some(Why::Wrong);
                 false
             }
