@@ -9,9 +9,15 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::rt::{Read, TcpStream, Write, WriteExt};
 use super::tls::{self, Session};
+
+/// Silence between what was agreed in clear and our first byte of TLS. gtk-gnutella 1.2.3 begins the handshake when it
+/// has read or written the last of that, and closes the connection if the handshake can then be had whole in one go,
+/// as happens on machines a fraction of a millisecond apart. Nothing tells that it is there, so it gets a moment.
+pub(super) const UPGRADE_PAUSE: Duration = Duration::from_millis(100);
 
 /// An open connection. Clones are the same one.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::conn::Stream;
+use super::conn::{Stream, UPGRADE_PAUSE};
 use super::inbox::{Handle, Inbox};
 use super::link::Connected;
 use super::listen::{TurnedAway, Visit};
@@ -22,11 +22,6 @@ const CHUNK_BYTES: usize = 4096;
 /// A peer has so long for the rest of its greeting after the first line, however slowly it trickles in
 /// (overlay.md section 1: 15 to 30 s).
 pub(crate) const GREET_TIME: Duration = Duration::from_secs(20);
-
-/// Silence between our last head and the first byte of TLS when we called. gtk-gnutella 1.2.3 begins the handshake as it
-/// reads that head, and closes the link if the handshake can be had whole in one go, which happens on machines a
-/// fraction of a millisecond apart. Nothing tells that the head was read, so it gets a moment.
-const TLS_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all greetings of this node share.
 #[derive(Debug)]
@@ -148,7 +143,7 @@ pub(crate) async fn call(
             let stream = match tls.filter(|_| upgrade) {
                 None => stream,
                 Some(tls) => {
-                    rt::sleep(TLS_PAUSE).await;
+                    rt::sleep(UPGRADE_PAUSE).await;
                     tls.connect(socket).await.map_err(CallError::Upgrade)?
                 }
             };

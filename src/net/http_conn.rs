@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::conn::Stream;
+use super::conn::{Stream, UPGRADE_PAUSE};
 use super::download::{Seal, Source};
 use super::rt::{self, ReadExt, TcpStream};
 use super::tls::Caller;
@@ -124,6 +124,7 @@ impl Conn {
         let Some(caller) = Caller::shared() else {
             return false;
         };
+        rt::sleep(UPGRADE_PAUSE).await;
         match caller.connect(socket.clone()).await {
             Ok(stream) => {
                 self.stream = stream;

@@ -244,12 +244,14 @@ async fn ask_proxies_on(
         .proxies
         .iter()
         .filter(|proxy| net.believes(**proxy) && of_net(proxy.ip()) && Some(**proxy) != own);
+    // A listener of its own for what is asked for (`port`) takes the same as ours.
+    let tls = overlay.config.says_tls();
     let seen = overlay.handle.ask(Ask::SeenIp).await.ok().flatten();
     let port = port.map_or_else(|| listen_port(desk), NonZeroU16::get);
     let asked: Vec<_> = proxies
         .take(PROXIES_ASKED_MAX)
         .map(|proxy| {
-            let source = Source::push_proxy(*proxy, whom.servent);
+            let source = Source::push_proxy(*proxy, whom.servent, tls);
             let own_ip = own.map(|own| own.ip()).filter(|ip| !ip.is_unspecified());
             let me = move |local: IpAddr| {
                 let own = SocketAddr::new(own_ip.unwrap_or(local), port);

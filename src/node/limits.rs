@@ -198,7 +198,7 @@ pub struct Config {
 
 impl Config {
     /// Does the node tell of its TLS where it tells of its address? On a LAN nobody would make use of it.
-    pub(super) fn says_tls(&self) -> bool {
+    pub(crate) fn says_tls(&self) -> bool {
         match self.encryption {
             Encryption::Never => false,
             Encryption::Accepted => self.net.is_two_tier(),

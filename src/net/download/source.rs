@@ -63,10 +63,11 @@ impl Source {
         Self::at(addr, format!("/get/{index}/{}", encoded(name)))
     }
 
-    /// The request to a push proxy that it pass a push on.
-    pub(in crate::net) fn push_proxy(addr: SocketAddr, servent: ServentId) -> Self {
+    /// The request to a push proxy that it pass a push on; `tls`: whoever it is for may connect with TLS.
+    pub(in crate::net) fn push_proxy(addr: SocketAddr, servent: ServentId, tls: bool) -> Self {
         let id = servent.to_base32();
-        Self::at(addr, format!("/gnutella/push-proxy?ServerId={id}"))
+        let tls = if tls { "&tls=true" } else { "" };
+        Self::at(addr, format!("/gnutella/push-proxy?ServerId={id}{tls}"))
     }
 
     /// The same source, which may have to be asked to connect to us: `wants_push` says that it must, else it is
@@ -247,6 +248,18 @@ impl fmt::Display for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_push_proxy_is_told_that_tls_may_come_only_where_it_may() {
+        let (addr, servent) = ("192.0.2.1:6346".parse().unwrap(), ServentId([0xff; 16]));
+        let id = servent.to_base32();
+        for (tls, more) in [(true, "&tls=true"), (false, "")] {
+            assert_eq!(
+                Source::push_proxy(addr, servent, tls).target(),
+                format!("/gnutella/push-proxy?ServerId={id}{more}")
+            );
+        }
+    }
 
     #[test]
     fn urls_become_sources_or_a_clear_no() {
