@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::sockopt;
+
 use super::rt::{Read, TcpStream, Write, WriteExt};
 use super::tls::{self, Session};
 
@@ -71,6 +73,12 @@ impl Stream {
     /// Small messages do not wait for each other. Refused, it is only slower.
     pub(super) fn set_nodelay(&self) {
         let _ = self.socket().set_nodelay(true);
+    }
+
+    /// The kernel takes in no more than about `bytes` that were not sent yet: more would be out of the reach of our
+    /// send queue, which knows what is urgent. Refused, it takes what it likes.
+    pub(super) fn hold_at_most(&self, bytes: usize) {
+        let _ = sockopt::set_socket_send_buffer_size(self.socket(), bytes);
     }
 
     /// Writes all of it, and sees it on its way.

@@ -32,6 +32,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 const DRAIN_READ_BYTES: usize = 16 * 1024;
 /// ... and in all.
 const DRAIN_BYTES: usize = 1024 * 1024;
+/// Bytes that a socket of the live network holds (the kernel doubles it, for its own needs). Left to itself, the kernel
+/// takes in a megabyte before a slow neighbour is noticed, and what tells it to hold back waits behind that. Enough for
+/// 300 kB/s at a round trip of 100 ms (gtk-gnutella: 4 KiB).
+pub(crate) const SOCKET_BYTES: usize = 32 * 1024;
 /// More than this is queued: the link is behind, and waits for its writer gain more than they cost.
 const BEHIND_BYTES: usize = SEND_QUEUE_BYTES / 2;
 /// A link that was behind for longer is slow, and nobody waits for it: it loses frames instead. A queue is

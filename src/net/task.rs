@@ -16,7 +16,7 @@ use super::dial;
 use super::figures::Figures;
 use super::greeting::Greeting;
 use super::inbox::{Ask, Handle, Inbox};
-use super::link::{Connected, Link};
+use super::link::{Connected, Link, SOCKET_BYTES};
 use super::news::{News, Newsroom};
 use super::rt::{self, Clock, Receiver, Sender};
 use super::tls::Tls;
@@ -344,6 +344,9 @@ impl NodeTask {
         let Some(alive) = self.alive.clone() else {
             return;
         };
+        if self.node.config().net.is_two_tier() {
+            connected.stream.hold_at_most(SOCKET_BYTES);
+        }
         let link = Link::start(
             id,
             connected,

@@ -121,14 +121,22 @@ impl Raw {
     /// The next frame of a kind; others are passed over.
     pub(crate) fn next_of(&mut self, kind: Kind) -> Frame {
         loop {
-            while let Some(frame) = self.frames.next_frame().unwrap() {
-                if frame.header.kind == kind {
-                    return frame;
-                }
+            let frame = self.next_frame();
+            if frame.header.kind == kind {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame of any kind.
+    pub(crate) fn next_frame(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.frames.next_frame().unwrap() {
+                return frame;
             }
             let mut chunk = vec![0; 65_536];
             let len = self.stream.read(&mut chunk).unwrap();
-            assert!(len > 0, "closed before a {kind:?} came");
+            assert!(len > 0, "closed before a frame came");
             chunk.truncate(len);
             if let Some(inflater) = &mut self.inflater {
                 let mut inflated = Vec::new();
