@@ -152,7 +152,7 @@ fn wrong(data: &[u8]) -> Vec<u8> {
 
 #[derive(Default)]
 struct Told {
-    /// A tree came into use, and was it sure?
+    /// A tree came into use, and was it sure at last?
     tree: Option<bool>,
     no_tree: Vec<String>,
     lied: Vec<String>,
@@ -166,7 +166,7 @@ fn run(job: &Job) -> (Result<Fetched, FetchError>, Told) {
         |news| match news {
             Progress::Tree { sure, .. } => told.tree = Some(sure),
             Progress::NoTree { why, .. } => told.no_tree.push(why),
-            Progress::Lied { source } => told.lied.push(source),
+            Progress::Lied { source, .. } => told.lied.push(source),
             Progress::Failed { source, .. } => told.failed.push(source),
             _ => {}
         },
@@ -257,7 +257,7 @@ fn a_lying_tree_does_not_cost_good_sources() {
     is_right(&fetched, &data);
     assert_eq!(
         (told.tree, told.failed.len()),
-        (None, 0),
+        (Some(false), 0),
         "the hash of the whole was right"
     );
     assert!(one.gave() + two.gave() <= SIZE / 4 + SIZE / 8);
@@ -332,4 +332,39 @@ fn trees_that_do_not_match_or_do_not_end_are_done_without() {
         );
         assert_eq!(one.trees.load(Ordering::SeqCst), 1, "once is enough");
     }
+}
+
+#[test]
+fn who_lied_lately_is_asked_when_nobody_else_is_left() {
+    let data = content(SIZE / 4);
+    let (one, two) = (giver(&data, Tree::of(&data)), giver(&data, Tree::of(&data)));
+    let dir = tempfile::tempdir().unwrap();
+    let job = Job {
+        liars: vec![one.server.addr.to_string()],
+        ..job_of(dir.path(), &data, &[&one, &two])
+    };
+    let (fetched, _) = run(&job);
+    is_right(&fetched, &data);
+    assert_eq!(one.server.requests.load(Ordering::SeqCst), 0);
+    let dir = tempfile::tempdir().unwrap();
+    let job = Job {
+        into: dir.path().to_owned(),
+        sources: job.sources[..1].to_vec(),
+        ..job
+    };
+    let (fetched, _) = run(&job);
+    is_right(&fetched, &data);
+}
+
+#[test]
+fn roots_of_hits_count_like_those_of_answers() {
+    let data = content(SIZE / 4);
+    let (one, two) = (giver(&data, Tree::of(&data)), giver(&data, Tree::default()));
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job_of(dir.path(), &data, &[&one, &two]);
+    let said = job.sources.pop().unwrap().with_root(Tree::of(&data).root);
+    job.sources.push(said);
+    let (fetched, told) = run(&job);
+    is_right(&fetched, &data);
+    assert_eq!(told.tree, Some(true));
 }

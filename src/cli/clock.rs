@@ -1,6 +1,16 @@
 //! The clock of the commands. No other file of this room asks what time it is.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970; 0 when the clock is set before.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the clock of the commands"
+)]
+pub fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
 
 /// Time since something began.
 #[derive(Clone, Copy, Debug)]

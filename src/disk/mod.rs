@@ -7,6 +7,7 @@ pub mod cache;
 pub mod folder;
 pub mod hash;
 pub mod jobs;
+pub mod liars;
 pub mod lists;
 pub mod names;
 pub mod parts;

@@ -93,6 +93,9 @@ pub struct Copy {
     /// It has only parts of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Root of its Tiger tree, 39 base32 characters, as the responder says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiger: Option<String>,
     /// Its listener accepts TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
@@ -306,6 +309,7 @@ mod tests {
             push_proxies: Vec::new(),
             alternates: Vec::new(),
             partial: false,
+            tiger: None,
             tls: false,
             net: None,
         }

@@ -251,6 +251,11 @@ impl Home {
         self.data.join("spam.txt")
     }
 
+    /// Nodes that gave wrong bytes.
+    pub fn liars(&self) -> PathBuf {
+        self.state.join("liars.json")
+    }
+
     /// The store of search results.
     pub fn results(&self) -> PathBuf {
         self.state.join("results.jsonl")

@@ -47,7 +47,7 @@ impl FromStr for Sha1 {
     type Err = WireError;
 
     fn from_str(text: &str) -> Result<Self, WireError> {
-        Hashes::parse(strip_urn(text))?
+        Hashes::of_urn(text)?
             .sha1
             .ok_or(WireError::Malformed("urn:sha1"))
     }
@@ -83,6 +83,14 @@ pub struct Hashes {
 }
 
 impl Hashes {
+    /// As [`parse`](Self::parse), with `urn:` in front or without.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn of_urn(text: &str) -> Result<Self, WireError> {
+        Self::parse(strip_urn(text))
+    }
+
     /// Parses `sha1:<32>`, `bitprint:<32>.<39>`, `tree:tiger:<39>`, `tree:tiger/:<39>` or `ttroot:<39>` (a URN
     /// less its `urn:`), in any case.
     ///

@@ -17,10 +17,11 @@ use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::args::get::GetArgs;
-use crate::cli::clock::Stopwatch;
+use crate::cli::clock::{Stopwatch, now_s};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Format;
 use crate::cli::search::print::seconds;
+use crate::disk::liars::Liars;
 use crate::disk::parts::OnExist;
 use crate::net::download::{Cancel, Control, FetchError, Fetched, Job, Seal, Source, Tap, fetch};
 use crate::node::swarm::CONNECTIONS;
@@ -384,6 +385,7 @@ impl Run<'_> {
             timeout: clock.left(self.args.timeout.limit()),
             pusher,
             tap: self.tap.clone(),
+            liars: Liars::new(&self.context.home.liars()).load(now_s()),
             ..Job::new(name.clone(), self.folder.clone())
         };
         let cancel = self.tap.as_ref().map_or_else(Cancel::new, Tap::cancel);

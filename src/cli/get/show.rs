@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::clock::Stopwatch;
+use crate::cli::clock::{Stopwatch, now_s};
 use crate::cli::output::progress::{Progress, Unit};
 use crate::cli::output::{Format, units};
 use crate::cli::search::print::seconds;
+use crate::disk::liars::Liars;
 use crate::net::download::{self, Doing, Fetched, SourceNews};
 
 /// Bytes are there.
@@ -59,6 +60,13 @@ struct SourceFailedLine<'a> {
 struct WaitingLine<'a> {
     id: &'a str,
     span: f64,
+}
+
+/// A source gave wrong bytes.
+#[derive(Debug, Serialize)]
+struct SourceLiedLine<'a> {
+    id: &'a str,
+    source: &'a str,
 }
 
 /// Others are looked for.
@@ -226,8 +234,21 @@ impl<'a> Show<'a> {
             download::Progress::Tree { block, .. } => {
                 log::info!("blocks of {block} bytes are verified as they arrive");
             }
-            download::Progress::Lied { source } => {
-                log::warn!("{source} gave wrong bytes; others replaced them");
+            download::Progress::Lied { source, node } => {
+                let line = SourceLiedLine {
+                    id: self.id,
+                    source: &source,
+                };
+                let _ = out.json("source-lied", &line);
+                self.say(&format!(
+                    "{}: {source} gave wrong bytes, which were fetched again; it is asked last from now on",
+                    self.name
+                ));
+                let node = [node];
+                let kept = Liars::new(&self.context.home.liars()).add(now_s(), &node);
+                if let Err(error) = kept {
+                    log::warn!("it is not remembered: {error}");
+                }
             }
             download::Progress::Paused => log::info!("paused"),
             download::Progress::Waiting { span } => {

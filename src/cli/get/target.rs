@@ -13,7 +13,7 @@ use crate::net::download::{BadUrl, Seal, Source};
 use crate::node::address::Net;
 use crate::node::spam::HIDE_ABOVE;
 use crate::wire::magnet::Magnet;
-use crate::wire::urn::TigerRoot;
+use crate::wire::urn::{Hashes, TigerRoot, tiger_from_base32};
 use crate::wire::{ServentId, Sha1};
 
 /// One file to fetch.
@@ -54,6 +54,8 @@ struct Line {
     #[serde(default)]
     partial: bool,
     #[serde(default)]
+    tiger: Option<String>,
+    #[serde(default)]
     tls: bool,
     #[serde(default)]
     net: Option<String>,
@@ -89,6 +91,8 @@ pub fn source_of(copy: &Copy) -> Source {
         Some(net) if net.is_two_tier() => Seal::Asked,
         Some(_) | None => Seal::Never,
     });
+    let root = copy.tiger.as_deref();
+    let source = source.with_root(root.and_then(|root| tiger_from_base32(root).ok()));
     match walled_of(copy) {
         Some(walled) => source.or_push(walled, copy.push),
         None => source,
@@ -171,9 +175,15 @@ impl Wanted {
             return Self::of_magnet(text, results);
         }
         if lower.starts_with("urn:") || lower.starts_with("sha1:") {
-            return match text.parse() {
-                Ok(sha1) => Ok(Self::of_content(sha1, results)),
-                Err(_) => Err(usage(format!(
+            // A bitprint says both, and the user vouches for both.
+            let hashes = Hashes::of_urn(text).ok();
+            let hashes = hashes.and_then(|hashes| Some((hashes.sha1?, hashes.tiger)));
+            return match hashes {
+                Some((sha1, tiger)) => Ok(Self {
+                    tiger,
+                    ..Self::of_content(sha1, results)
+                }),
+                None => Err(usage(format!(
                     "`{text}` is no hash; give urn:sha1: and 32 letters and digits, as `filbert search` shows"
                 ))),
             };
@@ -329,6 +339,7 @@ impl Wanted {
                 push_proxies: json.push_proxies.clone(),
                 alternates: json.alternates.clone(),
                 partial: json.partial,
+                tiger: json.tiger.clone(),
                 tls: json.tls,
                 net: json.net.clone(),
             };
@@ -383,6 +394,7 @@ mod tests {
             push_proxies: Vec::new(),
             alternates: Vec::new(),
             partial: false,
+            tiger: None,
             tls: false,
             net: None,
         }

@@ -42,6 +42,7 @@ impl Offer {
             push_proxies: hit.push_proxies.clone(),
             alternates: record.alternates.clone(),
             partial: record.partial,
+            tiger: record.tiger.clone(),
             tls: hit.tls,
             net: hit.net.map(|net| net.name().to_owned()),
         };

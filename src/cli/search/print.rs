@@ -143,6 +143,8 @@ struct HitLine<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     alternates: &'a [SocketAddr],
     partial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tiger: Option<&'a str>,
     tls: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     net: Option<&'a str>,
@@ -348,6 +350,7 @@ fn json(out: &Output, offer: &Offer, spam: f64, t: Duration) -> Result<(), Failu
         push_proxies: &copy.push_proxies,
         alternates: &copy.alternates,
         partial: copy.partial,
+        tiger: copy.tiger.as_deref(),
         tls: copy.tls,
         net: copy.net.as_deref(),
         servent: &copy.servent,
@@ -375,6 +378,7 @@ mod tests {
             push_proxies: Vec::new(),
             alternates: Vec::new(),
             partial: false,
+            tiger: None,
             tls: false,
             net: None,
         };

@@ -32,7 +32,7 @@ use crate::disk::names::safe_name;
 use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
 use crate::node::address::Net;
 use crate::node::swarm::{CONNECTIONS, Why};
-use crate::wire::urn::TigerRoot;
+use crate::wire::urn::{TigerRoot, tiger_from_base32};
 use crate::wire::{ServentId, Sha1};
 
 pub use control::{Cancel, Control, Requery};
@@ -66,6 +66,8 @@ pub struct Job {
     pub connections: usize,
     /// Which network sources may name others of; `None`: what they name is not looked at.
     pub net: Option<Net>,
+    /// Nodes that lied lately, as [`Progress::Lied`] names them: asked when nobody else is left.
+    pub liars: Vec<String>,
     /// Steers the fetch while it runs.
     pub control: Control,
     /// Looks for more sources when none is left; `None`: then the fetch ends.
@@ -89,6 +91,7 @@ impl Job {
             pusher: None,
             connections: CONNECTIONS,
             net: None,
+            liars: Vec::new(),
             control: Control::default(),
             requery: None,
             tap: None,
@@ -106,6 +109,9 @@ impl Job {
             .transpose()
             .ok()?;
         let source = source_of_hit(hit.addr, urn, record.index, &record.name);
+        let root = record.tiger.as_deref();
+        let root = root.and_then(|root| tiger_from_base32(root).ok());
+        let source = source.with_root(root);
         let source = match ServentId::from_hex(&hit.servent) {
             None => source,
             Some(servent) => {
@@ -232,11 +238,11 @@ pub enum Progress {
         /// What it said or did.
         why: String,
     },
-    /// Blocks are verified against a hash tree from now on.
+    /// Blocks are verified against a hash tree from now on; said again when it becomes sure.
     Tree {
         /// Bytes of a block.
         block: u64,
-        /// Its root is known for certain; else it only helps to find who lied.
+        /// Whoever gives what it does not say is dropped; else the whole decides whether it is right.
         sure: bool,
     },
     /// A source has no hash tree that is of use; why, for people.
@@ -250,6 +256,8 @@ pub enum Progress {
     Lied {
         /// `host:port`.
         source: String,
+        /// What to remember it by.
+        node: String,
     },
     /// [`Control::pause`] was called.
     Paused,

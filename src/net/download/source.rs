@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use crate::net::http::{self, Target, encoded};
 use crate::net::pusher::Walled;
 use crate::node::address::Net;
+use crate::wire::urn::TigerRoot;
 use crate::wire::{ServentId, Sha1};
 
 /// Bytes of a URL that is read at all: longer ones fit no request line.
@@ -24,6 +25,8 @@ pub struct Source {
     /// It cannot be connected to, as it says.
     wants_push: bool,
     seal: Seal,
+    /// The root of the file's Tiger tree, as it told with a hit.
+    root: Option<TigerRoot>,
 }
 
 /// How a file is fetched from a source: in clear, or with TLS where the source has it.
@@ -85,6 +88,24 @@ impl Source {
         Self { seal, ..self }
     }
 
+    /// The same source, which told that root of the file's Tiger tree.
+    pub fn with_root(self, root: Option<TigerRoot>) -> Self {
+        Self { root, ..self }
+    }
+
+    /// The root that it told.
+    pub(in crate::net) fn root(&self) -> Option<TigerRoot> {
+        self.root
+    }
+
+    /// What one node is known by: behind walls many have one address.
+    pub fn node(&self) -> String {
+        match self.walled.as_ref().filter(|_| self.wants_push) {
+            Some(walled) => walled.servent.to_base32(),
+            None => self.to_string(),
+        }
+    }
+
     /// How it is fetched from.
     pub fn seal(&self) -> Seal {
         self.seal
@@ -102,6 +123,7 @@ impl Source {
             walled: None,
             wants_push: false,
             seal: Seal::Never,
+            root: None,
         }
     }
 
@@ -141,6 +163,7 @@ impl Source {
             walled: None,
             wants_push: false,
             seal: Seal::Never,
+            root: None,
         })
     }
 

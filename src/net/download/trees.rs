@@ -1,8 +1,8 @@
 //! What is known of the tree of a file, and how far it is believed.
 //!
 //! The root decides. One that came with the order is right, and so is one that two sources of different places name
-//! while nobody names another. Any other tree is a hint: it tells which blocks may be wrong once the hash of the whole
-//! says that some are.
+//! while nobody names another. Any other tree is a hint: blocks that are what it says count as verified, and of the
+//! others it tells which may be wrong once the hash of the whole says that some are.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) struct Wish {
 pub(super) enum Trust {
     /// None is there.
     None,
-    /// It tells where to look when the whole is wrong.
+    /// A block that is what it says is right; of any other block nothing follows before the whole is wrong.
     Hint,
     /// What it says of a block is so.
     Sure,
@@ -52,6 +52,8 @@ pub(super) struct Trees {
     asked_source: Option<SourceId>,
     tree: Option<Arc<HashTree>>,
     used: bool,
+    /// Whoever gave what it does not say is dropped.
+    convicts: bool,
     refused: Vec<TigerRoot>,
 }
 
@@ -60,6 +62,14 @@ impl Trees {
         Self {
             given,
             ..Self::default()
+        }
+    }
+
+    /// A place names a root, in whatever way.
+    pub(super) fn vote(&mut self, place: &str, root: TigerRoot) {
+        let known = self.votes.iter().any(|(known, _)| known == place);
+        if !known && self.votes.len() < VOTES_MAX {
+            self.votes.push((place.to_owned(), root));
         }
     }
 
@@ -76,10 +86,7 @@ impl Trees {
         running: impl Fn(RequestId) -> bool,
     ) -> Option<Wish> {
         let root = tiger_from_base32(root).ok()?;
-        let known = self.votes.iter().any(|(known, _)| known == place);
-        if !known && self.votes.len() < VOTES_MAX {
-            self.votes.push((place.to_owned(), root));
-        }
+        self.vote(place, root);
         let asks = self.asked.is_some_and(running);
         let no = self.tree.is_some()
             || asks
@@ -139,11 +146,21 @@ impl Trees {
         self.tree.clone()
     }
 
+    /// From now on a block that is not what the tree says convicts; `false`: it does already, or there is no tree.
+    pub(super) fn begin_convicting(&mut self) -> bool {
+        self.used && !std::mem::replace(&mut self.convicts, true)
+    }
+
+    pub(super) fn convicts(&self) -> bool {
+        self.convicts
+    }
+
     /// The tree in use is of another file. Was there one?
     pub(super) fn refuse(&mut self) -> bool {
         if !std::mem::take(&mut self.used) {
             return false;
         }
+        self.convicts = false;
         let Some(tree) = self.tree.take() else {
             return false;
         };
@@ -220,7 +237,9 @@ mod tests {
         assert!(hear(&mut trees, 0, "a", &tree(1)));
         trees.came(request(), tree(1));
         assert!(!trees.refuse(), "it was not used");
+        assert!(!trees.begin_convicting(), "nor may it be");
         assert!(trees.begin_use().is_some() && trees.begin_use().is_none());
+        assert!(trees.begin_convicting() && trees.convicts());
         assert!(trees.refuse() && trees.in_use().is_none());
         assert!(!hear(&mut trees, 1, "b", &tree(1)));
         let mut tries = 1;

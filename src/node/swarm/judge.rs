@@ -91,6 +91,7 @@ impl Swarm {
         self.givers.forget(range.clone());
         let times = self.whole_blocks.entry(number).or_default();
         *times += 1;
+        let alone = givers.len() == 1;
         let mut liars = if givers.len() == 1 || *times >= MIXED_MAX {
             givers
         } else {
@@ -100,7 +101,7 @@ impl Swarm {
         liars.retain(|liar| self.sources[liar.0].lost.is_none());
         for liar in &liars {
             self.sources[liar.0].lost = Some(Why::Wrong);
-            self.convicted.insert(*liar);
+            self.convicted.insert(*liar, alone);
         }
         let runs = self.runs.iter();
         let drop = runs
@@ -125,16 +126,18 @@ impl Swarm {
         self.to_check.clear();
         self.checking.clear();
         self.whole_blocks.clear();
-        let acquitted: Vec<_> = std::mem::take(&mut self.convicted).into_iter().collect();
+        let acquitted: Vec<_> = std::mem::take(&mut self.convicted).into_keys().collect();
         for source in &acquitted {
             self.sources[source.0].lost = None;
         }
         acquitted
     }
 
-    /// Who gave bytes that were wrong, as far as that was found out.
+    /// Who gave a whole block that was wrong, as far as that was found out. Of those who gave one together nobody
+    /// knows which it was.
     pub fn liars(&self) -> impl Iterator<Item = SourceId> + '_ {
-        self.convicted.iter().copied()
+        let alone = self.convicted.iter().filter(|(_, alone)| **alone);
+        alone.map(|(source, _)| *source)
     }
 
     /// The hash of the whole is known: is it the wanted one?

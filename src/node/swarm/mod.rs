@@ -139,8 +139,8 @@ pub struct Swarm {
     /// Blocks that were wrong with bytes of several sources, and how often: the next time one source gives all.
     whole_blocks: BTreeMap<u64, u32>,
     givers: Givers,
-    /// Sources lost for blocks that are not what a tree says.
-    convicted: BTreeSet<SourceId>,
+    /// Sources lost for blocks that are not what a tree says; did they give all of it?
+    convicted: BTreeMap<SourceId, bool>,
     sources: Vec<Source>,
     runs: Vec<Run>,
     next_request: u64,
@@ -165,7 +165,7 @@ impl Swarm {
             checking: BTreeSet::new(),
             whole_blocks: BTreeMap::new(),
             givers: Givers::default(),
-            convicted: BTreeSet::new(),
+            convicted: BTreeMap::new(),
             sources: Vec::new(),
             runs: Vec::new(),
             next_request: 0,

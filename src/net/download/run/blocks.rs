@@ -27,7 +27,7 @@ impl Run<'_> {
         let wish = self
             .trees
             .heard(request, source, &host, uri, root.as_deref()?, size, running);
-        self.use_tree_if_sure();
+        self.use_tree();
         wish
     }
 
@@ -38,7 +38,7 @@ impl Run<'_> {
         match tree {
             Ok(tree) => {
                 self.trees.came(request, Arc::new(tree));
-                self.use_tree_if_sure();
+                self.use_tree();
             }
             Err(why) => {
                 self.trees.failed(request);
@@ -49,22 +49,31 @@ impl Run<'_> {
         }
     }
 
-    fn use_tree_if_sure(&mut self) {
-        if self.trees.trust() == Trust::Sure {
-            self.use_tree();
+    /// From now on each block is checked as soon as it is there. What follows from a wrong one depends on the trust.
+    fn use_tree(&mut self) {
+        let sure = self.trees.trust() == Trust::Sure;
+        let begins = self.trees.begin_use();
+        if let Some(tree) = &begins {
+            self.swarm.set_blocks(tree.block_bytes());
+        }
+        if sure && self.convict() || begins.is_some() {
+            let block = self.swarm.block().unwrap_or_default();
+            (self.progress)(Progress::Tree { block, sure });
         }
     }
 
-    /// From now on each block is checked as soon as it is there.
-    fn use_tree(&mut self) {
-        let Some(tree) = self.trees.begin_use() else {
-            return;
+    /// From now on whoever gave what the tree does not say is dropped, for earlier blocks too. `false`: it is so
+    /// already, or there is no tree.
+    fn convict(&mut self) -> bool {
+        if !self.trees.begin_convicting() {
+            return false;
+        }
+        let Some(block) = self.swarm.block() else {
+            return false;
         };
-        self.swarm.set_blocks(tree.block_bytes());
-        (self.progress)(Progress::Tree {
-            block: tree.block_bytes(),
-            sure: self.trees.trust() == Trust::Sure,
-        });
+        // Those that were not verified are checked again.
+        self.swarm.set_blocks(block);
+        true
     }
 
     /// Has blocks checked that are complete, as many at a time as there are processors to do it.
@@ -107,6 +116,7 @@ impl Run<'_> {
         {
             return;
         }
+        let good = good.filter(|good| *good || self.trees.convicts());
         let Some(good) = good else {
             return self.swarm.unchecked(&range);
         };
@@ -174,12 +184,14 @@ impl Run<'_> {
         if good {
             let liars: Vec<_> = self.swarm.liars().collect();
             for liar in liars {
-                let source = self.entries[liar.0].source.to_string();
-                (self.progress)(Progress::Lied { source });
+                let source = &self.entries[liar.0].source;
+                (self.progress)(Progress::Lied {
+                    source: source.to_string(),
+                    node: source.node(),
+                });
             }
-        } else if self.trees.trust() == Trust::Hint && self.trees.in_use().is_none() {
-            // One source says what the blocks should be. If that is so it tells which of them are wrong.
-            self.use_tree();
+        } else if self.convict() {
+            // One place says what the blocks should be. If that is so it tells which of them are wrong.
             return None;
         } else {
             self.drop_tree().await;

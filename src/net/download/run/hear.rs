@@ -6,31 +6,51 @@ use crate::net::download::hints::Hints;
 use crate::net::download::{FetchError, Progress, Source};
 use crate::net::pusher::Walled;
 use crate::net::rt;
-use crate::node::swarm::{SourceId, Swarm};
+use crate::node::swarm::{SOURCES_MAX, SourceId};
 
-/// Adds a source unless it is known.
-pub(super) fn add(swarm: &mut Swarm, entries: &mut Vec<Entry>, source: Source) -> bool {
-    if entries.iter().any(|entry| entry.source.is_same(&source)) {
-        return false;
-    }
-    // Behind walls many nodes have one address.
-    let host = match source.walled().filter(|_| source.wants_push()) {
-        Some(walled) => walled.servent.to_base32(),
-        None => source.to_string(),
-    };
-    let added = swarm.add_source(&host).is_some();
-    if added {
-        entries.push(Entry {
+impl Run<'_> {
+    /// Adds a source unless it is known. One that lied lately waits until nobody else is left.
+    pub(super) fn add(&mut self, source: Source) -> bool {
+        let is_same = |known: &Source| known.is_same(&source);
+        if self.entries.iter().any(|entry| is_same(&entry.source)) {
+            return false;
+        }
+        let node = source.node();
+        if !self.pardoned && self.job.liars.contains(&node) {
+            if !self.held_back.iter().any(is_same) && self.held_back.len() < SOURCES_MAX {
+                self.held_back.push(source);
+            }
+            return false;
+        }
+        if self.swarm.add_source(&node).is_none() {
+            return false;
+        }
+        if let Some(root) = source.root() {
+            self.trees.vote(&source.group(), root);
+        }
+        self.entries.push(Entry {
             source,
             said: None,
             conn: None,
             place: None,
         });
+        true
     }
-    added
-}
 
-impl Run<'_> {
+    /// Nobody else is left: those that lied lately may be asked too, for the hash of the whole says whether they do
+    /// again. `false`: there are none.
+    pub(super) fn pardon(&mut self) -> bool {
+        self.pardoned = self.job.urn.is_some();
+        if !self.pardoned {
+            return false;
+        }
+        let mut any = false;
+        for source in std::mem::take(&mut self.held_back) {
+            any |= self.add(source);
+        }
+        any
+    }
+
     /// What a source says of itself and of others.
     pub(super) fn take_hints(&mut self, source: SourceId, hints: &Hints) {
         if hints.available.is_some() {
@@ -41,11 +61,7 @@ impl Run<'_> {
         };
         // Hearsay: whoever is named is one more to ask, and nothing else.
         for addr in hints.alts.iter().filter(|addr| net.believes(**addr)) {
-            add(
-                &mut self.swarm,
-                &mut self.entries,
-                Source::by_urn(*addr, urn),
-            );
+            self.add(Source::by_urn(*addr, urn));
         }
         if self.job.pusher.is_none() {
             return;
@@ -64,7 +80,7 @@ impl Run<'_> {
                 net: Some(net),
             };
             let source = source.or_push(walled, true);
-            add(&mut self.swarm, &mut self.entries, source);
+            self.add(source);
         }
     }
 
@@ -91,7 +107,7 @@ impl Run<'_> {
         self.searches += 1;
         let search = rt::spawn_blocking(move || requery.search(urn));
         for source in self.unless_stopped(search).await? {
-            if add(&mut self.swarm, &mut self.entries, source) {
+            if self.add(source) {
                 self.searches = 0;
             }
         }

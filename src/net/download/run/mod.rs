@@ -8,8 +8,6 @@ mod blocks;
 mod hear;
 mod news;
 
-use hear::add;
-
 use super::control::{Cancel, Order};
 use super::exchange::{self, Event, Over, Reply, Request};
 use super::hints::Place;
@@ -46,7 +44,7 @@ pub(super) async fn run(
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<(Part, Sha1), FetchError> {
-    let mut swarm = Swarm::new(
+    let swarm = Swarm::new(
         job.connections,
         job.size,
         part.arrived().clone(),
@@ -55,16 +53,14 @@ pub(super) async fn run(
     let hashed = part.hasher().hashed();
     let buffers = Buffers::new();
     let (events, came) = rt::bounded(EVENTS);
-    let mut entries = Vec::new();
-    for source in &job.sources {
-        add(&mut swarm, &mut entries, source.clone());
-    }
     let clock = Clock::start();
     let mut run = Run {
         job,
         clock,
         swarm,
-        entries,
+        entries: Vec::new(),
+        held_back: Vec::new(),
+        pardoned: false,
         tasks: Vec::new(),
         writer: Writer::start(part, buffers.clone(), job.tap.clone()),
         buffers,
@@ -80,6 +76,9 @@ pub(super) async fn run(
         checks: 0,
         checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
     };
+    for source in &job.sources {
+        run.add(source.clone());
+    }
     let outcome = run.until_done(&came, &hashed).await;
     run.keep_connections();
     let Run { writer, tasks, .. } = run;
@@ -110,6 +109,10 @@ struct Run<'a> {
     clock: Clock,
     swarm: Swarm,
     entries: Vec<Entry>,
+    /// Sources that lied lately.
+    held_back: Vec<Source>,
+    /// They are no longer held back.
+    pardoned: bool,
     tasks: Vec<Task>,
     writer: Writer,
     buffers: Buffers,
@@ -178,7 +181,7 @@ impl Run<'_> {
                 Step::GiveUp(why) => {
                     // Perhaps the tree lied, and not those who were dropped for its sake.
                     let acquitted = self.job.tiger.is_none() && self.drop_tree().await;
-                    if !acquitted && !self.search(came).await? {
+                    if !acquitted && !self.pardon() && !self.search(came).await? {
                         return Err(self.no_source(why));
                     }
                 }
@@ -392,7 +395,7 @@ impl Run<'_> {
         match order {
             Order::Add(sources) => {
                 for source in sources {
-                    add(&mut self.swarm, &mut self.entries, source);
+                    self.add(source);
                 }
             }
             Order::Connections(connections) => self.swarm.set_connections(connections),
