@@ -45,6 +45,14 @@ impl Seen {
         let first = range.and_then(|range| range.split('-').next());
         first.map_or(0, |first| first.parse().unwrap())
     }
+
+    /// Start and end (not included) of the range asked for, of a file of `len` bytes.
+    pub fn range(&self, len: usize) -> (usize, usize) {
+        let mut lines = self.head.lines();
+        let range = lines.find_map(|line| line.strip_prefix("Range: bytes="));
+        let last = range.and_then(|range| range.split('-').nth(1)?.parse::<usize>().ok());
+        (self.from(), last.map_or(len, |last| len.min(last + 1)))
+    }
 }
 
 /// Answers each request by `script`; it returns the bytes to send and whether the connection goes on.
