@@ -243,8 +243,8 @@ fn vendor_in_its_words(message: &Vendor<'_>) -> Vec<String> {
             words.push("(Features Supported)".to_owned());
             words.push(all.iter().map(hex).collect());
         }
-        Vendor::HitsReady(hits) => words.push(format!("{hits} hits ready")),
-        Vendor::HitsWanted(hits) => words.push(format!("{hits} hits wanted")),
+        Vendor::HitsReady { results, .. } => words.push(format!("{results} hits ready")),
+        Vendor::HitsWanted { results, .. } => words.push(format!("{results} hits wanted")),
         Vendor::TreeLink(chosen) => words.push(format!("tree link {chosen}")),
         Vendor::HopsFlow(hops) => words.push(format!("{hops}")),
         Vendor::TcpConnectBack(port) | Vendor::UdpConnectBack(port) => {

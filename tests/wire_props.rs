@@ -100,12 +100,13 @@ fn hit() -> impl Strategy<Value = QueryHit> {
         proxies
     });
     let flags = (flags, proxies);
-    (vec(record(), 1..12), vendor, flags, nick, who).prop_map(
+    let said = (nick, option::of(any::<[u8; 8]>()));
+    (vec(record(), 1..12), vendor, flags, said, who).prop_map(
         |(
             records,
             vendor,
             ((push, busy, browse, tls), push_proxies),
-            nick,
+            (nick, token),
             (addr, speed_kbps, servent),
         )| QueryHit {
             addr,
@@ -118,6 +119,7 @@ fn hit() -> impl Strategy<Value = QueryHit> {
             browse,
             tls,
             nick,
+            token,
             servent: ServentId(servent),
         },
     )

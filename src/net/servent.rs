@@ -17,7 +17,7 @@ use super::awaited::Awaited;
 use super::control::{self, ControlError};
 use super::discovery::finding::Shown;
 use super::discovery::mapping::{self, MapPort, Opened};
-use super::discovery::udp::Datagrams;
+use super::discovery::udp::{self, Datagrams};
 use super::discovery::{self, Discovery, WebCacheSettings};
 use super::greeting::Greeting;
 use super::http::AGENT;
@@ -178,7 +178,9 @@ impl Servent {
             None => random_servent(&mut rng),
         };
         let clock = Clock::start();
-        let (overlays, inboxes) = overlays(&settings, tls.as_ref(), addr, id)?;
+        let socket = open_datagrams(&settings, addr);
+        let heard = socket.as_ref().is_some_and(|socket| socket.heard);
+        let (overlays, inboxes) = overlays(&settings, tls.as_ref(), addr, heard, id)?;
         let (newsroom, news) = Newsroom::with_reader();
         let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
         let serving = serve(&settings, tls, id, addr, &shares, &overlays, &newsroom);
@@ -200,20 +202,25 @@ impl Servent {
             awaited: awaited.clone(),
         };
         // All detached: the node tasks end with `Inbox::Stop`, the others when `open` closes.
-        let mut finding = None;
+        let outgoing = socket.as_ref().map(udp::write);
         for (overlay, inbox) in overlays.all().zip(inboxes) {
             let node = Node::new(overlay.config.clone(), id, ChaCha8Rng::from_rng(&mut rng));
             let channel = (overlay.handle.clone(), inbox);
             let (greeting, newsroom) = (overlay.greeting.clone(), newsroom.clone());
             let task =
                 NodeTask::new(node, clock, channel, greeting, newsroom).serving(serving.clone());
-            rt::spawn(task.run());
-            let shown = look_around(&settings, overlay, id, &mut rng, clock, &closed);
-            finding = finding.or(shown);
+            rt::spawn(task.speaking(outgoing.clone()).run());
+            look_around(&settings, overlay, id, &mut rng, clock, &closed);
             if let Some((home, _)) = &home {
                 let keep = keep_hosts(home.clone(), overlay.net(), overlay.handle.clone());
                 rt::spawn(rt::unless(until_closed(closed.clone()), keep));
             }
+        }
+        let datagrams = Datagrams::of(&settings, &overlays, &mut rng, clock);
+        let finding = Some(datagrams.finding.clone()).filter(|_| socket.is_some());
+        if let Some(socket) = socket {
+            let speak = udp::run(datagrams, socket);
+            rt::spawn(rt::unless(until_closed(closed.clone()), speak));
         }
         if let Some(listener) = listener {
             rt::spawn(listen::accept(
@@ -438,6 +445,7 @@ fn overlays(
     settings: &Settings,
     tls: Option<&Tls>,
     addr: Option<SocketAddr>,
+    heard: bool,
     id: ServentId,
 ) -> Result<(Overlays, Vec<Receiver<Inbox>>), StartError> {
     let (mut all, mut inboxes): (Vec<Overlay>, Vec<_>) = (Vec::new(), Vec::new());
@@ -450,6 +458,7 @@ fn overlays(
         }
         let config = Arc::new(Config {
             listen: addr,
+            datagrams: heard,
             ..config.clone()
         });
         let (handle, inbox) = match all.first() {
@@ -642,7 +651,7 @@ fn map_port(
     Some((opened, unmapped))
 }
 
-/// Starts what looks for nodes of an overlay outside it; what asking caches comes to is shown there. All detached: they end when `closed` is.
+/// Starts what looks for nodes of an overlay on this network. All detached: they end when `closed` is.
 fn look_around(
     settings: &Settings,
     overlay: &Overlay,
@@ -650,7 +659,7 @@ fn look_around(
     rng: &mut ChaCha8Rng,
     clock: Clock,
     closed: &Receiver<()>,
-) -> Option<Shown> {
+) {
     if looks_on_lan(settings, overlay) {
         let look = discovery::lan::run(discovery::lan::Search {
             handle: overlay.handle.clone(),
@@ -668,11 +677,6 @@ fn look_around(
         });
         rt::spawn(rt::unless(until_closed(closed.clone()), announce));
     }
-    let (datagrams, socket) = datagrams(settings, overlay, rng, clock)?;
-    let finding = datagrams.finding.clone();
-    let speak = discovery::udp::run(datagrams, socket);
-    rt::spawn(rt::unless(until_closed(closed.clone()), speak));
-    Some(finding)
 }
 
 /// Who listens on loopback only cannot be reached from elsewhere: looking would find no neighbours, and tell others
@@ -686,31 +690,37 @@ fn looks_on_lan(settings: &Settings, overlay: &Overlay) -> bool {
             .is_some_and(|addr| addr.ip().is_loopback())
 }
 
-/// The datagram socket of a node on the live network; a LAN has none. Without it links work all the same.
-fn datagrams(
-    settings: &Settings,
-    overlay: &Overlay,
-    rng: &mut ChaCha8Rng,
-    clock: Clock,
-) -> Option<(Datagrams, rt::UdpSocket)> {
-    let config = &overlay.config;
-    if config.net == Net::Lan {
+/// The datagram socket. A node of a LAN that listens nowhere needs none, and links work without one.
+fn open_datagrams(settings: &Settings, listen: Option<SocketAddr>) -> Option<udp::Socket> {
+    let configs = settings.also.iter().map(|also| &also.config);
+    let mut configs = [&settings.config].into_iter().chain(configs);
+    let live = configs.any(|config| config.net.is_two_tier());
+    if listen.is_none() && !live {
         return None;
     }
-    let socket = discovery::udp::open(config.listen)
-        .inspect_err(|error| log::warn!("host caches are not asked: UDP: {error}"))
-        .ok()?;
-    let datagrams = Datagrams {
-        handle: overlay.handle.clone(),
-        rng: ChaCha8Rng::from_rng(rng),
-        clock,
-        net: config.net,
-        caches: settings.host_caches.clone(),
-        web: settings.web_caches.clone(),
-        finding: Shown::default(),
-        greeting: overlay.greeting.clone(),
-    };
-    Some((datagrams, socket))
+    let opened = udp::open(listen).inspect_err(|error| log::warn!("no datagrams: UDP: {error}"));
+    opened.ok()
+}
+
+impl Datagrams {
+    /// What the socket of a node with these overlays needs: nodes are looked for on the live network, where there is one.
+    fn of(settings: &Settings, overlays: &Overlays, rng: &mut ChaCha8Rng, clock: Clock) -> Self {
+        let live = overlays.all().find(|overlay| overlay.net().is_two_tier());
+        let overlay = live.unwrap_or(overlays.first());
+        let caches = live.map(|_| settings.host_caches.clone());
+        let web = live.map(|_| settings.web_caches.clone());
+        Self {
+            handle: overlay.handle.clone(),
+            overlays: overlays.clone(),
+            rng: ChaCha8Rng::from_rng(rng),
+            clock,
+            net: overlay.net(),
+            caches: caches.unwrap_or_default(),
+            web: web.unwrap_or_default(),
+            finding: Shown::default(),
+            greeting: overlay.greeting.clone(),
+        }
+    }
 }
 
 fn bind_error(listen: Listen, source: io::Error) -> StartError {

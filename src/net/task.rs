@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::call_back;
 use super::dial;
+use super::discovery::udp::Outgoing;
 use super::figures::Figures;
 use super::greeting::Greeting;
 use super::inbox::{Ask, Handle, Inbox};
@@ -64,6 +65,10 @@ pub(crate) struct NodeTask {
     links: Vec<Link>,
     /// What files are served with; `None` in tests.
     serving: Option<Arc<Serving>>,
+    /// Where datagrams leave; `None`: the core makes none.
+    outgoing: Option<Outgoing>,
+    /// Datagrams that found no room there.
+    unsent_datagrams: u64,
     offers: BTreeMap<LinkId, Sender<Verdict>>,
     askers: BTreeMap<Ticket, Sender<Notice>>,
     out: Outbox,
@@ -105,6 +110,8 @@ impl NodeTask {
             news,
             links: Vec::new(),
             serving: None,
+            outgoing: None,
+            unsent_datagrams: 0,
             offers: BTreeMap::new(),
             askers: BTreeMap::new(),
             out: Outbox::new(),
@@ -127,6 +134,11 @@ impl NodeTask {
             serving: Some(serving),
             ..self
         }
+    }
+
+    /// Sends datagrams this way.
+    pub(crate) fn speaking(self, outgoing: Option<Outgoing>) -> Self {
+        Self { outgoing, ..self }
     }
 
     /// Runs until [`Inbox::Stop`].
@@ -273,8 +285,13 @@ impl NodeTask {
                     }
                 }
                 Action::Tell(ticket, notice) => self.tell(*ticket, notice),
-                // `Config::datagrams` is off: the core makes none.
-                Action::Datagram(to, _) => log::debug!("no datagram goes to {to}"),
+                Action::Datagram(to, frame) => {
+                    let outgoing = self.outgoing.as_ref();
+                    let sent = outgoing.map(|outgoing| outgoing.try_send((*to, frame.clone())));
+                    if !matches!(sent, Some(Ok(()))) {
+                        self.unsent_datagrams += 1;
+                    }
+                }
                 Action::CallBack { to, index, tls } => {
                     if let Some(serving) = &self.serving {
                         let (id, serving) = (self.node.id(), serving.clone());
@@ -446,6 +463,7 @@ impl NodeTask {
         counters.asking = self.node.asking_on() as u64;
         let dropped = &mut counters.dropped;
         dropped.insert("unread_notice".to_owned(), self.unread_notices);
+        dropped.insert("unsent_datagram".to_owned(), self.unsent_datagrams);
         dropped.insert("garbage_link".to_owned(), self.garbage_links);
         dropped.insert("damaged_link".to_owned(), self.damaged_links);
         dropped.insert("bomb_link".to_owned(), self.bomb_links);

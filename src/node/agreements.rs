@@ -167,8 +167,8 @@ impl Node {
             | Vendor::TreeLink(_)
             | Vendor::MessagesSupported(_)
             | Vendor::FeaturesSupported(_) => {}
-            Vendor::HitsReady(_)
-            | Vendor::HitsWanted(_)
+            Vendor::HitsReady { .. }
+            | Vendor::HitsWanted { .. }
             | Vendor::UdpConnectBack(_)
             | Vendor::Other(..) => return Err(Drop::Unused),
         }

@@ -12,6 +12,7 @@ use crate::wire::{Frame, Header, Kind};
 use super::event::{LinkId, Outbox, Role};
 use super::hosts::Source;
 use super::library::{FileId, FileView};
+use super::offers::{Offer, TOKEN_BYTES};
 use super::pongs::CachedPong;
 use super::relay::Taken;
 use super::tiers::Tier;
@@ -240,8 +241,10 @@ impl Node {
                 HashForm::Urn
             };
             self.send_hits(now, way, header, form, &found, out);
-            if let Some(asker) = way.asker {
-                self.announce(asker, header.guid, out);
+            if let Some(asker) = way.asker
+                && let Err(reason) = self.announce(now, asker, header.guid, out)
+            {
+                self.stats.count_drop(reason);
             }
         }
         self.found = found;
@@ -296,7 +299,8 @@ impl Node {
                 records.push(next);
                 files.next();
             }
-            let payload = Bytes::from(self.hit(addr, records).build_in(form));
+            let hit = self.hit(addr, records);
+            let payload = Bytes::from(hit.build_in(form));
             if let Some(rate) = self.config.limit_search {
                 let link = self.links.get_mut(to);
                 let fits = |bucket: &mut super::rate::Bucket| {
@@ -309,14 +313,22 @@ impl Node {
             }
             let frame = Frame { header, payload };
             match way.asker {
-                Some(asker) if frame.wire_len() <= DATAGRAM_BYTES_MAX => {
+                Some(asker) if frame.wire_len() + TOKEN_BYTES <= DATAGRAM_BYTES_MAX => {
                     // It passes nobody who would count the hops.
                     let header = Header {
                         ttl: 1,
                         hops: query.hops,
                         ..header
                     };
-                    self.offers.add(now, asker, Frame { header, ..frame });
+                    self.offers.add(
+                        now,
+                        Offer {
+                            asker,
+                            header,
+                            hit,
+                            form,
+                        },
+                    );
                 }
                 _ => self.send(to, frame, out),
             }

@@ -134,6 +134,16 @@ pub const WALKER_PATIENCE: Duration = Duration::from_secs(10);
 pub const OFFERS_MAX: usize = 64;
 /// How long they wait (gtk-gnutella: 80 s).
 pub const OFFER_LIFE: Duration = Duration::from_secs(80);
+/// Hits that others announced to us by datagram and were asked for. Our estimate: as many nodes as a search may find.
+pub const EXPECTED_MAX: usize = 512;
+/// Bytes a second by datagram to an address that somebody else named, in questions about walkers and in announcements
+/// of hits: some 250 of them, which 64 walkers at one node come to.
+pub const SPOKEN_TO_RATE: u64 = 8 * 1024;
+/// Such addresses at a time.
+pub const SPOKEN_TO_MAX: usize = 1024;
+/// Steps between two questions to their asker up to which walkers are answered by datagram: one that asks no sooner
+/// would lead many nodes to an address that may be forged. Its hits go back the way it came.
+pub const WALK_CHECK_MAX: u8 = 8;
 /// Bytes queued for one link before frames are shed.
 pub const SEND_QUEUE_BYTES: usize = 256 * 1024;
 /// A link with more queued than this is pressed: its queries are not taken in, as their answers could not be sent

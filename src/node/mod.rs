@@ -11,6 +11,7 @@
 
 pub mod address;
 mod agreements;
+mod allowance;
 pub mod alternates;
 pub(crate) mod answer;
 mod asking;
@@ -18,6 +19,7 @@ pub mod caches;
 pub mod dynamic;
 mod eclipse;
 pub mod event;
+mod expected;
 mod forward;
 pub mod greet;
 pub mod hosts;
@@ -93,6 +95,10 @@ pub struct Node {
     asking: asking::AllAsking,
     walkers: walkers::Held,
     offers: offers::Offers,
+    expected: expected::Expected,
+    spoken_to: allowance::Allowances,
+    /// Secret tokens made so far.
+    tokens: u64,
     tree: forward::Tree,
     table: tables::OwnTable,
     reach: agreements::Reach,
@@ -157,6 +163,9 @@ impl Node {
             asking: asking::AllAsking::default(),
             walkers: walkers::Held::default(),
             offers: offers::Offers::default(),
+            expected: expected::Expected::default(),
+            spoken_to: allowance::Allowances::new(limits::SPOKEN_TO_RATE, limits::SPOKEN_TO_MAX),
+            tokens: 0,
             tree: forward::Tree::default(),
             table: tables::OwnTable::default(),
             reach: agreements::Reach::default(),
@@ -311,6 +320,9 @@ impl Node {
             );
             return out.push(fail(text));
         }
+        if let Err(text) = spec.strategy.fits(self.config.net) {
+            return out.push(fail(text));
+        }
         let guid = self.new_guid();
         let ttl_most = self.config.ttl_max.max(1);
         let ttl = spec.ttl.unwrap_or(self.config.ttl).clamp(1, ttl_most);
@@ -342,7 +354,10 @@ impl Node {
                 if let Err(text) = self.may_walk() {
                     return out.push(fail(text));
                 }
-                search.query.header.ttl = walk.steps;
+                // Others end what goes on for longer.
+                let most = limits::WALK_STEPS_MAX.max(self.config.ttl_max);
+                search.query.header.ttl = walk.steps.min(most);
+                search.datagrams = true;
             }
             Strategy::Usual | Strategy::Flood | Strategy::Dynamic => {}
         }

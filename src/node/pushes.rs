@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::wire::push::Push;
 use crate::wire::{Frame, Header, Kind, ServentId};
 
+use super::allowance::host;
 use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec, Pushed, Ticket};
 use super::relay::Taken;
 use super::routes::Origin;
@@ -75,14 +76,6 @@ impl PassedPushes {
         }
         self.0.push((asker, servent, now));
         Ok(())
-    }
-}
-
-/// What one customer has: an IPv4 address, or a /64 of IPv6.
-fn host(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
-        four @ IpAddr::V4(_) => four,
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Search {
     promised: u16,
     /// Results after which it goes no further by itself.
     wanted: u16,
+    /// Its hits may come by datagram.
+    pub(super) datagrams: bool,
     /// TTLs of the rounds to come.
     pub(super) rounds: VecDeque<u8>,
     /// When the next of them begins, if not enough was found.
@@ -40,6 +42,7 @@ impl Search {
             results: 0,
             promised: 0,
             wanted,
+            datagrams: false,
             rounds: VecDeque::new(),
             due: None,
             earlier: Vec::new(),
@@ -141,13 +144,16 @@ impl Searches {
         }
     }
 
-    /// So many results are announced for a search of ours; `false`: there is no such search.
-    pub(super) fn promise(&mut self, guid: &Guid, results: u8) -> bool {
-        let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) else {
-            return false;
-        };
-        search.promised = search.promised.saturating_add(results.into());
-        true
+    /// So many results are announced for a search of ours.
+    pub(super) fn promise(&mut self, guid: &Guid, results: u8) {
+        if let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) {
+            search.promised = search.promised.saturating_add(results.into());
+        }
+    }
+
+    /// Is this a search of ours whose hits may come by datagram?
+    pub(super) fn takes_datagrams(&self, guid: &Guid) -> bool {
+        self.by_guid(guid).is_some_and(|search| search.datagrams)
     }
 
     /// Results a search of ours has so far.

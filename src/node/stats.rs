@@ -55,6 +55,10 @@ drops! {
     Unasked => "unasked",
     /// A pong of a neighbour that told of more new addresses than one may.
     AddressFlood => "address_flood",
+    /// A hit by datagram, or a wish for some, without the token that was agreed on.
+    WrongToken => "wrong_token",
+    /// More addresses that want or announce hits by datagram than there is room for.
+    DatagramCrowd => "datagram_crowd",
     /// A query with nothing to look for.
     EmptyQuery => "empty_query",
     /// A query of a neighbour whose answers could not be sent: its send queue is full.

@@ -17,6 +17,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::address::Net;
 use super::limits;
 
 /// What the asker of a search does.
@@ -76,6 +77,16 @@ pub struct Approach {
 #[error("{0}; strategies: flood, ring:1/2/4/7, walk:k=16, dynamic, normalised:4, light:4+3")]
 pub struct BadStrategy(String);
 
+impl BadStrategy {
+    /// The same where one search is meant, not a whole network.
+    pub fn for_searches(&self) -> String {
+        format!(
+            "{}; strategies of a search: flood, ring:1/2/4/7, walk:k=16, dynamic",
+            self.0
+        )
+    }
+}
+
 fn bad(text: impl Into<String>) -> BadStrategy {
     BadStrategy(text.into())
 }
@@ -107,8 +118,30 @@ impl FromStr for Strategy {
             }
             "walk" => Walk::parse(rest).map(Self::Walk),
             "flood" | "dynamic" => Err(bad(format!("{word} takes nothing behind it"))),
+            "normalised" | "light" => Err(bad(format!(
+                "{word} is what every node of a network does, not one search: see `lab run`"
+            ))),
             _ => Err(bad(format!("unknown strategy {text:?}"))),
         }
+    }
+}
+
+impl Strategy {
+    /// May a search spread so on this net?
+    ///
+    /// # Errors
+    /// Why not, and the way out.
+    pub fn fits(&self, net: Net) -> Result<(), String> {
+        let why = match self {
+            Self::Usual | Self::Dynamic => return Ok(()),
+            _ if net != Net::Gnutella => return Ok(()),
+            Self::Flood => "asks everybody at once",
+            Self::Ring(_) => "asks the same again and again",
+            Self::Walk(_) => "goes among equals that know its mark",
+        };
+        Err(format!(
+            "{self} {why}, and the public network asks link by link: leave --strategy out there, or search --net lan"
+        ))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Datagrams on the live network: whose pings are answered and with how much, and which pongs are believed.
+//! Datagrams: whose pings are answered and with how much, which pongs are believed, and how many are taken in about
+//! searches. Pings, pongs and pushes are of the live network alone.
 //!
 //! Anybody can write any sender on a datagram. So an address is answered seldom, and with no more than
 //! [`AMPLIFICATION`] times the bytes of its question unless it is proved (a neighbour has it); and a pong counts only
@@ -11,8 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Time;
-use super::address::{SERVICE_PORTS, plausible};
+use super::address::{Net, SERVICE_PORTS, plausible};
+use super::allowance::{Allowances, Refused, host, party};
 use super::event::PassedPush;
+use super::rate::Bucket;
 use crate::wire::ping::{Packed, Ping, Pong};
 use crate::wire::push::Push;
 use crate::wire::{Frame, Guid, Header, Kind};
@@ -33,6 +36,14 @@ const ANSWERED_MAX: usize = 4_096;
 pub const ASKED_MAX: usize = 4;
 /// A host cache has so long (gtk-gnutella: 20 s).
 pub const ASK_TIME: Duration = Duration::from_secs(20);
+/// Bytes a second about searches that are taken in from one address, with a burst of four seconds: what a node that has
+/// all that is sought may send at once.
+const SEARCH_BYTES_RATE: u64 = 64 * 1024;
+/// Addresses at a time that such datagrams are taken from.
+const SEARCHERS_MAX: usize = 4_096;
+/// Such datagrams a second from all together: a flood from forged addresses costs us no more. 64 walkers bring some
+/// hundreds.
+const SEARCH_RATE: u64 = 4_096;
 /// Flag of `SCP`: the asker looks for ultrapeer slots.
 const WANTS_ULTRAPEER_SLOTS: u8 = 1;
 
@@ -45,6 +56,8 @@ pub enum Heard {
     Hosts(SocketAddr, Packed),
     /// A push for a neighbour whose push proxy we may be. It gets no answer; who wants one asks over HTTP.
     Push(PassedPush),
+    /// Something about a search, or a hit: for the core to judge.
+    Search(SocketAddr, Frame),
 }
 
 /// A ping that is to be answered.
@@ -103,11 +116,15 @@ pub enum Dropped {
     Unasked,
     /// An answer that would be larger than the asker may get.
     AnswerTooLarge,
+    /// Something about a search, from an address that sends too much.
+    SearchTooMuch,
+    /// Something about a search, when too many send such.
+    SearchCrowd,
 }
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::NoSender,
         Self::Malformed,
@@ -118,6 +135,8 @@ impl Dropped {
         Self::PingCrowd,
         Self::Unasked,
         Self::AnswerTooLarge,
+        Self::SearchTooMuch,
+        Self::SearchCrowd,
     ];
 
     /// Name for counters and JSON.
@@ -133,18 +152,34 @@ impl Dropped {
             Self::PingCrowd => "datagram_ping_crowd",
             Self::Unasked => "datagram_unasked",
             Self::AnswerTooLarge => "datagram_answer_too_large",
+            Self::SearchTooMuch => "datagram_search_too_much",
+            Self::SearchCrowd => "datagram_search_crowd",
         }
     }
 }
 
 /// What was asked and answered lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Udp {
+    net: Net,
     answered: BTreeMap<IpAddr, Time>,
     asked: Vec<(SocketAddr, Guid, Time)>,
+    searchers: Allowances,
+    searching: Bucket,
 }
 
 impl Udp {
+    /// Nothing was asked yet. `net`: the live one, where there is one; a LAN alone has neither pings nor pushes.
+    pub fn new(net: Net) -> Self {
+        Self {
+            net,
+            answered: BTreeMap::new(),
+            asked: Vec::new(),
+            searchers: Allowances::new(SEARCH_BYTES_RATE, SEARCHERS_MAX),
+            searching: Bucket::default(),
+        }
+    }
+
     /// The question for a host cache; `None`: enough are being asked, this one among them.
     pub fn ask(
         &mut self,
@@ -182,6 +217,10 @@ impl Udp {
         }
         let frame = Frame::from_datagram(bytes).map_err(|_| Dropped::Malformed)?;
         match frame.header.kind {
+            Kind::Vendor | Kind::QueryHit => self
+                .search(now, from, bytes.len())
+                .map(|()| Heard::Search(from, frame)),
+            Kind::Ping | Kind::Pong | Kind::Push if !self.net.is_two_tier() => Err(Dropped::Unused),
             Kind::Ping => self.question(now, from, &frame).map(Heard::Question),
             Kind::Pong => {
                 let answers = |(cache, guid, at): &(SocketAddr, Guid, Time)| {
@@ -209,6 +248,16 @@ impl Udp {
         }
     }
 
+    fn search(&mut self, now: Time, from: SocketAddr, bytes: usize) -> Result<(), Dropped> {
+        let taken = self.searchers.take(now, party(self.net, from), bytes);
+        taken.map_err(|refused| match refused {
+            Refused::TooMuch => Dropped::SearchTooMuch,
+            Refused::Crowd => Dropped::SearchCrowd,
+        })?;
+        let fits = self.searching.take(now, 1, SEARCH_RATE);
+        fits.then_some(()).ok_or(Dropped::SearchCrowd)
+    }
+
     fn question(&mut self, now: Time, from: SocketAddr, ping: &Frame) -> Result<Question, Dropped> {
         let header = ping.header;
         if header.hops != 0 || header.ttl == 0 {
@@ -224,7 +273,7 @@ impl Udp {
             Some(flags) if flags & WANTS_ULTRAPEER_SLOTS != 0 => Wants::UltrapeerSlots,
             Some(_) => Wants::LeafSlots,
         };
-        let party = party(from.ip());
+        let party = host(from.ip());
         if let Some(at) = self.answered.get(&party)
             && now.since(*at) < ANSWER_GAP
         {
@@ -279,14 +328,6 @@ fn datagram(guid: Guid, kind: Kind, payload: Vec<u8>) -> Vec<u8> {
     Frame { header, payload }.to_vec()
 }
 
-/// Who has one of these addresses has them all: IPv6 by /64.
-fn party(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_stranger_gets_no_more_than_thrice_what_it_sent_and_a_neighbour_thirty_addresses() {
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         for (from, proved, hosts) in [("9.1.1.1:5", true, 30), ("9.1.1.2:5", false, 5)] {
             let question = question(&mut udp, at(1), from, Some(1)).unwrap();
             assert_eq!(question.wants, Wants::UltrapeerSlots);
@@ -347,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_address_is_answered_once_a_minute_whatever_its_port_and_all_are_bounded() {
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         assert!(question(&mut udp, at(1), "9.1.1.1:5", None).is_some());
         assert!(question(&mut udp, at(2), "9.1.1.1:6", Some(1)).is_none());
         assert!(question(&mut udp, at(61), "9.1.1.1:5", None).is_some());
@@ -365,7 +406,7 @@ mod tests {
 
     #[test]
     fn junk_relayed_pings_and_services_get_no_answer() {
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         let mut relayed = ping(None);
         relayed[18] = 1;
         let mut longer = ping(None);
@@ -407,7 +448,7 @@ mod tests {
             tls: false,
         };
         let from = addr("9.1.1.1:5");
-        let heard = Udp::default().hear(
+        let heard = Udp::new(Net::Gnutella).hear(
             at(1),
             from,
             &datagram(Guid([7; 16]), Kind::Push, push.build()),
@@ -422,7 +463,7 @@ mod tests {
         assert_eq!(heard, Ok(Heard::Push(passed)));
         let short = datagram(Guid([7; 16]), Kind::Push, push.build()[..25].to_vec());
         assert_eq!(
-            Udp::default().hear(at(1), from, &short),
+            Udp::new(Net::Gnutella).hear(at(1), from, &short),
             Err(Dropped::Malformed)
         );
     }
@@ -439,7 +480,7 @@ mod tests {
                     .build_with(&introduction(true).hosts[..3]),
             )
         };
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         assert_eq!(
             udp.hear(at(1), cache, &pong(1)),
             Err(Dropped::Unasked),
@@ -496,7 +537,7 @@ mod tests {
             vec![0; 26],
             vec![0; 1_000],
         ];
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         let mut answers = 0;
         for (number, (kind, payload)) in (0..=255)
             .flat_map(|kind| payloads.iter().map(move |payload| (kind, payload)))
@@ -509,7 +550,7 @@ mod tests {
                 let from = SocketAddr::from((sender.to_be_bytes(), port));
                 let told = match udp.hear(at(1), from, &sent) {
                     Ok(Heard::Question(question)) => answer(&question, &introduction),
-                    Ok(Heard::Hosts(..) | Heard::Push(_)) | Err(_) => None,
+                    Ok(Heard::Hosts(..) | Heard::Push(_) | Heard::Search(..)) | Err(_) => None,
                 };
                 let told = told.map_or(0, |told| told.len());
                 assert!(
@@ -530,7 +571,7 @@ mod tests {
 
     #[test]
     fn few_caches_are_asked_at_a_time() {
-        let mut udp = Udp::default();
+        let mut udp = Udp::new(Net::Gnutella);
         let asked = (1..=20)
             .filter(|n| {
                 let cache = SocketAddr::from(([9, 9, 9, *n], 6346));

@@ -17,7 +17,7 @@ use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Guid, Header, Kind, WireError};
 
 use super::answer::Way;
-use super::event::{Action, LinkId, Outbox};
+use super::event::{LinkId, Outbox};
 use super::relay::Taken;
 use super::routes::{Novelty, Origin};
 use super::strategy::Walk;
@@ -67,10 +67,17 @@ impl Node {
                     .to_owned(),
             );
         }
-        if self.config.listen.is_none() || !self.config.datagrams {
+        if self.config.listen.is_none() {
             return Err(
-                "walkers ask by datagram whether to go on, and this node takes none: use flood or ring, or the \
-                 laboratory"
+                "walkers ask the node that sent them out whether to go on, and this one listens nowhere: run \
+                 `filbert share` and search again, or use the strategy flood or ring"
+                    .to_owned(),
+            );
+        }
+        if !self.config.datagrams {
+            return Err(
+                "walkers ask by datagram whether to go on, and another program has the UDP port of this node: choose \
+                 another port with --listen, or use the strategy flood or ring"
                     .to_owned(),
             );
         }
@@ -136,7 +143,11 @@ impl Node {
             let asker = SocketAddr::V4(mark.asker);
             let way = Way {
                 link: from,
-                asker: self.config.net.believes(asker).then_some(asker),
+                asker: Some(asker).filter(|asker| {
+                    self.config.datagrams
+                        && (1..=limits::WALK_CHECK_MAX).contains(&mark.check)
+                        && self.config.net.believes(*asker)
+                }),
             };
             self.answer_query(now, way, header, &query, out);
         }
@@ -160,7 +171,8 @@ impl Node {
     /// Holds a walker until its asker says whether it is still wanted.
     fn hold(&mut self, now: Time, mark: WalkMark, walker: Frame) -> Taken {
         let asker = SocketAddr::V4(mark.asker);
-        if self.walkers.waiting.len() >= limits::WALKERS_HELD_MAX
+        if !self.config.datagrams
+            || self.walkers.waiting.len() >= limits::WALKERS_HELD_MAX
             || !self.config.net.believes(asker)
         {
             return Err(Drop::WalkerStuck);
@@ -196,6 +208,7 @@ impl Node {
     /// Asks the askers of walkers that have waited, and ends the walkers of those who said nothing.
     pub(super) fn walkers_tick(&mut self, now: Time, out: &mut Outbox) {
         let mut ended = 0;
+        let mut questions = Vec::new();
         self.walkers.waiting.retain_mut(|waiting| {
             if waiting.until > now {
                 return true;
@@ -207,9 +220,15 @@ impl Node {
             waiting.asked = true;
             waiting.until = now.plus(limits::WALKER_PATIENCE);
             let question = word(waiting.frame.header.guid, &Vendor::QueryStatusRequest);
-            out.push(Action::Datagram(SocketAddr::V4(waiting.asker), question));
+            questions.push((SocketAddr::V4(waiting.asker), question));
             true
         });
+        for (asker, question) in questions {
+            // One that is not asked for ends like one that nobody answers for.
+            if let Err(reason) = self.speak_to(now, asker, question, out) {
+                self.stats.count_drop(reason);
+            }
+        }
         self.stats.count_drops(Drop::WalkerEnded, ended);
     }
 

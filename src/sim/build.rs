@@ -173,7 +173,7 @@ fn config(
     };
     Config {
         forward,
-        datagrams: true,
+        datagrams: tiers.is_none(),
         listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)),
         name: String::new(),
         keep: Vec::new(),

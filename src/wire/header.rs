@@ -3,6 +3,7 @@
 //! Knows nothing about payloads. Source: Gnutella 0.6 draft, "Descriptor Header".
 
 use std::fmt;
+use std::net::SocketAddrV4;
 
 /// Bytes of a descriptor header on the wire.
 pub const HEADER_BYTES: usize = 23;
@@ -22,6 +23,22 @@ impl Guid {
         bytes[8] = 0xFF;
         bytes[15] = 0x00;
         Self(bytes)
+    }
+}
+
+impl Guid {
+    /// This id as that of a query whose asker takes hits by datagram there (overlay, "MUID conventions").
+    #[must_use]
+    pub fn carrying(mut self, asker: SocketAddrV4) -> Self {
+        self.0[..4].copy_from_slice(&asker.ip().octets());
+        self.0[13..15].copy_from_slice(&asker.port().to_le_bytes());
+        self
+    }
+
+    /// The address that an id [carries](Self::carrying); any other id carries nonsense.
+    pub fn carried(self) -> SocketAddrV4 {
+        let [a, b, c, d, .., low, high, _] = self.0;
+        SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([low, high]))
     }
 }
 
@@ -232,6 +249,18 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_carries_the_address_of_its_asker() {
+        let id = Guid([
+            1, 2, 3, 4, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 9, 9, 0,
+        ]);
+        let asker = "192.0.2.10:6346".parse().unwrap();
+        let carrying = id.carrying(asker);
+        // The example of the reference.
+        assert_eq!(carrying.to_string(), "c000020a445566778899aabbccca1800");
+        assert_eq!(carrying.carried(), asker);
+    }
 
     #[test]
     fn header_bytes_round_trip_for_every_kind_byte() {

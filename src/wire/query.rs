@@ -7,6 +7,7 @@ use super::WireError;
 use super::ggep::{Block, Extension, Zeros};
 use super::huge::{Item, Items, SEPARATOR};
 use super::urn::{Hashes, Sha1};
+use super::vendor::SECURE;
 
 /// Payload bytes of a query; gtk-gnutella neither answers nor relays longer ones.
 pub const QUERY_BYTES_MAX: usize = 256;
@@ -37,6 +38,17 @@ impl QueryFlags {
     /// The querier counts its results for the ultrapeer that asks on its behalf (leaf guidance).
     pub fn guided(self) -> bool {
         self.marked() && self.0 & 0x1000 != 0
+    }
+
+    /// The querier takes hits by datagram, at the address that the message id holds ([`Guid::carrying`](super::Guid::carrying)).
+    pub fn out_of_band(self) -> bool {
+        self.marked() && self.0 & 0x0400 != 0
+    }
+
+    /// These flags, and that we take hits by datagram at the address in the message id.
+    #[must_use]
+    pub fn and_out_of_band(self) -> Self {
+        Self(self.0 | 0x0400)
     }
 
     /// These flags, and that we count our results when asked.
@@ -192,6 +204,10 @@ impl<'a> Query<'a> {
         let mut block = Block::new(Zeros::Allowed);
         if let Some(media) = self.media {
             block.put_uint(b"M", media.bits());
+        }
+        if self.flags.out_of_band() {
+            // Version 3: only hits with the token that we gave are taken.
+            block.put(SECURE, &[]);
         }
         if !text.is_empty() && short.len() < text.len() {
             block.put_packed(b"XQ", text.as_bytes());

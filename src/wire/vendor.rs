@@ -6,9 +6,13 @@
 use std::net::SocketAddrV4;
 
 use super::WireError;
+use super::ggep::{Block, Extensions, Zeros};
 
 /// Entries read of one list of messages or features.
 pub const ENTRIES_MAX: usize = 256;
+
+/// A few secret bytes that only those know to whom they were sent.
+pub type Token = [u8; 8];
 
 /// A decoded vendor message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +37,22 @@ pub enum Vendor<'a> {
     PushProxyAck(SocketAddrV4),
     /// GTKG/21 v1: be my push proxy no longer.
     PushProxyCancel,
-    /// LIME/12 v2, by datagram: so many hits (255: that or more) wait here for the query with this message id.
-    HitsReady(u8),
-    /// LIME/11 v2, by datagram: send so many of them.
-    HitsWanted(u8),
+    /// LIME/12 v3, by datagram: hits wait here for the query with this message id.
+    HitsReady {
+        /// So many; 255: that or more.
+        results: u8,
+        /// To be sent back, so that we know that the asker is where its query says (GGEP `PROOF`, ours).
+        proof: Option<Token>,
+    },
+    /// LIME/11 v3, by datagram: send them.
+    HitsWanted {
+        /// So many.
+        results: u8,
+        /// What each hit is to carry (GGEP `SO`).
+        token: Option<Token>,
+        /// From [`HitsReady`](Self::HitsReady).
+        proof: Option<Token>,
+    },
     /// FLBT/1 v1: you are my neighbour of most links (1), or no longer (0).
     TreeLink(bool),
     /// Any other.
@@ -98,10 +114,15 @@ impl<'a> Vendor<'a> {
                 ))
             }
             PUSH_PROXY_CANCEL => Self::PushProxyCancel,
-            HITS_READY => Self::HitsReady(*data.first().ok_or(WireError::Truncated("hits ready"))?),
-            HITS_WANTED => {
-                Self::HitsWanted(*data.first().ok_or(WireError::Truncated("hits wanted"))?)
-            }
+            HITS_READY => Self::HitsReady {
+                results: *data.first().ok_or(WireError::Truncated("hits ready"))?,
+                proof: token_of(PROOF, data.get(2..)),
+            },
+            HITS_WANTED => Self::HitsWanted {
+                results: *data.first().ok_or(WireError::Truncated("hits wanted"))?,
+                token: token_of(SECURE, data.get(1..)),
+                proof: token_of(PROOF, data.get(1..)),
+            },
             TREE_LINK => {
                 let chosen = *data.first().ok_or(WireError::Truncated("tree link"))?;
                 Self::TreeLink(chosen != 0)
@@ -116,9 +137,20 @@ impl<'a> Vendor<'a> {
         match self {
             Self::MessagesSupported(all) => write_list(all, VendorId::to_bytes, &mut out),
             Self::FeaturesSupported(all) => write_list(all, Feature::to_bytes, &mut out),
-            Self::HopsFlow(byte) | Self::HitsWanted(byte) => out.push(*byte),
-            // Nothing that was not asked for is wanted in return.
-            Self::HitsReady(hits) => out.extend_from_slice(&[*hits, 0]),
+            Self::HopsFlow(byte) => out.push(*byte),
+            Self::HitsReady { results, proof } => {
+                // Nothing that was not asked for is wanted in return.
+                out.extend_from_slice(&[*results, 0]);
+                out.extend(tokens([(PROOF, proof)]));
+            }
+            Self::HitsWanted {
+                results,
+                token,
+                proof,
+            } => {
+                out.push(*results);
+                out.extend(tokens([(SECURE, token), (PROOF, proof)]));
+            }
             Self::TreeLink(chosen) => out.push(u8::from(*chosen)),
             Self::TcpConnectBack(port) | Self::UdpConnectBack(port) => {
                 out.extend_from_slice(&port.to_le_bytes());
@@ -147,8 +179,8 @@ impl<'a> Vendor<'a> {
             Self::PushProxyRequest => PUSH_PROXY_REQUEST,
             Self::PushProxyAck(_) => PUSH_PROXY_ACK,
             Self::PushProxyCancel => PUSH_PROXY_CANCEL,
-            Self::HitsReady(_) => HITS_READY,
-            Self::HitsWanted(_) => HITS_WANTED,
+            Self::HitsReady { .. } => HITS_READY,
+            Self::HitsWanted { .. } => HITS_WANTED,
             Self::TreeLink(_) => TREE_LINK,
             Self::Other(id, _) => *id,
         }
@@ -186,10 +218,10 @@ ids! {
     PUSH_PROXY_ACK = b"LIME" / 22 v 2;
     /// GTKG/21 v1.
     PUSH_PROXY_CANCEL = b"GTKG" / 21 v 1;
-    /// LIME/12 v2.
-    HITS_READY = b"LIME" / 12 v 2;
-    /// LIME/11 v2.
-    HITS_WANTED = b"LIME" / 11 v 2;
+    /// LIME/12 v3. Earlier versions know no tokens: anybody could send us hits.
+    HITS_READY = b"LIME" / 12 v 3;
+    /// LIME/11 v3.
+    HITS_WANTED = b"LIME" / 11 v 3;
     /// FLBT/1 v1.
     TREE_LINK = b"FLBT" / 1 v 1;
 }
@@ -228,6 +260,26 @@ impl Feature {
         let ([a, b, c, d], [v0, v1]) = (self.name, self.version.to_le_bytes());
         [a, b, c, d, v0, v1]
     }
+}
+
+/// GGEP id of the token that hits by datagram carry.
+pub(super) const SECURE: &[u8] = b"SO";
+/// GGEP id of the token that an asker sends back to prove where it is. Ours; others pass over it.
+const PROOF: &[u8] = b"PROOF";
+
+fn token_of(id: &[u8], area: Option<&[u8]>) -> Option<Token> {
+    let mut all = Extensions::new(area.unwrap_or_default());
+    all.find(|extension| extension.id == id)?.array()
+}
+
+fn tokens<const N: usize>(all: [(&[u8], &Option<Token>); N]) -> Vec<u8> {
+    let mut block = Block::new(Zeros::Allowed);
+    for (id, token) in all {
+        if let Some(token) = token {
+            block.put(id, token);
+        }
+    }
+    block.finish()
 }
 
 fn u16_le(data: &[u8]) -> Result<u16, WireError> {
@@ -307,6 +359,28 @@ mod tests {
                 Vendor::QueryStatusResponse(QUERY_STOP),
             ),
             ("47544b47 1500 0100", Vendor::PushProxyCancel),
+            (
+                "4c494d45 0c00 0300 05 00",
+                Vendor::HitsReady {
+                    results: 5,
+                    proof: None,
+                },
+            ),
+            (
+                "4c494d45 0c00 0300 05 00 c3 85 50524f4f46 48 0102030405060708",
+                Vendor::HitsReady {
+                    results: 5,
+                    proof: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+                },
+            ),
+            (
+                "4c494d45 0b00 0300 ff c3 82 534f 48 0102030405060708",
+                Vendor::HitsWanted {
+                    results: 255,
+                    token: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+                    proof: None,
+                },
+            ),
             (
                 "4c494d45 1700 0100",
                 Vendor::Other(

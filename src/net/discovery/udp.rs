@@ -1,5 +1,7 @@
-//! The datagram socket of the live network, at the port we listen on: pings answered, host caches asked. Decides
-//! nothing.
+//! The datagram socket, at the port we listen on: what is about searches goes to the node and comes from it; on the live
+//! network pings are answered and host caches asked. Decides nothing.
+//!
+//! A node has one, whatever nets it is on. What is about a search goes to the overlay that its sender belongs to.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -14,13 +16,14 @@ use super::web::{Web, WebCacheSettings};
 use crate::control::Finding;
 use crate::net::greeting::Greeting;
 use crate::net::inbox::{Ask, Ended, Handle, Inbox};
-use crate::net::rt::{self, Clock, UdpSocket};
+use crate::net::overlays::Overlays;
+use crate::net::rt::{self, Clock, Receiver, Sender, UdpSocket};
 use crate::node::address::Net;
 use crate::node::caches::{Crowd, HostCaches, Hunger, Step, WebAnswer};
 use crate::node::event::Role;
 use crate::node::udp::{ASKED_MAX, DATAGRAM_BYTES_MAX, Dropped, Heard, Udp, Wants, answer};
 use crate::node::{Command, Event, Time};
-use crate::wire::Guid;
+use crate::wire::{Frame, Guid};
 
 /// How often we look whether caches are to be asked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,16 +34,32 @@ const LOOK_UP_TIME: Duration = Duration::from_secs(3);
 /// Pause after the socket failed.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// Datagrams of the nodes that wait to be written; more are dropped. At 1,400 bytes each, 350 KiB.
+const UNSENT_MAX: usize = 256;
+
+/// Where node tasks leave datagrams.
+pub(crate) type Outgoing = Sender<(SocketAddr, Frame)>;
+
+/// The socket of a node.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    socket: Arc<UdpSocket>,
+    /// It is at the port where the node listens: others find it there.
+    pub(crate) heard: bool,
+}
+
 /// What it needs.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
-    /// The way to the node.
+    /// The way to the node that finds others.
     pub(crate) handle: Handle,
+    /// All overlays.
+    pub(crate) overlays: Overlays,
     /// For message ids.
     pub(crate) rng: ChaCha8Rng,
     /// The clock of the node.
     pub(crate) clock: Clock,
-    /// The net, for addresses that others tell of.
+    /// The net, for addresses that others tell of; on a LAN alone nobody is asked for any.
     pub(crate) net: Net,
     /// Host caches of the user, `HOST:PORT` each.
     pub(crate) caches: Vec<String>,
@@ -56,32 +75,56 @@ pub(crate) struct Datagrams {
 ///
 /// # Errors
 /// There is no such address here any more.
-pub(crate) fn open(listen: Option<SocketAddr>) -> io::Result<UdpSocket> {
+pub(crate) fn open(listen: Option<SocketAddr>) -> io::Result<Socket> {
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let Some(listen) = listen else {
-        return std::net::UdpSocket::bind(any).map(UdpSocket::from);
+        let socket = std::net::UdpSocket::bind(any)?;
+        return Ok(Socket {
+            socket: Arc::new(socket.into()),
+            heard: false,
+        });
     };
+    let mut heard = true;
     let socket = std::net::UdpSocket::bind(listen).or_else(|error| {
+        heard = false;
         // Asking works from any port; only those who ask us find nobody there.
         log::warn!(
             "datagrams to {listen} are not answered: {error}; choose another port with --listen"
         );
         std::net::UdpSocket::bind((listen.ip(), 0))
     })?;
-    Ok(socket.into())
+    Ok(Socket {
+        socket: Arc::new(socket.into()),
+        heard,
+    })
+}
+
+/// Writes what the nodes send, until they end. An error is that of one datagram: it counts as lost.
+pub(crate) fn write(socket: &Socket) -> Outgoing {
+    let (outgoing, unsent): (Outgoing, Receiver<_>) = rt::bounded(UNSENT_MAX);
+    let socket = socket.socket.clone();
+    // Detached: it ends with the last sender.
+    rt::spawn(async move {
+        while let Ok((to, frame)) = unsent.recv().await {
+            if let Err(error) = socket.send_to(&frame.to_vec(), to).await {
+                log::debug!("a datagram to {to}: {error}");
+            }
+        }
+    });
+    outgoing
 }
 
 /// Answers, and asks when we are alone, until the node ends.
-pub(crate) async fn run(datagrams: Datagrams, socket: UdpSocket) {
+pub(crate) async fn run(datagrams: Datagrams, socket: Socket) {
     let web = Web::new(datagrams.web.clone(), datagrams.net).await;
     let mut speaker = Speaker {
         web,
-        udp: Udp::default(),
+        udp: Udp::new(datagrams.net),
         hunger: Hunger::default(),
         caches: HostCaches::new(datagrams.caches.clone()),
         look: datagrams.clock.now().plus(FIRST_LOOK),
         datagrams,
-        socket,
+        socket: socket.socket,
     };
     speaker.show();
     while speaker.turn().await.is_ok() {}
@@ -90,7 +133,7 @@ pub(crate) async fn run(datagrams: Datagrams, socket: UdpSocket) {
 /// All that the task holds.
 struct Speaker {
     datagrams: Datagrams,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     udp: Udp,
     hunger: Hunger,
     caches: HostCaches,
@@ -129,6 +172,9 @@ impl Speaker {
 
     /// Asks caches if it is time.
     async fn look_round(&mut self) -> Result<(), Ended> {
+        if !self.datagrams.net.is_two_tier() {
+            return Ok(());
+        }
         let figures = self.datagrams.handle.ask(Ask::Figures).await?;
         let crowd = Crowd {
             links: figures.links,
@@ -200,6 +246,12 @@ impl Speaker {
             }
             // What comes of it nobody is told: the notice goes unread.
             Heard::Push(push) => drop(handle.command(Command::PassPush(push)).await?),
+            Heard::Search(from, frame) => {
+                for overlay in self.datagrams.overlays.of(from.ip()) {
+                    let event = Event::Datagram(from, frame.clone());
+                    overlay.handle.send(Inbox::Event(event)).await?;
+                }
+            }
             Heard::Hosts(by, packed) => {
                 log::debug!("host cache {by}: {} addresses", packed.hosts.len());
                 self.datagrams.finding.note(|finding| {

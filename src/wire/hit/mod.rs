@@ -6,6 +6,7 @@ mod trailer;
 use std::net::SocketAddr;
 
 use super::addr::{Ipv4OrSix, read_port_ip, write_ip};
+use super::vendor::Token;
 use super::{ServentId, WireError};
 pub use record::{ALTERNATES_MAX, Alternate, HashForm, Record};
 use trailer::Trailer;
@@ -40,6 +41,8 @@ pub struct QueryHit {
     pub tls: bool,
     /// Name the responder goes by (GGEP `NICK`, ours alone), at most 32 bytes, control characters removed.
     pub nick: Option<String>,
+    /// What the asker gave for hits by datagram to carry (GGEP `SO`).
+    pub token: Option<Token>,
     /// Servent id of the responder.
     pub servent: ServentId,
 }
@@ -58,6 +61,7 @@ impl QueryHit {
             browse: false,
             tls: false,
             nick: None,
+            token: None,
             servent,
         }
     }
