@@ -32,6 +32,9 @@ pub enum Request {
         /// TTL of the query; else the node's own.
         #[serde(default)]
         ttl: Option<u8>,
+        /// How it spreads, such as `ring:1/2/4/7`; unnamed, as is usual on each net.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strategy: Option<String>,
         /// Only `audio`, `video`, `image`... files are of use: others may still come.
         #[serde(default)]
         kind: Option<String>,
@@ -114,6 +117,7 @@ impl Request {
             text: text.into(),
             urn: None,
             ttl: None,
+            strategy: None,
             kind: None,
             nets: Vec::new(),
         }

@@ -320,6 +320,7 @@ fn junk_in_answer_to_every_query_is_dropped_and_costs_the_link_in_the_end() {
         text: "one two".into(),
         urn: None,
         ttl: None,
+        strategy: None,
         kind: None,
         nets: Vec::new(),
     };

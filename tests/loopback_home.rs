@@ -60,6 +60,7 @@ fn search(text: &str) -> Request {
         text: text.into(),
         urn: None,
         ttl: None,
+        strategy: None,
         kind: None,
         nets: Vec::new(),
     }
@@ -106,6 +107,7 @@ fn a_search_finds_what_a_neighbour_of_a_neighbour_shares() {
         text: String::new(),
         urn: Some(urn),
         ttl: None,
+        strategy: None,
         kind: None,
         nets: Vec::new(),
     };

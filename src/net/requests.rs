@@ -19,7 +19,7 @@ use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::event::{Command, Notice, SearchSpec};
 use crate::node::media::Kind;
-use crate::node::strategy::Strategy;
+use crate::node::strategy::{BadStrategy, Strategy};
 use crate::wire::hit::QueryHit;
 use crate::wire::urn::tiger_to_base32;
 use crate::wire::{Guid, ServentId, Sha1};
@@ -108,10 +108,15 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             text,
             urn,
             ttl,
+            strategy,
             kind,
             nets,
         } => {
-            let spec = spec(text, urn.as_deref(), ttl, kind.as_deref())?;
+            let strategy = strategy.map(|text| text.parse().map_err(no_strategy));
+            let spec = SearchSpec {
+                strategy: strategy.transpose()?.unwrap_or_default(),
+                ..spec(text, urn.as_deref(), ttl, kind.as_deref())?
+            };
             search(spec, &nets, desk, to).await?;
         }
         Request::Peers => {
@@ -217,6 +222,10 @@ fn no_guid(text: &str) -> String {
     format!("{text:?} is no message id: 32 hexadecimal digits, as `searching` gives them")
 }
 
+fn no_strategy(error: BadStrategy) -> String {
+    error.for_searches()
+}
+
 /// The overlay on this net; unnamed, the one that an address belongs to.
 fn overlay_of(
     addr: SocketAddr,
@@ -248,6 +257,10 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         nets.push(on_net(overlay).await?);
     }
     let uploads = desk.serving.figures();
+    let live = desk
+        .overlays
+        .all()
+        .any(|overlay| overlay.net().is_two_tier());
     let sum = |figure: fn(&control::OnNet) -> usize| nets.iter().map(figure).sum();
     Ok(control::Status {
         name: desk.overlays.first().config.name.clone(),
@@ -266,7 +279,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         uploads_done: uploads.done,
         uploaded_bytes: uploads.bytes,
         nodes_heard: sum(|on| on.nodes_heard),
-        finding: desk.finding.as_ref().map(Shown::get),
+        finding: desk.finding.as_ref().filter(|_| live).map(Shown::get),
         mapping: desk.opened.as_ref().map(Opened::get),
         nets,
     })

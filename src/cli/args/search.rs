@@ -6,6 +6,7 @@ use structopt::StructOpt;
 
 use super::net::NetArgs;
 use super::values::{self, Address, Size, Span};
+use crate::node::strategy::Strategy;
 
 /// Find files.
 #[derive(Clone, Debug, StructOpt)]
@@ -62,6 +63,9 @@ pub struct SearchArgs {
     /// Hops the query travels
     #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
     pub ttl: Option<u8>,
+    /// How it spreads on a LAN: flood, ring:1/2/4/7, walk:k=16 or dynamic [default: flood]
+    #[structopt(long, value_name = "STRATEGY", parse(try_from_str = values::strategy))]
+    pub strategy: Option<Strategy>,
     /// A node to link to first, port 6346 unless named; may be given often
     #[structopt(long = "peer", value_name = "HOST:PORT", number_of_values = 1)]
     pub peers: Vec<Address>,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::node::strategy::{BadStrategy, Strategy};
 use crate::node::swarm::CONNECTIONS_MAX;
 use crate::wire::Sha1;
 
@@ -268,6 +269,15 @@ pub fn ttl(text: &str) -> Result<u8, BadValue> {
             "`{text}` is not a TTL; give hops from 1 to 255, such as 4"
         ))),
     }
+}
+
+/// How one search spreads.
+///
+/// # Errors
+/// None of the ways, or one that is a choice of every node.
+pub fn strategy(text: &str) -> Result<Strategy, BadValue> {
+    let parsed = text.parse();
+    parsed.map_err(|error: BadStrategy| BadValue(error.for_searches()))
 }
 
 /// A SHA-1: `urn:sha1:` or `sha1:` and 32 base32 characters.

@@ -81,6 +81,7 @@ impl Finder {
             text: String::new(),
             urn: Some(sha1.to_string()),
             ttl: None,
+            strategy: None,
             kind: None,
             nets: node.asked_nets(),
         };

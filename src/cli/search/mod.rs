@@ -246,6 +246,7 @@ pub fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, Failure> {
         text: text.clone(),
         urn,
         ttl: args.ttl,
+        strategy: args.strategy.as_ref().map(ToString::to_string),
         kind: args.filter.kind.clone(),
         nets: node.asked_nets(),
     };

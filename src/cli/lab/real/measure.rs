@@ -67,6 +67,7 @@ pub(in crate::cli::lab) fn ask(
         text: question.text.to_owned(),
         urn: None,
         ttl: Some(question.ttl),
+        strategy: None,
         kind: None,
         nets: Vec::new(),
     };
