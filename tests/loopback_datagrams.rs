@@ -183,6 +183,26 @@ fn walkers_among_real_nodes_find_a_file_whose_hits_come_by_datagram() {
 }
 
 #[test]
+fn walkers_wait_for_a_neighbour_and_are_not_sent_to_those_that_come_later() {
+    let node = Node::alone();
+    let mut replies = node.servent.request(walk("moby dick", "walk:k=3"));
+    let guid = guid_of(&mut replies);
+    let mut first = Raw::connect(node.addr());
+    first.link("X-Ultrapeer: True\r\n");
+    for _ in 0..3 {
+        let walker = first.next_of(Kind::Query);
+        assert!(WalkMark::of(&walker.payload).is_some());
+        assert_eq!(walker.header.guid, guid);
+    }
+    let mut later = Raw::connect(node.addr());
+    later.link("X-Ultrapeer: True\r\n");
+    node.until_links(2);
+    later.send(&raw::frame(Kind::Ping, 1, 1, 0, &[]));
+    later.next_of(Kind::Pong);
+    assert_eq!(node.counters().sent["query"], 3);
+}
+
+#[test]
 fn a_node_tells_the_far_end_of_a_walk_whether_to_go_on_and_takes_only_hits_it_asked_for() {
     let (stays, liar) = (Far::new(), Far::new());
     let node = Node::alone();
@@ -398,11 +418,7 @@ fn strategies_are_chosen_by_the_search_and_wrong_ones_say_what_to_do() {
     }
     let error = |node: &Node, strategy: &str| {
         let request = walk("moby dick", strategy);
-        node.servent
-            .request(request)
-            .all(SOON)
-            .unwrap_err()
-            .to_string()
+        node.servent.request(request).all(SOON).unwrap_err()
     };
     for (strategy, says) in [
         ("fload", "strategies of a search: flood, ring:1/2/4/7"),

@@ -112,7 +112,7 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             kind,
             nets,
         } => {
-            let strategy = strategy.map(|text| text.parse().map_err(no_strategy));
+            let strategy = strategy.map(|text| text.parse().map_err(|error| no_strategy(&error)));
             let spec = SearchSpec {
                 strategy: strategy.transpose()?.unwrap_or_default(),
                 ..spec(text, urn.as_deref(), ttl, kind.as_deref())?
@@ -222,7 +222,7 @@ fn no_guid(text: &str) -> String {
     format!("{text:?} is no message id: 32 hexadecimal digits, as `searching` gives them")
 }
 
-fn no_strategy(error: BadStrategy) -> String {
+fn no_strategy(error: &BadStrategy) -> String {
     error.for_searches()
 }
 

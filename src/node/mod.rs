@@ -358,6 +358,7 @@ impl Node {
                 let most = limits::WALK_STEPS_MAX.max(self.config.ttl_max);
                 search.query.header.ttl = walk.steps.min(most);
                 search.datagrams = true;
+                search.walks = true;
             }
             Strategy::Usual | Strategy::Flood | Strategy::Dynamic => {}
         }

@@ -288,7 +288,7 @@ impl Node {
         }
         // On the live network dynamic queries choose their links; a leaf's neighbours each ask for it.
         if self.tier() != Tier::Ultrapeer {
-            self.extend_searches(id, out);
+            self.extend_searches(now, id, out);
         }
     }
 
@@ -313,16 +313,24 @@ impl Node {
     }
 
     /// A search that is running also goes to a neighbour that came late.
-    fn extend_searches(&mut self, id: LinkId, out: &mut Outbox) {
+    fn extend_searches(&mut self, now: Time, id: LinkId, out: &mut Outbox) {
         let queries: Vec<_> = self
             .searches
             .iter()
+            .filter(|search| !search.walks)
             .map(|search| search.query.clone())
             .collect();
         for query in queries {
             let guid = query.header.guid;
             self.send_query(id, query, out);
             self.routes.forwarded(&guid, 1);
+        }
+        let waiting = self.searches.iter();
+        let waiting: Vec<_> = waiting
+            .filter_map(|search| Some((search.query.clone(), search.waiting?)))
+            .collect();
+        for (query, walk) in waiting {
+            self.walk_out(now, &query, walk, out);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::wire::query::{Query, QueryFlags};
 use crate::wire::{Frame, Guid, Header, Kind, WireError};
 
 use super::event::{SearchSpec, Ticket};
+use super::strategy::Walk;
 use super::{Time, limits, words};
 
 /// A search under way.
@@ -25,6 +26,10 @@ pub(super) struct Search {
     wanted: u16,
     /// Its hits may come by datagram.
     pub(super) datagrams: bool,
+    /// Walkers that have not set out yet, for want of a neighbour.
+    pub(super) waiting: Option<Walk>,
+    /// It goes by walkers.
+    pub(super) walks: bool,
     /// TTLs of the rounds to come.
     pub(super) rounds: VecDeque<u8>,
     /// When the next of them begins, if not enough was found.
@@ -43,6 +48,8 @@ impl Search {
             promised: 0,
             wanted,
             datagrams: false,
+            waiting: None,
+            walks: false,
             rounds: VecDeque::new(),
             due: None,
             earlier: Vec::new(),
@@ -163,6 +170,13 @@ impl Searches {
 
     pub(super) fn ticket(&self, guid: &Guid) -> Option<Ticket> {
         self.by_guid(guid).map(|search| search.ticket)
+    }
+
+    /// Walkers of a search wait for a neighbour, or do no longer.
+    pub(super) fn set_waiting(&mut self, guid: &Guid, waiting: Option<Walk>) {
+        if let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) {
+            search.waiting = waiting;
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Search> {

@@ -107,6 +107,8 @@ impl Node {
             sent += usize::from(self.step(now, link, walker, out));
         }
         self.routes.forwarded(&guid, sent);
+        self.searches
+            .set_waiting(&guid, Some(walk).filter(|_| sent == 0));
     }
 
     /// A walker came in.

@@ -127,6 +127,7 @@ fn search(desk: &Weak<Desk>, urn: Sha1) -> Vec<Source> {
         text: String::new(),
         urn: Some(urn.to_string()),
         ttl: None,
+        strategy: None,
         kind: None,
         nets: Vec::new(),
     };
