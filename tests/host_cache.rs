@@ -4,11 +4,14 @@
 mod nodes;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread;
 
+use filbert::net::servent::Also;
 use filbert::net::{Listen, Settings};
 use filbert::node::Config;
 use filbert::node::event::Role;
+use filbert::node::hostile::Hostile;
 use filbert::wire::ping::{Ping, Pong};
 use filbert::wire::{Frame, Guid, Header, Kind};
 use nodes::{Node, SOON};
@@ -94,6 +97,34 @@ fn a_ping_by_datagram_is_answered_once_a_minute_and_junk_never() {
     assert_eq!(dropped["datagram_ping_too_soon"], 1);
     assert_eq!(dropped["datagram_malformed"], 2);
     assert_eq!(dropped["datagram_unasked"], 0);
+}
+
+#[test]
+fn who_is_listed_as_hostile_is_answered_by_datagram_only_where_it_is_of_a_lan() {
+    for (lan_too, hostile) in [(false, 1), (true, 0)] {
+        let node = Node::with(Settings {
+            config: Config {
+                min_links: 0,
+                hostile: Arc::new(Hostile::parse("127.0.0.3").unwrap()),
+                ..Config::live(Role::Ultrapeer)
+            },
+            also: lan_too.then(Also::default).into_iter().collect(),
+            listen: Listen::Fixed("127.0.0.1:0".parse().unwrap()),
+            ..Settings::default()
+        });
+        let (listed, other) = (socket("127.0.0.3"), socket("127.0.0.1"));
+        let ping = |guid| datagram(guid, Kind::Ping, Vec::new());
+        listed.send_to(&ping(1), node.addr()).unwrap();
+        if lan_too {
+            assert_eq!(receive(&listed).0.header.guid, Guid([1; 16]));
+        }
+        other.send_to(&ping(2), node.addr()).unwrap();
+        assert_eq!(receive(&other).0.header.guid, Guid([2; 16]));
+        // Datagrams are taken in order, so an answer to the one before would be here by now.
+        listed.set_nonblocking(true).unwrap();
+        assert!(listed.recv_from(&mut [0; 64]).is_err(), "no answer");
+        assert_eq!(node.counters().dropped["datagram_hostile"], hostile);
+    }
 }
 
 #[test]

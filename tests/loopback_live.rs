@@ -13,6 +13,7 @@ use filbert::net::{Listen, Settings};
 use filbert::node::Config;
 use filbert::node::address::Net;
 use filbert::node::event::Role;
+use filbert::node::hostile::Hostile;
 use filbert::wire::bye::Bye;
 use filbert::wire::deflate::{Deflater, deflate_whole};
 use filbert::wire::hit::QueryHit;
@@ -329,4 +330,26 @@ fn an_ultrapeer_that_is_guided_down_links_as_a_leaf_and_greets_as_one_from_then_
     let answer = caller.offer("X-Ultrapeer: True\r\nListen-IP: 127.0.0.1:9\r\n");
     assert!(answer.starts_with("GNUTELLA/0.6 200 "), "{answer}");
     assert!(answer.contains("X-Ultrapeer: False\r\n"), "{answer}");
+}
+
+#[test]
+fn who_is_listed_as_hostile_is_neither_let_in_nor_served_and_counted() {
+    let hostile = Hostile::parse("127.0.0.66").unwrap();
+    let config = Config {
+        hostile: std::sync::Arc::new(hostile),
+        ..live(Role::Ultrapeer)
+    };
+    let node = Node::start(&[], config);
+    for (n, said) in (1..).zip([
+        "GNUTELLA CONNECT/0.6\r\nX-Ultrapeer: True\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    ]) {
+        let mut caller = Raw::connect_from("127.0.0.66".parse().unwrap(), node.addr());
+        caller.try_send(said.as_bytes());
+        assert!(caller.closed_without_a_word());
+        node.until_dropped("connection_hostile", n);
+    }
+    let mut other = Raw::connect(node.addr());
+    let answer = other.offer("X-Ultrapeer: True\r\nListen-IP: 127.0.0.1:9\r\n");
+    assert!(answer.starts_with("GNUTELLA/0.6 200 "), "{answer}");
 }

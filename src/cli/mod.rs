@@ -11,6 +11,7 @@ pub mod clock;
 pub mod exit;
 pub mod find;
 pub mod get;
+pub mod hostile;
 pub mod interrupt;
 pub mod lab;
 pub mod net;

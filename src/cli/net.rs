@@ -2,10 +2,12 @@
 //! what a search or a share on it reaches. Nobody is on the public network without having asked for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::net::NetArgs;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::hostile;
 use crate::node::Config;
 use crate::node::address::Net;
 use crate::node::event::Role;
@@ -41,12 +43,18 @@ pub fn configs(args: &NetArgs, role: Option<&str>) -> Result<Vec<Config>, Failur
                 "--allow-private is for tests of --net gnutella; leave it out",
             ));
         }
+        if !args.hostile.is_empty() {
+            return Err(usage(
+                "--hostile is about strangers: leave it out, or add --net gnutella",
+            ));
+        }
         if role.is_some() {
             return Err(usage(
                 "on a LAN all nodes are equal: leave --role out, or add --net gnutella",
             ));
         }
     }
+    let hostile = Arc::new(hostile::read(&args.hostile)?);
     let live = match role {
         None | Some("leaf") => Config::live(Role::Leaf),
         Some("ultrapeer") => Config::live(Role::Ultrapeer),
@@ -62,6 +70,7 @@ pub fn configs(args: &NetArgs, role: Option<&str>) -> Result<Vec<Config>, Failur
             Net::Gnutella | Net::Rehearsal => Config {
                 net,
                 encryption,
+                hostile: hostile.clone(),
                 ..live.clone()
             },
         })

@@ -81,14 +81,16 @@ pub(crate) struct TurnedAway {
     unserved: AtomicU64,
     greeting: AtomicU64,
     unasked: AtomicU64,
+    hostile: AtomicU64,
 }
 
 impl TurnedAway {
     /// Counters by name, as they stand beside the drops of the core.
-    pub(crate) fn counted(&self) -> [(String, u64); 6] {
+    pub(crate) fn counted(&self) -> [(String, u64); 7] {
         [
             ("connection_crowd", &self.crowd),
             ("connection_slow", &self.slow),
+            ("connection_hostile", &self.hostile),
             ("connection_unknown", &self.unknown),
             ("connection_unserved", &self.unserved),
             ("connection_unasked", &self.unasked),
@@ -150,6 +152,11 @@ pub(crate) async fn accept(listener: TcpListener, hall: Hall, closed: impl Futur
 }
 
 fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
+    // Before anything is read or said, whatever it wants.
+    if hall.overlays.shun(remote.ip()) {
+        count(&hall.turned_away().hostile);
+        return;
+    }
     let Some(visit) = hall.door.enter(&stream, remote.ip()) else {
         count(&hall.turned_away().crowd);
         return;

@@ -61,6 +61,12 @@ impl Overlays {
         all.filter(move |overlay| only || overlay.net().claims(remote))
     }
 
+    /// Is this an address that none of them has anything to do with?
+    pub(crate) fn shun(&self, remote: IpAddr) -> bool {
+        let mut possible = self.of(remote).peekable();
+        possible.peek().is_some() && possible.all(|overlay| overlay.config.hostile.lists(remote))
+    }
+
     /// The name that whoever connects may be shown: that for strangers, where strangers come.
     pub(crate) fn shown_name(&self) -> &str {
         let strict = self.all().find(|overlay| overlay.net().is_two_tier());

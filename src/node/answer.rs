@@ -173,6 +173,9 @@ impl Node {
         link.pongs_left -= 1;
         let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
         let teller = link.peer.remote;
+        if self.config.hostile.lists(pong.addr.ip()) {
+            return Err(Drop::Hostile);
+        }
         // Nobody who asks for addresses can link to a leaf, and what else it tells of it may not.
         if link.peer.role == Role::Leaf {
             return Ok(());

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -21,6 +22,7 @@ use rand::rngs::ChaCha8Rng;
 
 use super::Time;
 use super::address::{Net, plausible};
+use super::hostile::Hostile;
 use super::limits;
 
 /// How long a node counts as heard from lately.
@@ -116,6 +118,7 @@ type Place = (Table, u32);
 #[derive(Debug)]
 pub(super) struct Hosts {
     net: Net,
+    hostile: Arc<Hostile>,
     /// Secret that decides the places: nobody can aim for one.
     key: u64,
     known: BTreeMap<SocketAddr, Host>,
@@ -129,6 +132,7 @@ impl Hosts {
     pub(super) fn new(net: Net, key: u64) -> Self {
         Self {
             net,
+            hostile: Arc::default(),
             key,
             known: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -137,11 +141,21 @@ impl Hosts {
         }
     }
 
+    /// The same, with nothing of these in it.
+    pub(super) fn shunning(self, hostile: Arc<Hostile>) -> Self {
+        Self { hostile, ..self }
+    }
+
+    /// May anybody be called there at all?
+    fn admits(&self, addr: SocketAddr) -> bool {
+        self.net.admits(addr.ip()) && !self.hostile.lists(addr.ip())
+    }
+
     /// An address somebody told of. `alive`: as of one that was just seen alive.
     pub(super) fn learn(&mut self, addr: SocketAddr, source: Source, alive: Option<Time>) {
         let believed = match source {
-            Source::Ours => plausible(addr) && self.net.admits(addr.ip()),
-            Source::Peer(_) => self.net.believes(addr),
+            Source::Ours => plausible(addr) && self.admits(addr),
+            Source::Peer(_) => self.net.believes(addr) && self.admits(addr),
         };
         if !believed || self.selves.contains(&addr) {
             return;
@@ -170,7 +184,7 @@ impl Hosts {
 
     /// We called it and a greeting was done.
     pub(super) fn connected(&mut self, addr: SocketAddr, now: Time) {
-        if !plausible(addr) || self.selves.contains(&addr) {
+        if !plausible(addr) || !self.admits(addr) || self.selves.contains(&addr) {
             return;
         }
         self.challenges.retain(|(_, old)| *old != addr);
@@ -205,7 +219,7 @@ impl Hosts {
 
     /// Puts back an address that worked in an earlier run.
     pub(super) fn restore(&mut self, addr: SocketAddr) {
-        let good = plausible(addr) && self.net.admits(addr.ip()) && !self.selves.contains(&addr);
+        let good = plausible(addr) && self.admits(addr) && !self.selves.contains(&addr);
         let place = self.tried_place(addr);
         if good && !self.known.contains_key(&addr) && !self.places.contains_key(&place) {
             self.put(
@@ -300,7 +314,7 @@ impl Hosts {
     /// May this address be dialled now?
     pub(super) fn may_dial(&self, addr: SocketAddr, now: Time) -> bool {
         plausible(addr)
-            && self.net.admits(addr.ip())
+            && self.admits(addr)
             && !self.selves.contains(&addr)
             && self
                 .known

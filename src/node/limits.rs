@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Net;
 use super::event::Role;
 use super::greet::Encryption;
+use super::hostile::Hostile;
 use super::strategy::Forward;
 
 const fn nonzero(n: usize) -> NonZeroUsize {
@@ -180,6 +182,8 @@ pub struct Config {
     pub name: String,
     /// Bytes a second this node may send in all, as far as that is known. Only read to choose a role.
     pub upload: Option<u64>,
+    /// Addresses that nothing is had to do with.
+    pub hostile: Arc<Hostile>,
     /// Addresses that a link is kept to, before any others and even when `min_links` is 0.
     pub keep: Vec<SocketAddr>,
     /// Links looked for; 0: none but those asked for.
@@ -256,6 +260,7 @@ impl Default for Config {
             role: Role::Ultrapeer,
             auto_role: false,
             upload: None,
+            hostile: Arc::default(),
             max_leaves: LEAVES_MAX,
             listen: None,
             name: String::new(),

@@ -22,6 +22,7 @@ pub mod event;
 mod expected;
 mod forward;
 pub mod greet;
+pub mod hostile;
 pub mod hosts;
 mod introduce;
 pub mod lan;
@@ -148,7 +149,7 @@ const TOO_MANY_ERRORS: Bye = Bye {
 impl Node {
     /// A node without links or shares.
     pub fn new(config: Arc<Config>, id: ServentId, mut rng: ChaCha8Rng) -> Self {
-        let hosts = hosts::Hosts::new(config.net, rng.next_u64());
+        let hosts = hosts::Hosts::new(config.net, rng.next_u64()).shunning(config.hostile.clone());
         Self {
             routes: RouteTable::new(config.seen_cache),
             peering: peering::Peering::new(&config),

@@ -20,7 +20,7 @@ use super::event::{
 use super::hosts::{Failure, Source};
 use super::links::{Link, Links};
 use super::tiers::Tier;
-use super::{Config, Node, Time, limits};
+use super::{Config, Drop, Node, Time, limits};
 
 /// Offers accepted whose link is not up yet, dials under way, and who waits for them.
 #[derive(Debug, Default)]
@@ -155,6 +155,10 @@ impl Node {
         }
         if !self.config.net.admits(peer.remote.ip()) {
             return refuse(403, "Public addresses only", Vec::new());
+        }
+        if self.config.hostile.lists(peer.remote.ip()) {
+            self.stats.count_drop(Drop::Hostile);
+            return refuse(550, "Hostile IP address", Vec::new());
         }
         if self.greeted_otherwise(peer).is_some() {
             return refuse(503, "Changing peer mode", Vec::new());
@@ -419,6 +423,11 @@ impl Node {
             return out.push(done(Err(format!(
                 "{addr} is no public address, and this node is on the public network; nodes of your own network \
                  meet on --net lan"
+            ))));
+        }
+        if self.config.hostile.lists(addr.ip()) {
+            return out.push(done(Err(format!(
+                "{addr} is on the list of hostile addresses; take it off the file of --hostile and start again"
             ))));
         }
         if self.links.iter().any(|(_, link)| link.peer.is_at(addr)) {

@@ -97,6 +97,9 @@ impl Node {
         if own || !(neighbour || self.config.net.believes(push.addr)) {
             return Err(Drop::Unused);
         }
+        if self.config.hostile.lists(push.addr.ip()) {
+            return Err(Drop::Hostile);
+        }
         if !self.push_targets.take(push.addr, now) {
             return Err(Drop::PushFlood);
         }

@@ -3,6 +3,8 @@
 //! Rules: overlay, "Routing", for the top tier without leaves. A query passes once over each link at most,
 //! never back over the one it came from, so that a full flood costs exactly 2E - N + 1 messages.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::wire::hit::QueryHit;
 use crate::wire::push::Push;
 use crate::wire::query::Query;
@@ -11,6 +13,7 @@ use crate::wire::{Frame, Header, ServentId, WireError};
 
 use super::address::Net;
 use super::event::{Action, Bye, LinkId, Notice, Outbox, Role, Ticket};
+use super::hostile::Hostile;
 use super::hosts::Source;
 use super::links::Link;
 use super::routes::{Novelty, Origin};
@@ -174,6 +177,9 @@ impl Node {
         if servent == self.id || servent == ServentId([0; 16]) || servent.0 == frame.header.guid.0 {
             return Err(Drop::FalseServent);
         }
+        if names_hostile(&self.config.hostile, &frame.payload) {
+            return Err(Drop::Hostile);
+        }
         self.push_routes.learn(servent, from);
         let results = frame.payload.first().copied().unwrap_or_default();
         self.asking
@@ -193,17 +199,21 @@ impl Node {
         out: &mut Outbox,
     ) -> Taken {
         let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-        let net = self.config.net;
+        let (net, hostile) = (self.config.net, &self.config.hostile);
+        if hostile.lists(hit.addr.ip()) {
+            return Err(Drop::Hostile);
+        }
+        let believed = |addr: SocketAddr| net.believes(addr) && !hostile.lists(addr.ip());
         // Nobody can connect there, whatever it says (overlay, "QueryHit": such an address means "push").
         if !net.believes(hit.addr) {
             hit.push = Some(true);
         }
         // Whom else it names is hearsay: none that would lead us where nobody may be led.
-        hit.push_proxies.retain(|proxy| net.believes(*proxy));
+        hit.push_proxies.retain(|proxy| believed(*proxy));
         for record in &mut hit.records {
             record
                 .alternates
-                .retain(|one| net.believes(one.addr) && one.addr != hit.addr);
+                .retain(|one| believed(one.addr) && one.addr != hit.addr);
         }
         self.searches.count_results(
             &frame.header.guid,
@@ -312,4 +322,12 @@ impl Node {
         self.stats.count_sent(frame.header.kind, 1);
         out.push(Action::Send(to, frame));
     }
+}
+/// Does this hit come from an address that nothing is had to do with, as it says itself?
+fn names_hostile(hostile: &Hostile, payload: &[u8]) -> bool {
+    // Count, port, address.
+    let address = payload
+        .get(3..7)
+        .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    address.is_some_and(|bytes| hostile.lists(IpAddr::from(bytes)))
 }

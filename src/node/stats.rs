@@ -35,6 +35,8 @@ drops! {
     TtlTooHigh => "ttl_too_high",
     /// A one-hop kind that has travelled.
     NotOneHop => "not_one_hop",
+    /// It comes from an address that is listed as hostile, or names one.
+    Hostile => "hostile",
     /// Seen before.
     Duplicate => "duplicate",
     /// Its life is spent: it was taken in but not relayed.

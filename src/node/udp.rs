@@ -96,6 +96,8 @@ pub struct Introduction {
 /// Why a datagram was dropped. Every drop has exactly one reason and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
+    /// From an address that is listed as hostile.
+    Hostile,
     /// Longer than [`DATAGRAM_BYTES_MAX`].
     TooLarge,
     /// Nobody can be at the address it says it is from.
@@ -124,7 +126,8 @@ pub enum Dropped {
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::Hostile,
         Self::TooLarge,
         Self::NoSender,
         Self::Malformed,
@@ -142,6 +145,7 @@ impl Dropped {
     /// Name for counters and JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Hostile => "datagram_hostile",
             Self::TooLarge => "datagram_too_large",
             Self::NoSender => "datagram_no_sender",
             Self::Malformed => "datagram_malformed",

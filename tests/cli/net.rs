@@ -73,6 +73,44 @@ fn a_role_left_to_the_network_begins_as_a_leaf_and_says_what_it_waits_for() {
 }
 
 #[test]
+fn a_list_of_hostile_addresses_is_read_and_a_line_that_is_none_is_named() {
+    let world = World::new();
+    let folder = world.folder(
+        "lists",
+        &[
+            ("good.txt", b"# us\n127.0.0.0/8\n"),
+            ("bad.txt", b"1.1.1.1\n1.2.3\n"),
+        ],
+    );
+    let hub = world.node("hub", &[&LIVE[..], &["--role", "ultrapeer"]].concat(), &[]);
+    let bad = folder.join("bad.txt");
+    let args = [&["search", "fox", "--hostile", path_text(&bad)], &LIVE[..]].concat();
+    let refused = world.run("asker", &args).expect(2);
+    assert!(
+        refused
+            .err
+            .contains("bad.txt cannot be used: line 2: \"1.2.3\""),
+        "{}",
+        refused.err
+    );
+    let good = folder.join("good.txt");
+    let hub = hub.address();
+    let args = [
+        &[
+            "search",
+            "fox",
+            "--peer",
+            &hub,
+            "--hostile",
+            path_text(&good),
+        ],
+        &LIVE[..],
+    ]
+    .concat();
+    world.run("asker", &args).expect(3);
+}
+
+#[test]
 fn what_a_net_cannot_be_is_refused_before_anything_starts() {
     let world = World::new();
     for (args, way_out) in [
@@ -87,6 +125,11 @@ fn what_a_net_cannot_be_is_refused_before_anything_starts() {
             "leave them out",
         ),
         (&["--net", "gnutella", "--ttl", "7"], "4 or less"),
+        (&["--hostile", "none.txt"], "--net gnutella"),
+        (
+            &["--net", "gnutella", "--hostile", "none.txt"],
+            "none.txt cannot be read",
+        ),
         (&["--max-leaves", "9"], "--role ultrapeer"),
         (
             &["--net", "gnutella", "--max-leaves", "9"],

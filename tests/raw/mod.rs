@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,23 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         Self::over(TcpStream::connect(addr).unwrap())
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::new(from, 0)).unwrap();
+        connect(&socket, &to).unwrap();
+        Self::over(TcpStream::from(socket))
+    }
+
+    /// Waits until the other side closes without having said a word, or resets.
+    pub(crate) fn closed_without_a_word(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 
     fn over(stream: TcpStream) -> Self {

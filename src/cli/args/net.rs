@@ -1,5 +1,7 @@
 //! Which network a command is about.
 
+use std::path::PathBuf;
+
 use structopt::StructOpt;
 
 use super::find::FindArgs;
@@ -20,6 +22,10 @@ pub struct NetArgs {
     /// Take private addresses on --net gnutella, for tests: nodes of one machine under the live network's rules
     #[structopt(long, hidden = true)]
     pub allow_private: bool,
+    /// Have nothing to do with the addresses listed in this file, one address, network or range a line, on
+    /// --net gnutella; may be given often
+    #[structopt(long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
+    pub hostile: Vec<PathBuf>,
     /// Encrypt connections where the other side can, without proof of who that is: auto (on --net gnutella), on, off
     #[structopt(long, value_name = "WHEN", number_of_values = 1, possible_values = TLS)]
     pub tls: Option<String>,

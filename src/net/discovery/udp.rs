@@ -155,7 +155,11 @@ impl Speaker {
         match rt::timeout(wait, self.socket.recv_from(&mut bytes)).await {
             Err(_) => {}
             Ok(Ok((len, from))) => {
-                let heard = self.udp.hear(clock.now(), from, &bytes[..len]);
+                let heard = if self.datagrams.overlays.shun(from.ip()) {
+                    Err(Dropped::Hostile)
+                } else {
+                    self.udp.hear(clock.now(), from, &bytes[..len])
+                };
                 match heard {
                     Ok(heard) => self.take(heard).await?,
                     Err(why) => self.datagrams.finding.dropped(why),
@@ -247,7 +251,9 @@ impl Speaker {
             // What comes of it nobody is told: the notice goes unread.
             Heard::Push(push) => drop(handle.command(Command::PassPush(push)).await?),
             Heard::Search(from, frame) => {
-                for overlay in self.datagrams.overlays.of(from.ip()) {
+                let ip = from.ip();
+                let overlays = self.datagrams.overlays.of(ip);
+                for overlay in overlays.filter(|overlay| !overlay.config.hostile.lists(ip)) {
                     let event = Event::Datagram(from, frame.clone());
                     overlay.handle.send(Inbox::Event(event)).await?;
                 }
