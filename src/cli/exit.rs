@@ -42,6 +42,14 @@ impl Exit {
         Self::Good,
     ];
 
+    /// The exit of that code; wrong use for one that there is none of.
+    pub fn of_code(code: u8) -> Self {
+        let mut known = Self::WORST_FIRST.into_iter();
+        known
+            .find(|known| known.code() == code)
+            .unwrap_or(Self::Usage)
+    }
+
     /// The code for the system.
     pub fn code(self) -> u8 {
         match self {

@@ -68,6 +68,6 @@ pub(crate) fn counters(stats: &Stats) -> control::Counters {
             .iter()
             .map(|reason| (reason.name().to_owned(), stats.dropped(*reason)))
             .collect(),
-        asking: 0,
+        ..control::Counters::default()
     }
 }

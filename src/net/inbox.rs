@@ -56,6 +56,12 @@ pub(crate) enum Ask {
     Counters(Sender<control::Counters>),
     /// What is known of an id.
     Trace(Guid, Sender<Option<control::Trace>>),
+    /// Shape links to the peer that listens there.
+    Shape(
+        SocketAddr,
+        Option<control::Shape>,
+        Sender<Result<(), String>>,
+    ),
     /// The address book, as it is remembered.
     Hosts(Sender<Remembered>),
     /// What to tell one who asks by datagram from there.

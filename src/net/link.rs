@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::coding::{Inflow, Outflow};
 use super::conn::Stream;
 use super::inbox::{Inbox, post};
+use super::lane::Lane;
 use super::rt::{self, ReadExt, Receiver, Sender, WriteExt};
 use crate::node::event::Gone;
 use crate::node::greet::Codings;
@@ -60,6 +61,8 @@ pub(crate) struct Connected {
 pub(crate) struct Link {
     /// Its id.
     pub(crate) id: LinkId,
+    /// What is counted on it, and done to what goes out.
+    pub(crate) lane: Lane,
     staged: SendQueue,
     /// Frames shed by `staged` since the last flush.
     shed: u64,
@@ -102,6 +105,7 @@ impl Link {
     /// [`close`](Self::close), and hold `alive` until then. `relief` is rung when the link has caught up.
     pub(crate) fn start(
         id: LinkId,
+        lane: Lane,
         connected: Connected,
         inbox: Sender<Inbox>,
         relief: Sender<()>,
@@ -135,6 +139,7 @@ impl Link {
         rt::spawn(read(id, shared.clone(), inflow, rest, inbox, reading));
         Self {
             id,
+            lane,
             staged: SendQueue::new(SEND_QUEUE_BYTES),
             shed: 0,
             behind_since: None,

@@ -28,6 +28,7 @@ mod greeting;
 pub(crate) mod http;
 mod http_conn;
 mod inbox;
+mod lane;
 mod link;
 mod listen;
 mod mesh;

@@ -170,6 +170,7 @@ async fn answer_in_full(request: Request, desk: &Desk, to: &Replies) -> Result<(
             }
             to.send(Reply::Trace(known)).await?;
         }
+        Request::Shape { addr, shape } => shape_links(addr, shape, desk).await?,
         Request::Push { .. } => {
             let text = "a connection can only be handed over on the control socket";
             return Err(Failed::Message(text.to_owned()));
@@ -237,6 +238,17 @@ fn overlay_of(
         None => desk.overlays.of(addr.ip()).next(),
     };
     found.ok_or_else(|| "this node is not on that network; start it with --net for it".to_owned())
+}
+
+/// Has frames to a peer treated so.
+async fn shape_links(
+    addr: SocketAddr,
+    shape: Option<control::Shape>,
+    desk: &Desk,
+) -> Result<(), Failed> {
+    let overlay = overlay_of(addr, None, desk)?;
+    let set = |set| Ask::Shape(addr, shape, set);
+    Ok(overlay.handle.ask(set).await??)
 }
 
 /// The link may be on any net.

@@ -17,13 +17,14 @@ use super::discovery::udp::Outgoing;
 use super::figures::Figures;
 use super::greeting::Greeting;
 use super::inbox::{Ask, Handle, Inbox};
+use super::lane::{Fate, Lane, Shapes};
 use super::link::{Connected, Link, SOCKET_BYTES};
 use super::news::{News, Newsroom};
 use super::rt::{self, Clock, Receiver, Sender};
 use super::tls::Tls;
 use super::upload::Serving;
 use crate::control;
-use crate::node::event::{Gone, Peer, Verdict};
+use crate::node::event::{Direction, Gone, Peer, Verdict};
 use crate::node::limits::SEND_QUEUE_BYTES;
 use crate::node::{Action, Command, Event, LinkId, Node, Notice, Outbox, Ticket, Time, event};
 use crate::wire::{Frame, Guid, Header, Kind, bye};
@@ -74,6 +75,10 @@ pub(crate) struct NodeTask {
     out: Outbox,
     /// Some link has more than [`STAGED_MUCH_BYTES`] staged.
     staged_much: bool,
+    /// What a laboratory has links do to frames.
+    shapes: Shapes,
+    /// Frames lost that way, by kind.
+    lost: BTreeMap<Kind, u64>,
     /// Notices dropped because their asker did not read.
     unread_notices: u64,
     garbage_links: u64,
@@ -116,6 +121,8 @@ impl NodeTask {
             askers: BTreeMap::new(),
             out: Outbox::new(),
             staged_much: false,
+            shapes: Shapes::default(),
+            lost: BTreeMap::new(),
             unread_notices: 0,
             garbage_links: 0,
             damaged_links: 0,
@@ -158,13 +165,15 @@ impl NodeTask {
             if self.node.next_wakeup().is_some_and(|due| due <= now) {
                 self.step(Event::Wake);
             }
+            self.release(now);
             self.hand_over().await;
         }
     }
 
     /// The next message; `None` when the alarm of the node goes off first.
     async fn wait(&self) -> Option<Inbox> {
-        let Some(due) = self.node.next_wakeup() else {
+        let held = self.links.iter().filter_map(|link| link.lane.due());
+        let Some(due) = held.chain(self.node.next_wakeup()).min() else {
             return self.inbox.recv().await.ok();
         };
         let wait = due.since(self.clock.now());
@@ -173,6 +182,9 @@ impl NodeTask {
 
     async fn take_frames(&mut self, link: LinkId, frames: Vec<Frame>) {
         let now = self.clock.now();
+        if let Some(at) = self.find(link) {
+            self.links[at].lane.came(&frames);
+        }
         for frame in frames {
             if frame.header.kind == Kind::Bye {
                 let said = bye::Bye::parse(&frame.payload);
@@ -311,9 +323,37 @@ impl NodeTask {
     }
 
     fn stage(&mut self, link: LinkId, frame: &Frame) {
-        if let Some(link) = self.find(link) {
-            self.staged_much |= self.links[link].stage(frame) > STAGED_MUCH_BYTES;
+        let Some(at) = self.find(link) else {
+            return;
+        };
+        let clock = self.clock;
+        let link = &mut self.links[at];
+        match link.lane.give(|| clock.now(), frame) {
+            Fate::Goes => self.staged_much |= link.stage(frame) > STAGED_MUCH_BYTES,
+            Fate::Waits => {}
+            Fate::Lost => *self.lost.entry(frame.header.kind).or_default() += 1,
+            Fate::Shed => self.node.count_shed(1),
         }
+    }
+
+    /// Stages the frames that a shaped link held back until now.
+    fn release(&mut self, now: Time) {
+        for link in &mut self.links {
+            while let Some(frame) = link.lane.release(now) {
+                self.staged_much |= link.stage(&frame) > STAGED_MUCH_BYTES;
+            }
+        }
+    }
+
+    /// Shapes links to a peer, those that are up and those to come.
+    fn shape(&mut self, peer: SocketAddr, shape: Option<control::Shape>) -> Result<(), String> {
+        self.shapes.set(peer, shape)?;
+        for link in &mut self.links {
+            if link.lane.toward() == peer {
+                link.lane.shape(shape);
+            }
+        }
+        Ok(())
     }
 
     /// Hands what is staged to the writers; `true`: some of them are behind.
@@ -344,6 +384,10 @@ impl NodeTask {
 
     fn dial(&self, addr: SocketAddr) {
         let (greeting, handle) = (self.greeting.clone(), self.handle.clone());
+        if self.shapes.block(addr) {
+            let failed = Event::DialFailed(addr, event::DialError::Unreachable);
+            return handle.post(Inbox::Event(failed));
+        }
         // Detached: it ends by its own deadline. The core bounds how many there are.
         rt::spawn(async move {
             let message = match dial::dial(addr, &greeting).await {
@@ -364,8 +408,13 @@ impl NodeTask {
         if self.node.config().net.is_two_tier() {
             connected.stream.hold_at_most(SOCKET_BYTES);
         }
+        let toward = match peer.direction {
+            Direction::Dialled(addr) => addr,
+            Direction::Accepted => peer.listen.unwrap_or(peer.remote),
+        };
         let link = Link::start(
             id,
+            Lane::new(toward, self.shapes.of(toward)),
             connected,
             self.handle.inbox.clone(),
             self.relief.clone(),
@@ -440,6 +489,7 @@ impl NodeTask {
             Ask::Peers(to) => drop(to.try_send(self.peers())),
             Ask::Counters(to) => drop(to.try_send(self.counters())),
             Ask::Trace(guid, to) => drop(to.try_send(self.trace(&guid))),
+            Ask::Shape(peer, shape, to) => drop(to.try_send(self.shape(peer, shape))),
             Ask::SeenIp(to) => drop(to.try_send(self.node.seen_ip())),
             Ask::Hosts(to) => drop(to.try_send(self.node.remembered())),
             Ask::Introduction(from, wants, to) => {
@@ -461,6 +511,10 @@ impl NodeTask {
     fn counters(&self) -> control::Counters {
         let mut counters = super::figures::counters(self.node.stats());
         counters.asking = self.node.asking_on() as u64;
+        let named = |(kind, count): (&Kind, &u64)| (kind.name().to_owned(), *count);
+        counters.lost = self.lost.iter().map(named).collect();
+        let tally = |link: &Link| link.lane.tally(link.totals().1);
+        counters.links = self.links.iter().map(tally).collect();
         let dropped = &mut counters.dropped;
         dropped.insert("unread_notice".to_owned(), self.unread_notices);
         dropped.insert("unsent_datagram".to_owned(), self.unsent_datagrams);

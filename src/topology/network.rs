@@ -28,6 +28,8 @@ pub struct Edge {
 pub struct Traits {
     /// Time each frame takes, in nanoseconds.
     pub delay_ns: u64,
+    /// The file says so; else it is a guess, which real links do not need.
+    pub delay_said: bool,
     /// Up to so much longer, drawn for each frame.
     pub jitter_ns: u64,
     /// Chance that a frame is lost.
@@ -374,6 +376,7 @@ fn resolve(own: &LinkTraits, default: &LinkTraits) -> Traits {
     let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
     Traits {
         delay_ns: own.delay.or(default.delay).map_or(DELAY_NS, nanos),
+        delay_said: own.delay.or(default.delay).is_some(),
         jitter_ns: own.jitter.or(default.jitter).map_or(0, nanos),
         drop: own.drop.or(default.drop).unwrap_or(0.0),
         rate: own.rate.or(default.rate),

@@ -9,6 +9,7 @@ use structopt::StructOpt;
 use super::values::{self, BadValue, Span};
 use crate::node::strategy::{Approach, BadStrategy};
 use crate::sim::yardstick::{BadYardstick, Yardstick};
+use crate::topology::Amount;
 
 /// Many nodes from one file.
 #[derive(Clone, Debug, StructOpt)]
@@ -18,6 +19,8 @@ use crate::sim::yardstick::{BadYardstick, Yardstick};
     filbert lab run ring.json --engine real            as real processes on loopback ports
     filbert lab up ring:12                             keep real nodes running
     filbert lab search --from n0 moby --ttl 4 --trace
+    filbert lab fault partition n0..n5 / n6..n11       kill, cut, delay, drop, rate, heal, churn
+    filbert lab expect --from n0 moby --within 2s      exit code 1 if nothing is found
     filbert lab down
     filbert lab import crawl.txt --largest > crawl.json   a graph of another program, and back:
     filbert lab export crawl.json --to graphml > crawl.graphml")]
@@ -37,6 +40,8 @@ impl LabArgs {
             }
             LabVerb::Ps(PsArgs { which })
             | LabVerb::Search(LabSearchArgs { which, .. })
+            | LabVerb::Expect(ExpectArgs { which, .. })
+            | LabVerb::Fault(FaultArgs { which, .. })
             | LabVerb::Down(DownArgs { which, .. }) => &mut which.dir,
             LabVerb::Gen(_) | LabVerb::Import(_) | LabVerb::Export(_) | LabVerb::Keep(_) => {
                 return self;
@@ -66,6 +71,10 @@ pub enum LabVerb {
     Ps(PsArgs),
     /// Search from a node of a network that is up, and measure
     Search(LabSearchArgs),
+    /// Search from a node and say by the exit code whether it found as much as it must
+    Expect(ExpectArgs),
+    /// Kill nodes, cut, part, slow down or lose: do something to a network that is up
+    Fault(FaultArgs),
     /// Stop a network and remove its files
     Down(DownArgs),
     /// Hold the nodes of a network; started by `lab up`
@@ -401,6 +410,82 @@ pub struct LabSearchArgs {
     #[structopt(flatten)]
     pub which: WhichArgs,
 }
+
+/// `lab expect`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct ExpectArgs {
+    /// Words looked for
+    #[structopt(value_name = "WORDS", required = true)]
+    pub words: Vec<String>,
+    /// The node that asks
+    #[structopt(long, value_name = "NODE")]
+    pub from: String,
+    /// Files that must be found: 3, ">=1", "=0", "<5"
+    #[structopt(long, value_name = "N", default_value = ">=1")]
+    pub hits: Count,
+    /// Time it has; sooner if nothing more can come
+    #[structopt(long, value_name = "TIME", default_value = "5s")]
+    pub within: Span,
+    /// Hops the query travels, up to 255 [default: the topology's]
+    #[structopt(long, value_name = "HOPS", parse(try_from_str = values::ttl))]
+    pub ttl: Option<u8>,
+    /// Which network.
+    #[structopt(flatten)]
+    pub which: WhichArgs,
+}
+
+/// A condition on a number of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub Amount);
+
+impl FromStr for Count {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Amount::parse(text).map(Self).ok_or_else(|| {
+            BadValue::new(format!(
+                "`{text}` is no number of files; give 3, or a condition such as \">=1\", \"=0\" or \"<5\""
+            ))
+        })
+    }
+}
+
+/// `lab fault`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(after_help = "EXAMPLES:
+    filbert lab fault kill n3 n7..n9             they die at once, without taking leave
+    filbert lab fault restart n3                 with its port, files and links
+    filbert lab fault cut n0-n1                  the link is closed and stays so
+    filbert lab fault partition n0..n5 / n6..n11 no frame passes between the groups
+    filbert lab fault delay 40ms+10ms n0-n1      each frame waits 40 to 50 ms; no link named: on all
+    filbert lab fault drop 5%                    so many Gnutella messages are lost, not packets
+    filbert lab fault rate 100kB/s               bytes a second each way; none: as many as it can
+    filbert lab fault heal                       links are again as the file says; dead nodes stay dead
+    filbert lab fault churn 30s 10s n4..n11      up for 30 s and down for 10 s on average, until `churn off`")]
+pub struct FaultArgs {
+    /// What to do
+    #[structopt(value_name = "WHAT", possible_values = FAULTS)]
+    pub what: String,
+    /// How much, and to which nodes (n0, n0..n5, a*) or links (n0-n1)
+    #[structopt(value_name = "ARGS")]
+    pub words: Vec<String>,
+    /// Which network.
+    #[structopt(flatten)]
+    pub which: WhichArgs,
+}
+
+/// What `lab fault` can do.
+const FAULTS: &[&str] = &[
+    "kill",
+    "restart",
+    "cut",
+    "partition",
+    "delay",
+    "drop",
+    "rate",
+    "heal",
+    "churn",
+];
 
 /// `lab down`.
 #[derive(Clone, Debug, StructOpt)]

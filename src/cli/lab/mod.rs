@@ -2,9 +2,12 @@
 //!
 //! - `source`: the topology that a file or a short text means;
 //! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `graphs`: graphs of other programs, in and out;
+//! - `fault`: what is done to them; `expect`: what they must find;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
 mod compare;
+mod expect;
+mod fault;
 mod graphs;
 mod real;
 mod record;
@@ -33,6 +36,8 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
         LabVerb::Up(args) => up::up(args, output),
         LabVerb::Ps(args) => up::ps(args, output),
         LabVerb::Search(args) => search::run(args, output),
+        LabVerb::Expect(args) => expect::run(args, output),
+        LabVerb::Fault(args) => fault::run(args, output),
         LabVerb::Down(args) => up::down(args, output),
         LabVerb::Keep(args) => real::keep::keep(args),
     }

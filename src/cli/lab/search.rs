@@ -58,24 +58,7 @@ pub(super) fn run(args: &LabSearchArgs, out: &Output) -> Result<Exit, Failure> {
     let network = &source.network;
     let asker = asker(&state, &args.from)?;
     let interrupt = Interrupt::watch();
-    let alive = for_all(&state.nodes, |node| {
-        Ok(NodeClient::connect(&node.name, &node.home).ok())
-    })?;
-    let ended: Vec<&str> = state
-        .nodes
-        .iter()
-        .zip(&alive)
-        .filter(|(_, client)| client.is_none())
-        .map(|(node, _)| node.name.as_str())
-        .collect();
-    if !ended.is_empty() {
-        out.say(&format!(
-            "{} ended meanwhile: {}; the prediction counts them",
-            ended.len(),
-            ended.join(" ")
-        ));
-    }
-    let clients: Vec<NodeClient> = alive.into_iter().flatten().collect();
+    let clients = living(&state, out)?;
     let Some(from) = clients.iter().position(|client| client.name == args.from) else {
         return Err(Failure::new(
             Exit::NoNetwork,
@@ -112,7 +95,28 @@ pub(super) fn run(args: &LabSearchArgs, out: &Output) -> Result<Exit, Failure> {
     Ok(if hits > 0 { Exit::Good } else { Exit::Nothing })
 }
 
-fn asker(state: &State, name: &str) -> Result<u32, Failure> {
+/// The nodes that live, to ask; those that do not are named.
+pub(super) fn living(state: &State, out: &Output) -> Result<Vec<NodeClient>, Failure> {
+    let alive = for_all(&state.nodes, |node| Ok(NodeClient::connect(node).ok()))?;
+    let ended: Vec<&str> = state
+        .nodes
+        .iter()
+        .zip(&alive)
+        .filter(|(_, client)| client.is_none())
+        .map(|(node, _)| node.name.as_str())
+        .collect();
+    if !ended.is_empty() {
+        out.say(&format!(
+            "{} dead: {}; predictions count them",
+            ended.len(),
+            some_names(&ended)
+        ));
+    }
+    Ok(alive.into_iter().flatten().collect())
+}
+
+/// The number of the node of that name.
+pub(super) fn asker(state: &State, name: &str) -> Result<u32, Failure> {
     let names = || state.nodes.iter().map(|node| node.name.as_str());
     let at = names().position(|known| known == name).ok_or_else(|| {
         let hint = match nearest(name, names()) {

@@ -143,7 +143,7 @@ pub(super) fn ps(args: &PsArgs, out: &Output) -> Result<Exit, Failure> {
         ));
         let links = for_all(&state.nodes, |node| {
             // One that does not answer has ended.
-            Ok(NodeClient::connect(&node.name, &node.home)
+            Ok(NodeClient::connect(node)
                 .and_then(|client| client.links())
                 .ok())
         })?;

@@ -49,9 +49,34 @@ pub fn time(span: Duration) -> String {
     }
 }
 
+/// The same, with milliseconds below one second: `0 ms`, `62.5 ms`.
+pub fn short_time(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        let tenths = span.as_micros() / 100;
+        match tenths % 10 {
+            0 => format!("{} ms", tenths / 10),
+            tenth => format!("{}.{tenth} ms", tenths / 10),
+        }
+    } else {
+        time(span)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times_are_not_all_nothing() {
+        for (micros, text) in [
+            (0, "0 ms"),
+            (62_540, "62.5 ms"),
+            (60_000, "60 ms"),
+            (1_500_000, "1.5 s"),
+        ] {
+            assert_eq!(short_time(Duration::from_micros(micros)), text);
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

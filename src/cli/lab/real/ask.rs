@@ -1,13 +1,13 @@
 //! Questions to many nodes, each over its control socket.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::place::NodeState;
 use crate::cli::exit::{Exit, Failure};
-use crate::control::{Counters, File, Reply, Request, Trace};
+use crate::control::{Counters, File, Reply, Request, Shape, Trace};
 use crate::disk::store::Home;
 use crate::net::control::Client;
 
@@ -23,25 +23,29 @@ const THREADS: usize = 8;
 pub(in crate::cli::lab) struct NodeClient {
     /// Its id in the topology.
     pub name: String,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
     client: Client,
 }
 
 impl NodeClient {
-    /// The node that runs on this home.
+    /// The node, if it runs.
     ///
     /// # Errors
-    /// Exit 3: none does.
-    pub(in crate::cli::lab) fn connect(name: &str, home: &Path) -> Result<Self, Failure> {
+    /// Exit 3: it does not.
+    pub(in crate::cli::lab) fn connect(node: &NodeState) -> Result<Self, Failure> {
+        let name = &node.name;
         let gone = |error: std::io::Error| {
             Failure::new(
                 Exit::NoNetwork,
                 format!("node {name} does not answer: {error}; {AGAIN}"),
             )
         };
-        let home = Home::at(home).map_err(gone)?;
+        let home = Home::at(&node.home).map_err(gone)?;
         let client = Client::connect(home.socket()).map_err(gone)?;
         Ok(Self {
-            name: name.to_owned(),
+            name: name.clone(),
+            port: node.port,
             client,
         })
     }
@@ -101,16 +105,33 @@ impl NodeClient {
 
     /// Number of its links.
     pub(in crate::cli::lab) fn links(&self) -> Result<usize, Failure> {
+        Ok(self.peers()?.len())
+    }
+
+    /// Where its neighbours listen.
+    pub(in crate::cli::lab) fn peers(&self) -> Result<Vec<SocketAddr>, Failure> {
         let replies = self.all(&Request::Peers, REPLY_WAIT)?;
-        Ok(replies
-            .iter()
-            .filter(|reply| matches!(reply, Reply::Peer(_)))
-            .count())
+        let addr = |reply| match reply {
+            Reply::Peer(peer) => Some(peer.listen.unwrap_or(peer.addr)),
+            _ => None,
+        };
+        Ok(replies.into_iter().filter_map(addr).collect())
     }
 
     /// Links it to a node; done when the link is up.
     pub(super) fn link_to(&self, addr: SocketAddr) -> Result<(), Failure> {
         self.all(&Request::peer_add(addr), WORK_WAIT).map(drop)
+    }
+
+    /// Has links to a peer shaped; `None`: as they are.
+    pub(super) fn shape(&self, addr: SocketAddr, shape: Option<Shape>) -> Result<(), Failure> {
+        self.all(&Request::Shape { addr, shape }, REPLY_WAIT)
+            .map(drop)
+    }
+
+    /// Closes the link to a peer.
+    pub(super) fn unlink(&self, addr: SocketAddr) -> Result<(), Failure> {
+        self.all(&Request::PeerDrop { addr }, REPLY_WAIT).map(drop)
     }
 
     /// Reads its folders; done when every name in them can be found.

@@ -4,25 +4,29 @@
 //! folder is held without a gap. The keeper starts the nodes, says one line about it, and waits for SIGTERM.
 //! However it ends, the system releases the lock, and each node ends with its standard input.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::launch::{Order, Running, launch};
+use super::churn::Churn;
+use super::deed::{Came, Deed, Done};
+use super::desk::Desk;
+use super::fleet::Fleet;
+use super::launch::{Order, launch};
 use super::place::{Held, State, disk};
 use super::process::Process;
 use crate::cli::args::lab::KeepArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::{Interrupt, LOOK};
 use crate::cli::lab::source::{self, Source};
-use crate::topology::Network;
-use crate::topology::plan::{Plan, Wish, plan};
+use crate::cli::output::units;
+use crate::topology::plan::{Wish, plan};
 
 /// The topology of a network, as its nodes were started from it.
 pub(in crate::cli::lab) const TOPOLOGY: &str = "topology.json";
@@ -80,11 +84,7 @@ pub(in crate::cli::lab) fn start(
         Some(Word::Up(state)) => Ok(*state),
         Some(Word::Failed { exit, message }) => {
             let _ = keeper.wait();
-            let exit = Exit::WORST_FIRST
-                .into_iter()
-                .find(|known| known.code() == exit)
-                .unwrap_or(Exit::Usage);
-            Err(Failure::new(exit, message))
+            Err(Failure::new(Exit::of_code(exit), message))
         }
         None => {
             let _ = keeper.wait();
@@ -145,26 +145,133 @@ pub(in crate::cli::lab) fn keep(args: &KeepArgs) -> Result<Exit, Failure> {
         .try_clone_to_owned()
         .map_err(anyhow::Error::from)?;
     let held = Held::inherit(&args.dir, File::from(stdin))?;
-    match start_nodes(args, &held, &interrupt) {
-        Ok((running, state)) => {
-            // An error: whoever started us was killed meanwhile, and nobody knows of this network.
-            if say(&Word::Up(Box::new(state))).is_ok() {
-                while !interrupt.asked() {
-                    std::thread::sleep(LOOK);
-                }
-            }
-            running.stop();
+    match hold(args, &held, &interrupt) {
+        Ok(()) => {
             held.remove()?;
             Ok(Exit::Good)
         }
         Err(failure) => {
             held.remove()?;
+            // Nobody listens any more once the nodes were up.
             let _ = say(&Word::Failed {
                 exit: failure.exit.code(),
                 message: failure.message,
             });
             Ok(failure.exit)
         }
+    }
+}
+
+/// Starts the nodes and holds them until somebody asks for the end, doing meanwhile what is asked for.
+fn hold(args: &KeepArgs, held: &Held, interrupt: &Interrupt) -> Result<(), Failure> {
+    let source = source::load(&args.dir.join(TOPOLOGY).to_string_lossy(), None)?;
+    let plan = plan(&source.network, Wish::default());
+    let order = Order {
+        network: &source.network,
+        files: &plan.files,
+        base: &args.base,
+        base_port: args.base_port,
+        dir: held.dir(),
+    };
+    let (mut fleet, mut state) = start_held(held, order, interrupt)?;
+    let desk = Desk::open(held.dir())?;
+    let mut churn = None;
+    // An error: whoever started us was killed meanwhile, and nobody knows of this network.
+    if say(&Word::Up(Box::new(state.clone()))).is_ok() {
+        while !interrupt.asked() {
+            let asked = desk.next(LOOK);
+            let (deed, answer) = match asked {
+                Some((deed, answer)) => (Some(deed), Some(answer)),
+                None => (
+                    churn
+                        .as_mut()
+                        .and_then(|churn: &mut Churn| churn.next(&fleet)),
+                    None,
+                ),
+            };
+            let Some(deed) = deed else { continue };
+            let came = do_deed(
+                &deed,
+                &mut fleet,
+                &mut churn,
+                source.network.seed,
+                interrupt,
+            );
+            if fleet.running().nodes != state.nodes {
+                state.nodes.clone_from(&fleet.running().nodes);
+                held.write_state(&state)?;
+            }
+            match (answer, came) {
+                // An error: whoever asked has gone.
+                (Some(answer), Ok(done)) => drop(answer.send(Came::Done(done))),
+                (Some(answer), Err(failure)) => drop(answer.send(Came::Failed {
+                    exit: failure.exit.code(),
+                    message: failure.message,
+                })),
+                (None, Ok(_)) => {}
+                (None, Err(failure)) => log::warn!("churn: {failure}"),
+            }
+        }
+    }
+    fleet.stop();
+    Ok(())
+}
+
+fn do_deed(
+    deed: &Deed,
+    fleet: &mut Fleet<'_>,
+    churn: &mut Option<Churn>,
+    seed: u64,
+    interrupt: &Interrupt,
+) -> Result<Done, Failure> {
+    match deed {
+        Deed::Churn {
+            nodes,
+            up_ms,
+            down_ms,
+        } => {
+            let all: Vec<u32>;
+            let nodes = if nodes.is_empty() {
+                all = (0..)
+                    .zip(&fleet.running().nodes)
+                    .map(|(at, _)| at)
+                    .collect();
+                &all
+            } else {
+                nodes
+            };
+            let (up, down) = (
+                Duration::from_millis(*up_ms),
+                Duration::from_millis(*down_ms),
+            );
+            *churn = Some(Churn::new(nodes, up, down, seed));
+            Ok(Done {
+                said: format!(
+                    "{} from now on: up for {} and down for {} on average",
+                    units::counted(
+                        nodes.len() as u64,
+                        "node comes and goes",
+                        "nodes come and go"
+                    ),
+                    units::short_time(up),
+                    units::short_time(down)
+                ),
+                ..Done::default()
+            })
+        }
+        Deed::Calm => {
+            let nodes = churn
+                .take()
+                .map_or_else(Vec::new, |churn| churn.down(fleet));
+            if nodes.is_empty() {
+                return Ok(Done {
+                    said: "no churn; no node of it was down".to_owned(),
+                    ..Done::default()
+                });
+            }
+            fleet.do_deed(&Deed::Restart { nodes }, &|| interrupt.asked())
+        }
+        other => fleet.do_deed(other, &|| interrupt.asked()),
     }
 }
 
@@ -177,44 +284,15 @@ fn say(word: &Word) -> std::io::Result<()> {
         .and_then(|()| stdout.flush())
 }
 
-fn start_nodes(
-    args: &KeepArgs,
-    held: &Held,
-    interrupt: &Interrupt,
-) -> Result<(Running, State), Failure> {
-    let path = args.dir.join(TOPOLOGY);
-    let source = source::load(&path.to_string_lossy(), None)?;
-    let plan = plan(&source.network, Wish::default());
-    start_held(
-        held,
-        &source.network,
-        &plan,
-        &args.base,
-        args.base_port,
-        interrupt,
-    )
-}
-
 /// Starts the nodes of a network in a folder that this process holds, and writes what there is to know of them.
 ///
 /// # Errors
 /// As [`launch`].
-pub(in crate::cli::lab) fn start_held(
+pub(in crate::cli::lab) fn start_held<'a>(
     held: &Held,
-    network: &Network,
-    plan: &Plan,
-    base: &Path,
-    base_port: Option<u16>,
+    order: Order<'a>,
     interrupt: &Interrupt,
-) -> Result<(Running, State), Failure> {
-    let files: &BTreeMap<_, _> = &plan.files;
-    let order = Order {
-        network,
-        files,
-        base,
-        base_port,
-        dir: held.dir(),
-    };
+) -> Result<(Fleet<'a>, State), Failure> {
     let running = launch(order, &|| interrupt.asked())?;
     let name = held
         .dir()
@@ -227,9 +305,9 @@ pub(in crate::cli::lab) fn start_held(
         name,
         keeper: Process::of(std::process::id()),
         nodes: running.nodes.clone(),
-        links: network.edges.len(),
+        links: order.network.edges.len(),
         took_ms: u64::try_from(running.took.as_millis()).unwrap_or(u64::MAX),
     };
     held.write_state(&state)?;
-    Ok((running, state))
+    Ok((Fleet::new(order, running)?, state))
 }

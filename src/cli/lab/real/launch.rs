@@ -1,16 +1,16 @@
 //! Starting the nodes of a network as processes, linking them as the file says, and ending them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
+use super::children::{Children, wait_for_all};
 use super::files;
 use super::place::{NodeState, disk};
 use super::process::Process;
@@ -21,19 +21,10 @@ use crate::topology::{self, Behaviour, FILES_FOLDER, Network, NodeSpec};
 
 /// First port tried when none is named: above the usual servers, rarely used by anybody.
 const BASE_PORT: u16 = 41_000;
-/// All nodes have so long to start. Hundreds of them on two cores need seconds; a node that says nothing for
-/// so long hangs.
-const START_TIME: Duration = Duration::from_mins(2);
 /// Links have so long to come up at their other ends, and files to be hashed.
 const SETTLE_TIME: Duration = Duration::from_secs(60);
 /// How often nodes are asked while something settles.
-const LOOK: Duration = Duration::from_millis(10);
-/// Nodes have so long to take leave before they are killed.
-const LEAVE_TIME: Duration = Duration::from_secs(8);
-/// Stack of a thread that copies what a node says.
-const READER_STACK_BYTES: usize = 128 * 1024;
-/// Lines of a failed node's log that are shown.
-const LOG_LINES: usize = 5;
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 /// Real nodes in one network: each has a process, a port and four open files here.
 const NODES_MAX: usize = 2_000;
 
@@ -55,7 +46,7 @@ pub(in crate::cli::lab) struct Order<'a> {
 /// Nodes that are up and linked. Dropping this ends them.
 #[derive(Debug)]
 pub(in crate::cli::lab) struct Running {
-    children: Children,
+    pub(super) children: Children,
     /// What each node says about itself, in the order of the topology.
     pub nodes: Vec<NodeState>,
     /// The same nodes, to ask.
@@ -92,13 +83,6 @@ pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
     if !network.events.is_empty() {
         return cannot("make the \"events\" happen".to_owned());
     }
-    if network
-        .traits
-        .iter()
-        .any(|kind| kind.drop > 0.0 || kind.rate.is_some())
-    {
-        return cannot("lose frames or slow links down (\"drop\", \"rate\")".to_owned());
-    }
     for spec in network.nodes.values() {
         if let Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) = spec.behaviour {
             return cannot(format!("misbehave as node {:?} should", spec.id));
@@ -131,7 +115,7 @@ pub(in crate::cli::lab) fn launch(
         let home = dir.join("home");
         fs::create_dir_all(&home).map_err(|error| disk(&home, "cannot be made", &error))?;
         let mut command = command(order, node, &dir, port, degrees[node as usize])?;
-        let child = children.spawn(&mut command, &name, &dir, nodes.len(), ready.clone())?;
+        let child = children.spawn(&mut command, &name, &dir, nodes.len(), &ready)?;
         nodes.push(NodeState {
             name,
             port,
@@ -140,10 +124,10 @@ pub(in crate::cli::lab) fn launch(
         });
     }
     drop(ready);
-    wait_for_all(&is_ready, &mut nodes, order.dir, interrupted)?;
+    wait_for_all(&is_ready, count, &mut nodes, order.dir, interrupted)?;
     let clients = nodes
         .iter()
-        .map(|node| NodeClient::connect(&node.name, &node.home))
+        .map(NodeClient::connect)
         .collect::<Result<Vec<_>, _>>()?;
     stop_if(interrupted)?;
     tiers::prove_reach(order.network, &nodes)?;
@@ -181,7 +165,7 @@ pub(in crate::cli::lab) fn launch(
     })
 }
 
-fn stop_if(interrupted: &dyn Fn() -> bool) -> Result<(), Failure> {
+pub(super) fn stop_if(interrupted: &dyn Fn() -> bool) -> Result<(), Failure> {
     if interrupted() {
         Err(Failure::new(
             Exit::Interrupted,
@@ -193,7 +177,7 @@ fn stop_if(interrupted: &dyn Fn() -> bool) -> Result<(), Failure> {
 }
 
 /// Waits until `missing` finds nothing missing.
-fn settle(
+pub(super) fn settle(
     interrupted: &dyn Fn() -> bool,
     missing: impl Fn() -> Result<Option<String>, Failure>,
 ) -> Result<(), Failure> {
@@ -231,7 +215,7 @@ fn is_free_rider(order: Order<'_>, node: u32) -> bool {
     spec_of(order, node).is_some_and(|spec| spec.behaviour == Some(Behaviour::FreeRider))
 }
 
-fn shares_anything(order: Order<'_>, node: u32) -> bool {
+pub(super) fn shares_anything(order: Order<'_>, node: u32) -> bool {
     let folders = spec_of(order, node).is_some_and(|spec| !spec.share.is_empty());
     !is_free_rider(order, node) && (folders || order.files.contains_key(&node))
 }
@@ -262,7 +246,7 @@ fn folders(order: Order<'_>, node: u32, dir: &Path) -> Result<Vec<PathBuf>, Fail
 }
 
 /// `filbert share` for one node.
-fn command(
+pub(super) fn command(
     order: Order<'_>,
     node: u32,
     dir: &Path,
@@ -361,167 +345,6 @@ fn ports(count: usize, base: Option<u16>) -> Result<Vec<u16>, Failure> {
     }
 }
 
-/// What came of starting a node.
-enum Started {
-    /// It listens there.
-    Ready(u16),
-    /// It ended, or said something else.
-    Failed,
-}
-
-fn wait_for_all(
-    is_ready: &mpsc::Receiver<(usize, Started)>,
-    nodes: &mut [NodeState],
-    dir: &Path,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<(), Failure> {
-    let clock = Stopwatch::start();
-    let mut missing = nodes.len();
-    while missing > 0 {
-        stop_if(interrupted)?;
-        match is_ready.recv_timeout(Duration::from_millis(50)) {
-            Ok((node, Started::Ready(port))) => {
-                nodes[node].port = port;
-                missing -= 1;
-            }
-            Ok((node, Started::Failed)) => {
-                let name = &nodes[node].name;
-                let log = last_lines(&dir.join(name).join("log"));
-                return Err(Failure::new(
-                    Exit::Usage,
-                    format!("node {name} did not start{log}"),
-                ));
-            }
-            Err(_) if clock.passed(Some(START_TIME)) => {
-                let seconds = START_TIME.as_secs();
-                let text = format!(
-                    "{missing} nodes did not start within {seconds} s; is this machine overloaded?"
-                );
-                return Err(Failure::new(Exit::Usage, text));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// The end of a log, to follow a message.
-fn last_lines(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    if shown.is_empty() {
-        " and did not say why".to_owned()
-    } else {
-        format!(":\n{}", shown.join("\n"))
-    }
-}
-
-/// The processes. Each ends when its standard input does, so also when this process is killed.
-#[derive(Debug, Default)]
-struct Children(Vec<(Child, Option<ChildStdin>)>);
-
-impl Children {
-    /// Starts a node and a thread that keeps what it says. Returns its process id.
-    fn spawn(
-        &mut self,
-        command: &mut Command,
-        name: &str,
-        dir: &Path,
-        node: usize,
-        ready: mpsc::Sender<(usize, Started)>,
-    ) -> Result<u32, Failure> {
-        let create = |name: &str| {
-            let path = dir.join(name);
-            File::create(&path).map_err(|error| disk(&path, "cannot be made", &error))
-        };
-        let (log, events) = (create("log")?, create("events.jsonl")?);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let failed = |error| {
-            Failure::new(
-                Exit::Usage,
-                format!("cannot start node {name}: {error}; try fewer nodes"),
-            )
-        };
-        let mut child = command.spawn().map_err(failed)?;
-        let (pid, stdin, stdout) = (child.id(), child.stdin.take(), child.stdout.take());
-        self.0.push((child, stdin));
-        let stdout = stdout.expect("it was piped");
-        // Detached: it ends with the node.
-        std::thread::Builder::new()
-            .stack_size(READER_STACK_BYTES)
-            .spawn(move || keep_words(BufReader::with_capacity(1024, stdout), events, node, &ready))
-            .map_err(failed)?;
-        Ok(pid)
-    }
-
-    fn stop(&mut self) -> usize {
-        for (_, stdin) in &mut self.0 {
-            drop(stdin.take());
-        }
-        let clock = Stopwatch::start();
-        let mut killed = 0;
-        for (child, _) in &mut self.0 {
-            while let Ok(None) = child.try_wait() {
-                if clock.passed(Some(LEAVE_TIME)) {
-                    killed += 1;
-                    // An error: it has ended since.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    break;
-                }
-                std::thread::sleep(LOOK);
-            }
-        }
-        self.0.clear();
-        killed
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Says when a node is ready, and keeps what it says in a file.
-fn keep_words(
-    mut said: impl BufRead,
-    mut events: File,
-    node: usize,
-    ready: &mpsc::Sender<(usize, Started)>,
-) {
-    let mut line = String::new();
-    let mut waiting = true;
-    while let Ok(1..) = said.read_line(&mut line) {
-        // A full disk loses the record, not the network.
-        let _ = events.write_all(line.as_bytes());
-        if waiting && let Some(port) = port_of(&line) {
-            waiting = false;
-            let _ = ready.send((node, Started::Ready(port)));
-        }
-        line.clear();
-    }
-    if waiting {
-        let _ = ready.send((node, Started::Failed));
-    }
-}
-
-/// The port of a `ready` line.
-fn port_of(line: &str) -> Option<u16> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    if value["type"] != "ready" {
-        return None;
-    }
-    Some(value["listen"].as_str()?.parse::<SocketAddr>().ok()?.port())
-}
-
 /// Lets this process hold as many open files as it may.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -553,21 +376,6 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_line_says_where_a_node_listens() {
-        assert_eq!(
-            port_of(r#"{"v":1,"type":"ready","listen":"127.0.0.1:41007"}"#),
-            Some(41_007)
-        );
-        for other in [
-            r#"{"v":1,"type":"link-up","listen":"127.0.0.1:1"}"#,
-            "ready",
-            "",
-        ] {
-            assert_eq!(port_of(other), None);
-        }
-    }
-
-    #[test]
     fn what_real_nodes_cannot_do_is_refused() {
         let with = |more: &str| {
             let text =
@@ -575,7 +383,7 @@ mod tests {
             check(&Network::new(&parse(&text).unwrap()).unwrap())
         };
         assert!(with(r#""links":[["a","b"]]"#).is_ok());
-        assert!(with(r#""links":[{"from":"a","to":"b","drop":0.5}]"#).is_err());
+        assert!(with(r#""links":[{"from":"a","to":"b","drop":0.5}]"#).is_ok());
         let failure = with(r#""events":[{"at":"1s","do":"kill","node":"a"}]"#).unwrap_err();
         assert!(failure.message.contains("--engine sim"), "{failure}");
     }

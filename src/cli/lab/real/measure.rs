@@ -1,12 +1,14 @@
 //! What a query costs on a network of real nodes: counters before and after, read while the network is at rest.
 //!
-//! At rest means that no query or hit is under way. Two rounds of questions tell: if all frames that nodes had
-//! sent by the second round had been received by the first, then none was under way in between (Mattern,
-//! "Algorithms for distributed termination detection", 1987, the four-counter method). A dynamic query that will go
+//! At rest means that no query, hit or routing table is under way. Two rounds of questions tell: if all frames that
+//! nodes had sent by the second round had been received or lost by the first, then none was under way in between
+//! (Mattern, "Algorithms for distributed termination detection", 1987, the four-counter method). Each link is looked at
+//! on its own, so that a node that was killed takes nothing out of the sum but its links. A dynamic query that will go
 //! on by itself keeps a node from rest as much: it is begun by a frame that came, and ends by sending or for good, so
 //! that the second round knows of it. Nothing is guessed from silence, and no time is waited that is not needed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
@@ -15,6 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::control::{self, Counters, Reply, Request, Trace};
 use crate::net::Replies;
 use crate::sim::Measured;
+use crate::topology::Amount;
 use crate::wire::Kind;
 
 /// Pause between two rounds of questions while frames are under way.
@@ -25,7 +28,7 @@ const ASKING_PAUSE: Duration = Duration::from_millis(100);
 const HIT_LOOK: Duration = Duration::from_millis(5);
 /// Hits that a node has got have so long to reach us.
 const HITS_LATE: Duration = Duration::from_secs(10);
-/// The counter of frames that send queues shed.
+/// The counter of frames that send queues shed, of whatever kind.
 const SHED: &str = "queue_full";
 
 /// A query and all that came of it.
@@ -52,6 +55,19 @@ pub(in crate::cli::lab) struct Question<'a> {
     pub limit: Option<Duration>,
 }
 
+impl Question<'_> {
+    fn request(&self) -> Request {
+        Request::Search {
+            text: self.text.to_owned(),
+            urn: None,
+            ttl: Some(self.ttl),
+            strategy: None,
+            kind: None,
+            nets: Vec::new(),
+        }
+    }
+}
+
 /// Asks one question on a network where nobody else asks, and waits until all is over.
 ///
 /// # Errors
@@ -63,19 +79,11 @@ pub(in crate::cli::lab) fn ask(
 ) -> Result<Outcome, Failure> {
     let before = rest(clients, question.limit, interrupted)?;
     let asker = &clients[question.from];
-    let request = Request::Search {
-        text: question.text.to_owned(),
-        urn: None,
-        ttl: Some(question.ttl),
-        strategy: None,
-        kind: None,
-        nets: Vec::new(),
-    };
     let clock = Stopwatch::start();
     let failed = |why: String| Failure::new(Exit::NoNetwork, format!("node {}: {why}", asker.name));
     let mut replies = asker
         .client()
-        .request(&request)
+        .request(&question.request())
         .map_err(|error| failed(error.to_string()))?;
     let guid = match replies.next(question.limit.unwrap_or(HITS_LATE)) {
         Some(Reply::Searching { guid, .. }) => guid,
@@ -116,6 +124,88 @@ pub(in crate::cli::lab) fn ask(
         measured,
         hits,
         guid: Some(guid),
+    })
+}
+
+/// What an expectation has seen.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli::lab) struct Seen {
+    /// Files found.
+    pub hits: u64,
+    /// Nodes that the query has come to, the asker not counted.
+    pub reached: u64,
+    /// How long after asking it was certain.
+    pub after: Duration,
+}
+
+/// Asks and counts files until it is certain whether `wanted` holds: more than enough came, the network is at rest so
+/// that nothing more can come, or the question's time is over.
+///
+/// # Errors
+/// A node does not answer; `interrupted`.
+pub(in crate::cli::lab) fn expect(
+    clients: &[NodeClient],
+    question: Question<'_>,
+    wanted: Amount,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Result<Seen, Failure> {
+    let asker = &clients[question.from];
+    let failed = |why: String| Failure::new(Exit::NoNetwork, format!("node {}: {why}", asker.name));
+    let before = received(&asker.counters()?, Kind::QueryHit);
+    let clock = Stopwatch::start();
+    let mut replies = asker
+        .client()
+        .request(&question.request())
+        .map_err(|error| failed(error.to_string()))?;
+    let guid = match replies.next(Some(HITS_LATE).max(question.limit).unwrap_or(HITS_LATE)) {
+        Some(Reply::Searching { guid, .. }) => guid,
+        Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),
+        _ => return Err(failed("does not begin to search".to_owned())),
+    };
+    // Hit frames that the asker has got, once nothing is under way any more.
+    let (certain, all) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+    let (hits, rested) = std::thread::scope(|scope| {
+        let resting = scope.spawn(|| {
+            let stop = || certain.load(Ordering::Relaxed) || interrupted();
+            let rested = rest(clients, question.limit, &stop);
+            if let Ok(counters) = &rested {
+                let got = received(&counters[question.from], Kind::QueryHit) - before;
+                all.store(got, Ordering::Relaxed);
+            }
+            rested
+        });
+        let (mut hits, mut frames) = (0, 0);
+        let is_certain =
+            |hits: u64| hits > wanted.max || (hits >= wanted.min && wanted.max == u64::MAX);
+        while !is_certain(hits) && !clock.passed(question.limit) && !interrupted() {
+            if replies.over() || frames >= all.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Some(Reply::Hit(hit)) = replies.next(HIT_LOOK) {
+                hits += hit.records.len() as u64;
+                frames += 1;
+            }
+        }
+        certain.store(true, Ordering::Relaxed);
+        (
+            hits,
+            resting.join().expect("looking for rest does not panic"),
+        )
+    });
+    let after = clock.elapsed();
+    if interrupted() {
+        return Err(Failure::new(Exit::Interrupted, "interrupted"));
+    }
+    match rested {
+        Err(failure) if failure.exit == Exit::NoNetwork => return Err(failure),
+        _ => {}
+    }
+    let known = traces(clients, &guid)?;
+    let reached = known.iter().flatten().count().saturating_sub(1) as u64;
+    Ok(Seen {
+        hits,
+        reached,
+        after,
     })
 }
 
@@ -160,6 +250,11 @@ fn shed(counters: &Counters) -> u64 {
     counters.dropped.get(SHED).copied().unwrap_or(0)
 }
 
+/// Queries that shaped links have lost.
+fn lost(counters: &Counters) -> u64 {
+    counters.lost.get(Kind::Query.name()).copied().unwrap_or(0)
+}
+
 fn count(before: &[Counters], after: &[Counters], asker: usize) -> Measured {
     let sum = |of: &dyn Fn(&Counters) -> u64| -> u64 {
         before
@@ -180,7 +275,7 @@ fn count(before: &[Counters], after: &[Counters], asker: usize) -> Measured {
     Measured {
         messages: sum(&|counters| sent(counters, Kind::Query)),
         duplicates: sum(&|counters| received(counters, Kind::Query)).saturating_sub(reached),
-        lost: sum(&shed),
+        lost: sum(&|counters| shed(counters) + lost(counters)),
         reached,
         hit_messages: sum(&|counters| sent(counters, Kind::QueryHit)),
         ..Measured::default()
@@ -196,30 +291,19 @@ pub(in crate::cli::lab) fn rest(
     limit: Option<Duration>,
     interrupted: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Counters>, Failure> {
-    rest_of(&[Kind::Query, Kind::QueryHit], clients, limit, interrupted)
-}
-
-/// The same for frames of these kinds.
-///
-/// # Errors
-/// As [`ask`].
-pub(super) fn rest_of(
-    kinds: &[Kind],
-    clients: &[NodeClient],
-    limit: Option<Duration>,
-    interrupted: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<Counters>, Failure> {
     let clock = Stopwatch::start();
-    let mut received_before = None;
+    let ports: BTreeMap<u16, usize> = (0..)
+        .zip(clients)
+        .map(|(at, node)| (node.port, at))
+        .collect();
+    let mut before: Option<Vec<Counters>> = None;
     loop {
         let round = for_all(clients, NodeClient::counters)?;
         let idle = round.iter().all(|one| one.asking == 0);
-        if idle && received_before.is_some_and(|before| before >= sent_and_not_shed(kinds, &round))
-        {
+        if idle && before.is_some_and(|before| all_came(&ports, &before, &round)) {
             return Ok(round);
         }
-        let of = |one| kinds.iter().map(move |kind| received(one, *kind));
-        received_before = Some(round.iter().flat_map(of).sum::<u64>());
+        before = Some(round);
         if interrupted() {
             return Err(Failure::new(Exit::Interrupted, "interrupted"));
         }
@@ -232,10 +316,25 @@ pub(super) fn rest_of(
     }
 }
 
-fn sent_and_not_shed(kinds: &[Kind], round: &[Counters]) -> u64 {
-    let of = |one| kinds.iter().map(move |kind| sent(one, *kind));
-    let sent: u64 = round.iter().flat_map(of).sum();
-    sent.saturating_sub(round.iter().map(shed).sum())
+/// Had all that was sent by now, and not lost, come before? `ports`: the node that listens there.
+fn all_came(ports: &BTreeMap<u16, usize>, before: &[Counters], now: &[Counters]) -> bool {
+    let mut received: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+    for (to, counters) in before.iter().enumerate() {
+        for link in &counters.links {
+            if let Some(from) = ports.get(&link.peer.port()) {
+                *received.entry((*from, to)).or_default() += link.received;
+            }
+        }
+    }
+    now.iter().enumerate().all(|(from, counters)| {
+        counters.links.iter().all(|link| {
+            let on_its_way = link.sent.saturating_sub(link.lost);
+            // One that has ended, or is none of ours, will not say.
+            ports
+                .get(&link.peer.port())
+                .is_none_or(|to| on_its_way <= received.get(&(from, *to)).copied().unwrap_or(0))
+        })
+    })
 }
 
 /// What every node knows of a message id, in the order of the nodes.
@@ -252,6 +351,7 @@ pub(in crate::cli::lab) fn traces(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Tally;
 
     fn counters(received: u64, sent: u64) -> Counters {
         Counters {
@@ -271,6 +371,44 @@ mod tests {
             (measured.messages, measured.duplicates, measured.reached),
             (4, 2, 2)
         );
+    }
+
+    #[test]
+    fn rest_is_when_every_link_has_brought_what_it_was_given() {
+        let ports: BTreeMap<u16, usize> = [(1, 0), (2, 1)].into();
+        let link = |peer: u16, sent, received, lost| Tally {
+            peer: ([127, 0, 0, 1], peer).into(),
+            sent,
+            received,
+            lost,
+        };
+        let node = |links: Vec<Tally>| Counters {
+            links,
+            ..Counters::default()
+        };
+        let came = |one: Vec<Tally>, other: Vec<Tally>| {
+            let round = [node(one), node(other)];
+            all_came(&ports, &round, &round)
+        };
+        assert!(came(vec![link(2, 5, 3, 0)], vec![link(1, 3, 5, 0)]));
+        assert!(
+            !came(vec![link(2, 6, 3, 0)], vec![link(1, 3, 5, 0)]),
+            "one is under way"
+        );
+        assert!(
+            came(vec![link(2, 6, 3, 1)], vec![link(1, 3, 5, 0)]),
+            "one was lost"
+        );
+        assert!(
+            !came(vec![link(2, 1, 0, 0)], vec![]),
+            "the other end is not up yet"
+        );
+        assert!(came(vec![link(9, 7, 0, 0)], vec![]), "that node has ended");
+        let (idle, busy) = (
+            [node(vec![link(2, 5, 0, 0)]), node(vec![link(1, 0, 5, 0)])],
+            [node(vec![link(2, 6, 0, 0)]), node(vec![link(1, 0, 6, 0)])],
+        );
+        assert!(!all_came(&ports, &idle, &busy), "something came in between");
     }
 
     #[test]

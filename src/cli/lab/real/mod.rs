@@ -3,6 +3,7 @@
 //! - `place`: the folder of a network, who holds it, and what is left of one that was killed;
 //! - `files`: made-up files; `launch`: processes, links, and their end; `ask`: questions to nodes;
 //! - `measure`: what a query costs on a network at rest;
+//! - `children`: processes; `fleet`: nodes that die and come back, links that change;
 //! - `tiers`: leaves and ultrapeers;
 //! - `run`: a whole topology once; `keep`: the process that holds the nodes of `lab up`.
 //!
@@ -10,7 +11,12 @@
 //! or removed that was not made here: folders by their lock, processes by their start time.
 
 pub(super) mod ask;
+mod children;
+mod churn;
+pub(super) mod deed;
+pub(super) mod desk;
 mod files;
+pub(super) mod fleet;
 pub(super) mod keep;
 pub(super) mod launch;
 pub(super) mod measure;

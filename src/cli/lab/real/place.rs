@@ -43,7 +43,7 @@ pub(in crate::cli::lab) struct State {
 }
 
 /// One node of a network that is up.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cli::lab) struct NodeState {
     /// Its id in the topology.
     pub name: String,

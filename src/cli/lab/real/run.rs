@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
 use super::keep;
-use super::launch;
+use super::launch::{self, Order};
 use super::measure::{self, Question};
-use super::place::{self, Held, NodeState};
+use super::place::{self, Held};
 use crate::cli::args::lab::RunArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
@@ -17,7 +17,7 @@ use crate::cli::lab::up;
 use crate::sim::report::{QueryReport, Report};
 use crate::sim::{Folder, libraries, predictions};
 use crate::topology::plan::{Ask, Plan};
-use crate::topology::{Graph, Network};
+use crate::topology::{Graph, Network, Traits};
 
 /// Starts the nodes, asks every question of the plan, and ends the nodes; with `--attach`, asks those that are up.
 ///
@@ -40,12 +40,16 @@ pub(in crate::cli::lab) fn run(
     }
     // Runs do not disturb each other, nor a network that is up.
     let held = Held::take(&root, &format!("{name}-run-{}", std::process::id()))?;
-    let base = keep::base(source).to_owned();
-    let base_port = args.place.base_port;
-    let started = keep::start_held(&held, network, plan, &base, base_port, &interrupt);
-    let report = started.and_then(|(running, _)| {
-        let report = ask_all(network, plan, &running.clients, &interrupt);
-        running.stop();
+    let order = Order {
+        network,
+        files: &plan.files,
+        base: keep::base(source),
+        base_port: args.place.base_port,
+        dir: held.dir(),
+    };
+    let report = keep::start_held(&held, order, &interrupt).and_then(|(fleet, _)| {
+        let report = ask_all(network, plan, &fleet.running().clients, &interrupt);
+        fleet.stop();
         report
     });
     held.remove()?;
@@ -79,7 +83,7 @@ fn attach(root: &Path, name: &str, network: &Network) -> Result<Option<Vec<NodeC
         );
         return Err(Failure::new(Exit::Usage, text));
     }
-    let connect = |node: &NodeState| NodeClient::connect(&node.name, &node.home);
+    let connect = NodeClient::connect;
     state
         .nodes
         .iter()
@@ -162,6 +166,10 @@ fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure>
 fn exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
     if network.roles.are_two_tiers() {
         // The prediction is that of a flood, which nobody makes there: a yardstick.
+        return false;
+    }
+    let calm = |kind: &Traits| kind.drop <= 0.0 && kind.rate.is_none();
+    if !network.traits.iter().all(calm) {
         return false;
     }
     let is_forest = graph.edges() + graph.components().1 as usize == graph.nodes();

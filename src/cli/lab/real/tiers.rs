@@ -10,12 +10,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
-use super::measure::rest_of;
+use super::measure::rest;
 use super::place::NodeState;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::event::Role;
 use crate::topology::{Edge, Network};
-use crate::wire::Kind;
 
 /// A node of this machine has so long to take a connection and close it.
 const KNOCK_TIME: Duration = Duration::from_secs(30);
@@ -101,7 +100,7 @@ pub(super) fn tables_have_travelled(
     interrupted: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), Failure> {
     if network.roles.are_two_tiers() {
-        rest_of(&[Kind::Qrp], clients, Some(limit), interrupted)?;
+        rest(clients, Some(limit), interrupted)?;
     }
     Ok(())
 }
