@@ -272,7 +272,7 @@ fn sources_that_others_name_are_asked_too() {
         })
     };
     job.sources = vec![first.source(urn)];
-    job.net = Some(filbert::node::address::Net::Rehearsal);
+    job.nets = vec![filbert::node::address::Net::Rehearsal];
     assert!(run(&job).unwrap().verified);
 }
 

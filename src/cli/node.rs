@@ -16,7 +16,7 @@ use crate::cli::output::units;
 use crate::control::{self, Reply, Request, Status};
 use crate::net::control::Client;
 use crate::net::servent::{Also, Servent, Settings};
-use crate::net::{Discovery, Listen, Pusher, Replies};
+use crate::net::{Asker, Discovery, Listen, Pusher, Replies};
 use crate::node::Config;
 use crate::node::address::Net;
 
@@ -247,6 +247,14 @@ impl NodeHandle {
         match self {
             Self::Running(_, asked) => asked.iter().map(|net| (*net).into()).collect(),
             Self::Hosted(..) => Vec::new(),
+        }
+    }
+
+    /// For asking from other threads.
+    pub fn asker(&self) -> Asker {
+        match self {
+            Self::Running(client, _) => client.asker(),
+            Self::Hosted(servent, _) => servent.asker(),
         }
     }
 

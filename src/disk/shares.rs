@@ -24,7 +24,7 @@ mod snapshot;
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use super::beneath::Root;
 use super::cache::{HashCache, SharedCache};
-use super::rules::Breadth;
+use super::rules::{self, Breadth};
 use super::scan::{self, LeftOut, SHARED_FILES_MAX, Skip};
 use super::store::Home;
 use super::tree::HashTree;
@@ -191,6 +191,8 @@ pub struct Shares {
     cache: SharedCache,
     inbox: SyncSender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Folders of our own, without links.
+    own: Vec<PathBuf>,
 }
 
 /// What the service and those who ask it both see.
@@ -294,6 +296,11 @@ impl Shares {
             cache,
             inbox,
             thread: Mutex::new(Some(thread)),
+            own: home
+                .own_folders()
+                .iter()
+                .filter_map(|own| own.canonicalize().ok())
+                .collect(),
         })
     }
 
@@ -370,6 +377,20 @@ impl Shares {
             // An error means that the service stopped: nothing to wait for.
             let _ = wait.recv();
         }
+    }
+
+    /// Would a file be shared that lay there, by the rules for folders and names? The path is absolute and without
+    /// links, as the listed folders are.
+    pub fn would_share(&self, path: &Path) -> bool {
+        if self.own.iter().any(|own| path.starts_with(own)) {
+            return false;
+        }
+        let view = self.shared.view();
+        view.shares.iter().any(|share| {
+            let below = path.strip_prefix(&share.path).ok();
+            let below = below.and_then(Path::to_str);
+            below.is_some_and(|below| rules::judge_path(below).is_ok())
+        })
     }
 
     /// The listed folders, in the order given.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_lite::future;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::asker::Asker;
 use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::{self, Desk};
@@ -222,6 +223,11 @@ impl Client {
         line.push(b'\n');
         stream.write_all(&line)?;
         Ok(Replies::remote(stream))
+    }
+
+    /// For asking from other threads.
+    pub fn asker(&self) -> Asker {
+        Asker::there(self.clone())
     }
 
     /// Has servents connect to the running node that cannot be connected to, and brings the connections here.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::conn::Stream;
 use super::partials::Partials;
 use super::rt::{self, TcpListener};
+use super::sharing::Sharing;
 use super::upload::{self, Face, Serving};
 use crate::node::library::{FileView, Library};
 use crate::node::uploads::UploadLimits;
@@ -76,6 +77,12 @@ impl FileServer {
     /// The unfinished files that are served too.
     pub fn partials(&self) -> Partials {
         self.serving.partials().clone()
+    }
+
+    /// For downloads that this server offers while they run. Which ones may be is up to the caller.
+    pub fn sharing(&self) -> Sharing {
+        let serving = &self.serving;
+        Sharing::new(serving.partials().clone(), serving.files.clone(), self.addr)
     }
 
     /// Figures of now.

@@ -7,12 +7,13 @@
 //!   `dial`, `listen`: how a socket becomes one;
 //! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
-//! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile;
+//! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile, `sharing`: of which;
 //! - `transfers`: downloads that a node makes by itself;
 //! - [`discovery`]: nodes found without being told;
 //! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
-//! - `requests`, `figures`, `news`: what people are told.
+//! - `requests`, `figures`, `news`: what people are told; `asker`: asking for it from any thread.
 
+mod asker;
 mod awaited;
 pub mod browse;
 mod call_back;
@@ -44,6 +45,7 @@ mod requests;
 pub(crate) mod rt;
 pub mod servent;
 mod shares;
+mod sharing;
 mod task;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
@@ -55,6 +57,7 @@ pub(crate) mod upload;
 mod upload_body;
 mod upload_reply;
 
+pub use asker::Asker;
 pub use discovery::{Discovery, MapPort, Url, WebCacheSettings};
 pub use listen::Listen;
 pub use news::News;
@@ -63,3 +66,4 @@ pub use pusher::{Pusher, Walled};
 pub use replies::{Hits, Replies};
 pub(crate) use requests::hit_of as hit_for_people;
 pub use servent::{Servent, Settings, StartError};
+pub use sharing::Sharing;

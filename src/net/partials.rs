@@ -121,6 +121,16 @@ impl Offer {
         }
     }
 
+    /// The hash of the complete file.
+    pub fn sha1(&self) -> Sha1 {
+        self.shelved.content.sha1
+    }
+
+    /// `X-Available-Ranges`, `None` while nothing is there.
+    pub(super) fn available(&self) -> Option<String> {
+        available(&self.shelved.ranges())
+    }
+
     /// The tree became known.
     pub fn tree(&self, tree: HashTree) {
         self.shelved.state().tree = Some(tree);
@@ -170,6 +180,15 @@ impl Shelved {
     pub(super) fn open(&self) -> io::Result<File> {
         self.file.try_clone()
     }
+}
+
+/// Ranges as `X-Available-Ranges` has them; `None`: none.
+pub(super) fn available(ranges: &[Range<u64>]) -> Option<String> {
+    let list: Vec<_> = ranges
+        .iter()
+        .map(|range| format!("{}-{}", range.start, range.end - 1))
+        .collect();
+    (!list.is_empty()).then(|| format!("bytes {}", list.join(", ")))
 }
 
 /// Adds a range that is not empty, joined with those it touches.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rand::rngs::{ChaCha8Rng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
+use super::asker::{self, Asker};
 use super::awaited::Awaited;
 use super::control::{self, ControlError};
 use super::discovery::finding::Shown;
@@ -28,7 +29,7 @@ use super::overlays::{Overlay, Overlays};
 use super::partials::Partials;
 use super::pusher::Pusher;
 use super::replies::Replies;
-use super::requests::{self, Desk};
+use super::requests::Desk;
 use super::rt::{self, Clock, Receiver, Sender};
 use super::shares::Shelf;
 use super::task::NodeTask;
@@ -46,8 +47,6 @@ use crate::node::uploads::UploadLimits;
 use crate::node::{Config, Event, Node};
 use crate::wire::ServentId;
 
-/// Replies that wait for their reader before the request does.
-const REPLIES_MAX: usize = 64;
 /// How often the address book is saved.
 const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(300);
 /// Leaving takes so long at most: each link's last word has its own deadlines below this.
@@ -296,18 +295,12 @@ impl Servent {
 
     /// Asks the node. Dropping the replies ends a search.
     pub fn request(&self, request: Request) -> Replies {
-        let (replies, answers) = rt::bounded(REPLIES_MAX);
-        let (hold, let_go) = rt::bounded(1);
-        let desk = self.desk.clone();
-        // Detached: it ends with the last reply, or when `Replies` is dropped.
-        rt::spawn(async move {
-            rt::unless(
-                until_closed(let_go),
-                requests::answer(request, &desk, replies),
-            )
-            .await;
-        });
-        Replies::local(answers, hold)
+        asker::ask(self.desk.clone(), request)
+    }
+
+    /// For asking from other threads.
+    pub fn asker(&self) -> Asker {
+        Asker::here(self.desk.clone())
     }
 
     /// The unfinished files that this node offers: say there what is being fetched.

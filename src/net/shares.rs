@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,14 @@ impl Shelf {
                     })
             })
             .collect()
+    }
+
+    /// Would a file be shared that lay there? The path is absolute and without links.
+    pub(crate) fn would_share(&self, path: &Path) -> bool {
+        match self {
+            Self::Empty(_) => false,
+            Self::Folders(shares) => shares.would_share(path),
+        }
     }
 
     /// Waits until all folders were scanned once; `false`: not in that time.

@@ -6,7 +6,7 @@ use super::browse::{self, Frames};
 use super::http::{self, AGENT, Asked, Target};
 use super::mesh::Said;
 use super::page;
-use super::partials::Shelved;
+use super::partials::{self, Shelved};
 use super::push_proxy;
 use super::upload::Serving;
 use super::upload_body::FileRange;
@@ -338,8 +338,10 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
     }
 }
 
-/// Seconds after which a tree that is being computed, or more of an unfinished file, is asked for again. Our estimate.
+/// Seconds after which a tree that is being computed is asked for again. Our estimate.
 const SOON_S: u32 = 15;
+/// The same for more of an unfinished file: some blocks have come by then. Our choice.
+const MORE_S: u32 = 2;
 
 /// The tree of a file, whole or unfinished.
 fn tree(serving: &Serving, library: &Library, urn: &Sha1) -> Reply {
@@ -388,20 +390,17 @@ fn identity(
 /// A range of a file that is being fetched: of its verified bytes alone, and never without being asked for a range.
 fn unfinished(request: &Request, serving: &Serving, partial: &Shelved) -> Reply {
     let ranges = partial.ranges();
-    let list: Vec<_> = ranges
-        .iter()
-        .map(|range| format!("{}-{}", range.start, range.end - 1))
-        .collect();
     let mut headers = Vec::new();
     identity(request, serving, partial.content, &mut headers);
-    headers.push(("X-Available-Ranges", format!("bytes {}", list.join(", "))));
+    let available = partials::available(&ranges).unwrap_or_else(|| "bytes ".to_owned());
+    headers.push(("X-Available-Ranges", available));
     headers.push(("X-Available", format!("bytes {}", partial.bytes())));
     let with = |reply: Reply, headers: Vec<_>| {
         let all = headers.into_iter();
         all.fold(reply, |reply, (name, value)| reply.header(name, value))
     };
     if ranges.is_empty() {
-        let reply = error(503, "nothing of this file is here yet").retry_after(SOON_S);
+        let reply = error(503, "nothing of this file is here yet").retry_after(MORE_S);
         return with(reply, headers);
     }
     let part = match http::asked(request.range.as_deref(), partial.size) {
@@ -414,7 +413,7 @@ fn unfinished(request: &Request, serving: &Serving, partial: &Shelved) -> Reply 
     let Some((start, end)) = part else {
         let reply = error(416, "of this file only some ranges are here yet")
             .header("Content-Range", format!("bytes */{}", partial.size))
-            .retry_after(SOON_S);
+            .retry_after(MORE_S);
         return with(reply, headers);
     };
     let Ok(file) = partial.open() else {

@@ -137,6 +137,15 @@ fn folder(context: &Context, args: &GetArgs) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
+/// The source as `--tls` would have it fetched from; else as was found out about it.
+fn sealed(source: Source, tls: Option<&str>) -> Source {
+    match tls {
+        Some("off") => source.sealed(Seal::Never),
+        Some("on") if source.seal() == Seal::Never => source.sealed(Seal::Asked),
+        _ => source,
+    }
+}
+
 /// All targets of one command.
 struct Run<'a> {
     context: &'a Context,
@@ -325,12 +334,7 @@ impl Run<'_> {
 
     /// The source as `--tls` would have it fetched from; else as was found out about it.
     fn sealed(&self, source: &Source) -> Source {
-        let source = source.clone();
-        match self.args.net.tls.as_deref() {
-            Some("off") => source.sealed(Seal::Never),
-            Some("on") if source.seal() == Seal::Never => source.sealed(Seal::Asked),
-            _ => source,
-        }
+        sealed(source.clone(), self.args.net.tls.as_deref())
     }
 
     /// Searches for sources by hash and adds them. Returns how many answered, those known before included.
@@ -367,6 +371,8 @@ impl Run<'_> {
         let pusher = self
             .finder
             .pusher(self.context, &self.args.peers, must_push);
+        let tls = self.args.net.tls.clone();
+        let requery = self.finder.requery(self.context, tls);
         let control = Control::default();
         control.set_limit(self.args.limit.0);
         let job = Job {
@@ -385,6 +391,8 @@ impl Run<'_> {
             timeout: clock.left(self.args.timeout.limit()),
             pusher,
             tap: self.tap.clone(),
+            nets: self.finder.nets(self.context),
+            requery,
             liars: Liars::new(&self.context.home.liars()).load(now_s()),
             ..Job::new(name.clone(), self.folder.clone())
         };

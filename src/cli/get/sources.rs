@@ -1,5 +1,7 @@
 //! Who else has a file: a search by its hash.
 
+use std::time::Duration;
+
 use crate::cli::Context;
 use crate::cli::args::net::NetArgs;
 use crate::cli::args::search::FilterArgs;
@@ -7,18 +9,25 @@ use crate::cli::args::values::Address;
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::LOOK;
-use crate::cli::net::patience;
+use crate::cli::net::{Patience, patience};
 use crate::cli::node::{Linked, NodeHandle};
-use crate::control::{Reply, Request};
+use crate::control::{self, Reply, Request};
 use crate::disk::results::Copy;
-use crate::net::{Discovery, Pusher};
+use crate::net::download::Requery;
+use crate::net::{Asker, Discovery, Pusher};
+use crate::node::address::Net;
 use crate::wire::Sha1;
 
+use super::sealed;
+use super::target::Wanted;
 use crate::cli::search::filter::Filter;
 use crate::cli::search::found::Found;
 
 /// A search for sources ends when so many are known: a fetch asks one at a time.
 const ENOUGH: u64 = 8;
+
+/// A search beside a fetch takes no longer. Our choice.
+const REQUERY_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The node that is asked for sources, opened when first needed.
 #[derive(Debug)]
@@ -77,41 +86,49 @@ impl Finder {
         if node.wait_for_neighbour(context, patience.neighbour)? == Linked::Interrupted {
             return Err(interrupted());
         }
-        let request = Request::Search {
-            text: String::new(),
-            urn: Some(sha1.to_string()),
-            ttl: None,
-            strategy: None,
-            kind: None,
-            nets: node.asked_nets(),
-        };
-        let mut replies = node.ask(&request)?;
-        let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);
-        let clock = Stopwatch::start();
-        let mut quiet = Stopwatch::start();
-        while clock.elapsed() < patience.search
-            && quiet.elapsed() < patience.idle
-            && found.copies() < ENOUGH
-        {
-            if context.interrupt.asked() {
-                return Err(interrupted());
-            }
-            match replies.next(LOOK) {
-                Some(Reply::Hit(hit)) if !found.add(&hit, clock.elapsed()).offers.is_empty() => {
-                    quiet = Stopwatch::start();
+        let stop = || context.interrupt.asked();
+        let (asker, nets) = (node.asker(), node.asked_nets());
+        copies(&asker, nets, &patience, sha1, &stop)?.ok_or_else(interrupted)
+    }
+
+    /// Asks the node that was asked for sources before, or the running one, again while a file is fetched. `None`:
+    /// there is none, and none is opened for that.
+    pub fn requery(&self, context: &Context, tls: Option<String>) -> Option<Requery> {
+        let running = NodeHandle::running(context);
+        let node = self.node.as_ref().or(running.as_ref())?;
+        let (asker, nets) = (node.asker(), node.asked_nets());
+        let patience = patience(&node.nets().ok()?);
+        let results = context.results();
+        let search = move |sha1| {
+            let ended = Stopwatch::start();
+            let stop = || ended.elapsed() >= REQUERY_TIME_MAX;
+            let copies = match copies(&asker, nets.clone(), &patience, sha1, &stop) {
+                Ok(copies) => copies.unwrap_or_default(),
+                Err(failure) => {
+                    log::info!("looking for more sources: {}", failure.message);
+                    Vec::new()
                 }
-                Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),
-                Some(Reply::Done) => break,
-                Some(_) | None => {}
-            }
+            };
+            let _ = results.add(&copies);
+            let mut wanted = Wanted::default();
+            wanted.add_copies(&copies);
+            let sources = wanted.sources.into_iter();
+            sources
+                .map(|source| sealed(source, tls.as_deref()))
+                .collect()
+        };
+        Some(Requery::new(search).meanwhile())
+    }
+
+    /// The nets that sources may name others of: those asked for, or those of the running node, else the LAN.
+    pub fn nets(&self, context: &Context) -> Vec<Net> {
+        let asked = crate::cli::net::asked(&self.net);
+        if !asked.is_empty() {
+            return asked;
         }
-        let copies = found
-            .files()
-            .iter()
-            .flat_map(|file| &file.offers)
-            .map(|offer| offer.copy.clone())
-            .collect();
-        Ok(copies)
+        let running = NodeHandle::running(context);
+        let running = running.and_then(|node| node.nets().ok());
+        running.unwrap_or_else(|| vec![Net::Lan])
     }
 
     /// Takes leave.
@@ -120,4 +137,54 @@ impl Finder {
             node.close(context);
         }
     }
+}
+
+/// Searches by hash. `None`: `stop` said so.
+fn copies(
+    asker: &Asker,
+    nets: Vec<control::Net>,
+    patience: &Patience,
+    sha1: Sha1,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Copy>>, Failure> {
+    let request = Request::Search {
+        text: String::new(),
+        urn: Some(sha1.to_string()),
+        ttl: None,
+        strategy: None,
+        kind: None,
+        nets,
+    };
+    let mut replies = asker.request(&request).map_err(|error| {
+        Failure::new(
+            Exit::NoNetwork,
+            format!("the running node does not answer: {error}; try again"),
+        )
+    })?;
+    let mut found = Found::new(Filter::new(&FilterArgs::default(), Some(sha1)), "", None);
+    let clock = Stopwatch::start();
+    let mut quiet = Stopwatch::start();
+    while clock.elapsed() < patience.search
+        && quiet.elapsed() < patience.idle
+        && found.copies() < ENOUGH
+    {
+        if stop() {
+            return Ok(None);
+        }
+        match replies.next(LOOK) {
+            Some(Reply::Hit(hit)) if !found.add(&hit, clock.elapsed()).offers.is_empty() => {
+                quiet = Stopwatch::start();
+            }
+            Some(Reply::Error { message }) => return Err(Failure::new(Exit::Usage, message)),
+            Some(Reply::Done) => break,
+            Some(_) | None => {}
+        }
+    }
+    let copies = found
+        .files()
+        .iter()
+        .flat_map(|file| &file.offers)
+        .map(|offer| offer.copy.clone())
+        .collect();
+    Ok(Some(copies))
 }

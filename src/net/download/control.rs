@@ -140,18 +140,34 @@ impl Throttle {
 }
 
 /// Looks for more sources of a file; called on a thread that may wait, not more often than
-/// [`REQUERY_WAIT`](super::REQUERY_WAIT).
+/// [`REQUERY_WAIT`](super::REQUERY_WAIT), one call at a time.
 #[derive(Clone)]
-pub struct Requery(Arc<dyn Fn(Sha1) -> Vec<Source> + Send + Sync>);
+pub struct Requery {
+    search: Arc<dyn Fn(Sha1) -> Vec<Source> + Send + Sync>,
+    /// Also when nobody is left.
+    pub(super) at_the_end: bool,
+}
 
 impl Requery {
     /// Calls `search`.
     pub fn new(search: impl Fn(Sha1) -> Vec<Source> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(search))
+        Self {
+            search: Arc::new(search),
+            at_the_end: true,
+        }
+    }
+
+    /// Calls it only while sources are there: whoever fetches looks for others when none is left.
+    #[must_use]
+    pub fn meanwhile(self) -> Self {
+        Self {
+            at_the_end: false,
+            ..self
+        }
     }
 
     pub(super) fn search(&self, urn: Sha1) -> Vec<Source> {
-        (self.0)(urn)
+        (self.search)(urn)
     }
 }
 

@@ -3,6 +3,7 @@
 //! What a server says of itself is never believed beyond what adds up: the range it names must fit the
 //! request and the size, and no byte beyond what it promised is read.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(super) enum Event {
         request: RequestId,
         tree: Result<HashTree, String>,
     },
+    /// A search for more sources has ended.
+    Found(Vec<Source>),
     /// A block was held against a tree; `None`: it could not be read.
     Checked {
         range: Range<u64>,
@@ -115,6 +118,12 @@ pub(super) struct Request {
     pub(super) source: Source,
     pub(super) range: Range<u64>,
     pub(super) urn: Option<Sha1>,
+    /// Sources that gave us bytes, and those that were of no use, as it should know: `X-Alt`, `X-NAlt`.
+    pub(super) alternates: String,
+    pub(super) useless: String,
+    /// Where we serve the same file, and what of it: `X-Node`, `X-Available-Ranges`.
+    pub(super) node_port: Option<u16>,
+    pub(super) has: Option<String>,
     /// Our place in its queue, if it gave one.
     pub(super) place: Option<Place>,
     pub(super) pusher: Option<Pusher>,
@@ -182,6 +191,9 @@ impl Request {
             let position = place.position.unwrap_or(1);
             Some(format!("position={position}; ID={}", place.id.as_ref()?))
         });
+        let said = |list: &'_ String| (!list.is_empty()).then(|| list.clone());
+        let node = self.node_port.zip(conn.local());
+        let node = node.map(|(port, local)| SocketAddr::new(local.ip().to_canonical(), port));
         let request = |asks: bool| {
             // `Connection` stands alone: some compare the whole of it.
             HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
@@ -192,6 +204,10 @@ impl Request {
                 .header_if("X-Queued", place.as_ref())
                 .header("Accept-Encoding", "identity")
                 .header("Range", &range)
+                .header_if("X-Node", node)
+                .header_if("X-Available-Ranges", self.has.as_ref())
+                .header_if("X-Alt", said(&self.alternates))
+                .header_if("X-NAlt", said(&self.useless))
                 .header_if("Upgrade", asks.then_some("TLS/1.0"))
                 .header_if("Connection", asks.then_some("Upgrade"))
                 .finish()

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use super::pusher::{Pusher, Walled};
 use super::rt;
+use super::sharing::Sharing;
 use crate::control as plain;
 use crate::disk::folder::Folder;
 use crate::disk::names::safe_name;
@@ -64,14 +65,17 @@ pub struct Job {
     pub pusher: Option<Pusher>,
     /// Sources asked at a time, 1 to [`CONNECTIONS_MAX`](crate::node::swarm::CONNECTIONS_MAX).
     pub connections: usize,
-    /// Which network sources may name others of; `None`: what they name is not looked at.
-    pub net: Option<Net>,
+    /// Networks whose sources may name others of theirs. An address says which it is of; what a source of none of
+    /// them names is not looked at.
+    pub nets: Vec<Net>,
     /// Nodes that lied lately, as [`Progress::Lied`] names them: asked when nobody else is left.
     pub liars: Vec<String>,
     /// Steers the fetch while it runs.
     pub control: Control,
-    /// Looks for more sources when none is left; `None`: then the fetch ends.
+    /// Looks for more sources, while few are of use and when none is left; `None`: nobody does.
     pub requery: Option<Requery>,
+    /// Where verified bytes are offered to others meanwhile; `None`: nowhere.
+    pub sharing: Option<Sharing>,
     /// Lets somebody read along; `None`: nobody.
     pub tap: Option<Tap>,
 }
@@ -90,10 +94,11 @@ impl Job {
             timeout: None,
             pusher: None,
             connections: CONNECTIONS,
-            net: None,
+            nets: Vec::new(),
             liars: Vec::new(),
             control: Control::default(),
             requery: None,
+            sharing: None,
             tap: None,
         }
     }
@@ -379,8 +384,11 @@ pub fn fetch(
             changed: part.was_changed(),
         });
     }
-    let (part, sha1) = rt::block_on(run::run(job, part, &mut progress, cancel))?;
-    let placed = part.finish(job.on_exist, sha1)?;
+    let (part, done) = rt::block_on(run::run(job, part, &mut progress, cancel))?;
+    let placed = part.finish(job.on_exist, done.sha1)?;
+    if let (Some(sharing), Some(offer)) = (&job.sharing, done.offer) {
+        sharing.complete(offer);
+    }
     if let Some(tap) = &job.tap {
         tap.whole(placed.size);
     }

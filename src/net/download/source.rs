@@ -226,6 +226,19 @@ impl Source {
         self.walled.as_ref()
     }
 
+    /// Its address, unless it is known by a name.
+    pub(in crate::net) fn addr(&self) -> Option<SocketAddr> {
+        let (host, port) = self.place();
+        Some(SocketAddr::new(host.parse().ok()?, port))
+    }
+
+    /// Who passes pushes on to it from now on, as it says itself.
+    pub(in crate::net) fn set_push_proxies(&mut self, proxies: Vec<SocketAddr>) {
+        if let Some(walled) = &mut self.walled {
+            walled.proxies = proxies;
+        }
+    }
+
     /// Is its address one that anybody on the live network may be sent to?
     pub(in crate::net) fn is_public(&self) -> bool {
         let (host, port) = self.place();

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use super::Transfers;
 use crate::control::{self, Reply, Request, TransferSpec};
+use crate::disk::names::safe_name;
 use crate::disk::parts;
 use crate::net::download::{self, Cancel, Control, FetchError, Job, Requery, Source, fetch};
 use crate::net::overlays::Overlay;
 use crate::net::pusher::Pusher;
 use crate::net::requests::{self, Desk};
 use crate::net::rt::{self, Clock};
+use crate::net::sharing::{self, Sharing};
 use crate::node::Time;
-use crate::node::address::Net;
 use crate::node::swarm::{CONNECTIONS, CONNECTIONS_MAX};
 use crate::wire::Sha1;
 
@@ -33,7 +34,8 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
     thread::spawn(move || {
         let mut job = job_of(&spec);
         if let Some(desk) = desk.upgrade() {
-            job.net = Some(strictest(&desk));
+            job.nets = desk.overlays.all().map(Overlay::net).collect();
+            job.sharing = sharing(&desk, &job);
             job.pusher = Some(Pusher::here(desk, None));
         }
         job.requery = Some(Requery::new(move |urn| search(&desk, urn)));
@@ -112,10 +114,12 @@ fn job_of(spec: &TransferSpec) -> Job {
     }
 }
 
-/// The net whose rules are kept for what strangers say of others.
-fn strictest(desk: &Desk) -> Net {
-    let mut nets = desk.overlays.all().map(Overlay::net);
-    nets.find(|net| net.is_two_tier()).unwrap_or(Net::Lan)
+/// Where a download is offered to others: only where the finished file will be shared.
+fn sharing(desk: &Desk, job: &Job) -> Option<Sharing> {
+    let listen = desk.listen?;
+    let shared = sharing::is_shared(&desk.shares, &job.into, &safe_name(&job.name));
+    let partials = desk.serving.partials().clone();
+    shared.then(|| Sharing::new(partials, desk.shares.clone(), listen))
 }
 
 /// Asks all nets who has this.

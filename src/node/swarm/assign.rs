@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::sources::{Phase, SourceId, Why};
-use super::{Ask, GRAIN, PER_HOST, RequestId, Run, Step, Swarm};
+use super::{Ask, GRAIN, PER_HOST, Ranges, RequestId, Run, Step, Swarm};
 use crate::node::Time;
 
 /// The first range of a source: as much as gtk-gnutella gives to a first request.
@@ -15,6 +15,8 @@ const RANGE_MIN: u64 = 128 * 1024;
 const RANGE_MAX: u64 = 32 * 1024 * 1024;
 /// A range is what a source gives in this time: few requests, and a change of its speed is soon felt.
 const RANGE_TIME_S: u64 = 4;
+/// The same where others fetch the same file: each request tells and hears of them.
+const RANGE_TIME_SPREAD_S: u64 = 1;
 /// Speed expected of a source that was never asked, in bytes a second. Our estimate.
 const SPEED_UNKNOWN: u64 = 256 * 1024;
 /// Less than this is not worth a request, unless it would take long.
@@ -29,8 +31,17 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 const FIRST_SILENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether somebody can be robbed.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// A partial source with nothing of use is asked again after this: it fetches too.
-const REFRESH_WAIT: Duration = Duration::from_secs(30);
+/// A partial source with nothing of use is asked again after this, and each time in a row after twice as long: it
+/// fetches too, and has more each moment at first.
+const REFRESH_FIRST: Duration = Duration::from_secs(1);
+/// The longest of these waits.
+const REFRESH_LONGEST: Duration = Duration::from_secs(30);
+
+/// The wait after a partial source had nothing of use so many times in a row.
+pub(super) fn refresh_wait(times: u32) -> Duration {
+    let doubled = REFRESH_FIRST * 2u32.saturating_pow(times.saturating_sub(1).min(8));
+    doubled.min(REFRESH_LONGEST)
+}
 
 impl Swarm {
     /// What to do now.
@@ -185,7 +196,7 @@ impl Swarm {
             let state = &mut self.sources[source.0];
             state.available = None;
             state.busy += 1;
-            state.not_before = now.plus(REFRESH_WAIT);
+            state.not_before = now.plus(refresh_wait(state.busy));
         }
         Some(self.begin(source, range?, now))
     }
@@ -235,18 +246,56 @@ impl Swarm {
             taken.insert(run.claimed());
         }
         let state = &self.sources[source.0];
-        let gap = taken.gaps(0..size).find_map(|gap| state.may_have(&gap))?;
+        let gap = self.gap_for(source, &taken, size)?;
         if state.whole_only {
             return Some(gap);
         }
         let missing = size - taken.total().min(size);
         let sharers = self.working() as u64 + 1;
+        let time_s = match self.spread {
+            Some(_) => RANGE_TIME_SPREAD_S,
+            None => RANGE_TIME_S,
+        };
         let by_speed = state
             .speed
             .known()
-            .map_or(RANGE_FIRST, |speed| speed.saturating_mul(RANGE_TIME_S));
+            .map_or(RANGE_FIRST, |speed| speed.saturating_mul(time_s));
         let most = by_speed.min(missing / sharers).clamp(RANGE_MIN, RANGE_MAX);
         Some(gap.start..self.cut(&gap, most))
+    }
+
+    /// A piece of the file that is not `taken` and that this source may have.
+    fn gap_for(&self, source: SourceId, taken: &Ranges, size: u64) -> Option<Range<u64>> {
+        let state = &self.sources[source.0];
+        let first = |taken: &Ranges, within: Range<u64>| {
+            taken.gaps(within).find_map(|gap| state.may_have(&gap))
+        };
+        let Some(seed) = self.spread.filter(|_| !state.whole_only) else {
+            return first(taken, 0..size);
+        };
+        // Each time somewhere else (the multiplier is that of `PCG`): what follows there, else what comes before.
+        let number = seed.wrapping_add(self.next_request);
+        let number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .rotate_left(31);
+        let number = number.wrapping_mul(6_364_136_223_846_793_005) >> 32;
+        let at = u64::try_from((u128::from(number) * u128::from(size)) >> 32).unwrap_or(0);
+        let at = at / GRAIN * GRAIN;
+        let from_there = |taken: &Ranges| first(taken, at..size).or_else(|| first(taken, 0..at));
+        if state.available.is_none() {
+            let others = self.sources.iter().filter(|state| state.is_there());
+            let mut rare = taken.clone();
+            for range in others
+                .filter_map(|state| state.available.as_ref())
+                .flat_map(Ranges::iter)
+            {
+                rare.insert(range.clone());
+            }
+            if let Some(gap) = from_there(&rare) {
+                return Some(gap);
+            }
+        }
+        from_there(taken)
     }
 
     /// Where a range of about `most` bytes from the start of `gap` should end.

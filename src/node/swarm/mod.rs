@@ -149,6 +149,8 @@ pub struct Swarm {
     whole_tries: u32,
     /// When the last source was asked while the size was unknown.
     probed: Option<Time>,
+    /// Ranges are taken from all over the file, in an order that follows from this number.
+    spread: Option<u64>,
 }
 
 impl Swarm {
@@ -172,7 +174,14 @@ impl Swarm {
             solo: None,
             whole_tries: 0,
             probed: None,
+            spread: None,
         }
+    }
+
+    /// Takes ranges from all over the file, and from whoever has all first what no partial source has: so those that
+    /// fetch the same at the same time have something for each other. `seed`: another for each of them.
+    pub fn spread(&mut self, seed: u64) {
+        self.spread = Some(seed);
     }
 
     /// One more source, at this host and port. `None`: there are [`SOURCES_MAX`].
@@ -241,6 +250,17 @@ impl Swarm {
     pub fn source_of(&self, request: RequestId) -> Option<SourceId> {
         let run = self.runs.iter().find(|run| run.request == request)?;
         Some(run.source)
+    }
+
+    /// Is nothing missing once this request has brought what it is to bring?
+    pub fn would_complete(&self, request: RequestId) -> bool {
+        let run = self.runs.iter().find(|run| run.request == request);
+        let (Some(run), Some(size)) = (run, self.size) else {
+            return false;
+        };
+        let mut there = self.arrived.clone();
+        there.insert(run.claimed());
+        there.holds(&(0..size))
     }
 
     /// A source says that it has only this.

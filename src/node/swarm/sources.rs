@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::assign::refresh_wait;
 use super::ranges::Ranges;
 use super::speed::Speed;
 use crate::node::Time;
@@ -212,6 +213,14 @@ impl Source {
                 self.busy += 1;
                 let doubled = BUSY_WAIT * 2u32.saturating_pow((self.busy - 1).min(8));
                 let asked = retry_after_s.map(|seconds| Duration::from_secs(u64::from(seconds)));
+                // It fetches too: what it has now is soon more.
+                let partial = self.available.is_some() && matches!(code, 416 | 503);
+                let doubled = if partial {
+                    refresh_wait(self.busy)
+                } else {
+                    doubled
+                };
+                let asked = asked.map(|asked| if partial { asked.max(doubled) } else { asked });
                 let wait = asked.map_or(doubled, |asked| asked.max(RETRY_AFTER_MIN));
                 let wait = if matches!(code, 429 | 550) {
                     wait.max(WAIT_MAX)

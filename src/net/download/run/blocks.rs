@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Run, TELL};
+use crate::disk::names::safe_name;
 use crate::disk::tree::HashTree;
 use crate::net::download::trees::{Trust, Wish};
 use crate::net::download::writer::Work;
 use crate::net::download::{FetchError, Progress};
 use crate::net::rt;
+use crate::node::library::Content;
 use crate::node::swarm::{RequestId, SourceId, Verdict};
 use crate::wire::Sha1;
 
@@ -22,6 +24,10 @@ impl Run<'_> {
     ) -> Option<Wish> {
         let size = self.swarm.size()?;
         let (uri, root) = said?;
+        // Then the hash of the whole says it as soon, and the connection is free for the next file.
+        if self.swarm.would_complete(request) {
+            return None;
+        }
         let host = self.entries[source.0].source.group();
         let running = |asked| self.tasks.iter().any(|task| task.request == asked);
         let wish = self
@@ -56,9 +62,33 @@ impl Run<'_> {
         if let Some(tree) = &begins {
             self.swarm.set_blocks(tree.block_bytes());
         }
+        if let Some(tree) = &begins {
+            self.begin_offer(tree);
+        }
         if sure && self.convict() || begins.is_some() {
             let block = self.swarm.block().unwrap_or_default();
             (self.progress)(Progress::Tree { block, sure });
+        }
+    }
+
+    /// Offers what is verified to others, if this download is to be offered.
+    fn begin_offer(&mut self, tree: &HashTree) {
+        let (Some(sharing), Some(urn), Some(reader)) =
+            (&self.job.sharing, self.job.urn, &self.reader)
+        else {
+            return;
+        };
+        let content = Content {
+            sha1: urn,
+            tiger: Some(tree.root()),
+        };
+        // Without a descriptor it goes on unoffered.
+        let Ok(file) = reader.try_clone() else { return };
+        self.offer = sharing.offer(content, safe_name(&self.job.name), file, tree);
+        if let Some(offer) = &self.offer {
+            for range in self.swarm.verified().iter() {
+                offer.verified(range.clone());
+            }
         }
     }
 
@@ -122,6 +152,9 @@ impl Run<'_> {
         };
         let bad = self.swarm.checked(&range, good);
         if good {
+            if let Some(offer) = &self.offer {
+                offer.verified(range.clone());
+            }
             return self.tell_writer(Work::Verified(range)).await;
         }
         for request in bad.drop {
@@ -152,6 +185,7 @@ impl Run<'_> {
         if !self.trees.refuse() {
             return false;
         }
+        self.offer = None;
         let verified = self.swarm.verified().clone();
         self.tell_writer(Work::Doubt(verified)).await;
         let acquitted = self.swarm.drop_tree();

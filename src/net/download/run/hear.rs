@@ -1,12 +1,54 @@
 //! More sources: those that answers name, and those that a search brings.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::{Entry, REQUERIES_MAX, REQUERY_WAIT, Run};
 use crate::net::download::exchange::Event;
 use crate::net::download::hints::Hints;
 use crate::net::download::{FetchError, Progress, Source};
 use crate::net::pusher::Walled;
 use crate::net::rt;
-use crate::node::swarm::{SOURCES_MAX, SourceId};
+use crate::node::Time;
+use crate::node::address::Net;
+use crate::node::swarm::{SOURCES_MAX, SourceId, Why};
+
+/// The first search for more sources while some are there: who is done sooner needs none. Our choice.
+const LOOK_FIRST: Duration = Duration::from_secs(30);
+/// The longest span between two searches; each is twice the last one, from [`REQUERY_WAIT`] on. Our choice.
+const LOOK_LONGEST: Duration = Duration::from_secs(3600);
+/// Other sources told of in one request, of each kind. gtk-gnutella tells some 10.
+const ALTS_TOLD_MAX: usize = 10;
+
+/// When more sources are looked for while some are there.
+#[derive(Debug)]
+pub(super) struct Looks {
+    next: Time,
+    span: Duration,
+    running: bool,
+}
+
+impl Looks {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            next: now.plus(LOOK_FIRST),
+            span: REQUERY_WAIT,
+            running: false,
+        }
+    }
+
+    fn begin(&mut self, now: Time) {
+        self.running = true;
+        self.next = now.plus(self.span);
+        self.span = (self.span * 2).min(LOOK_LONGEST);
+    }
+}
+
+/// May a source of this net be sent there?
+fn is_of(net: Net, addr: SocketAddr) -> bool {
+    net.believes(addr) && net.claims(addr.ip())
+}
 
 impl Run<'_> {
     /// Adds a source unless it is known. One that lied lately waits until nobody else is left.
@@ -33,6 +75,7 @@ impl Run<'_> {
             said: None,
             conn: None,
             place: None,
+            told: BTreeSet::new(),
         });
         true
     }
@@ -51,24 +94,39 @@ impl Run<'_> {
         any
     }
 
+    /// The net of a source, if those of it may name others.
+    fn net_of(&self, source: SourceId) -> Option<Net> {
+        let ip = self.entries[source.0].source.addr()?.ip();
+        let mut nets = self.job.nets.iter().copied();
+        nets.find(|net| net.claims(ip))
+    }
+
     /// What a source says of itself and of others.
     pub(super) fn take_hints(&mut self, source: SourceId, hints: &Hints) {
         if hints.available.is_some() {
             self.swarm.learn_available(source, hints.available.clone());
         }
-        let (Some(net), Some(urn)) = (self.job.net, self.job.urn) else {
+        let (Some(net), Some(urn)) = (self.net_of(source), self.job.urn) else {
             return;
         };
         // Hearsay: whoever is named is one more to ask, and nothing else.
-        for addr in hints.alts.iter().filter(|addr| net.believes(**addr)) {
+        let open = hints.alts.iter().filter(|addr| is_of(net, **addr));
+        for addr in open {
             self.add(Source::by_urn(*addr, urn));
         }
         if self.job.pusher.is_none() {
             return;
         }
+        let believed = |proxies: &[SocketAddr]| -> Vec<SocketAddr> {
+            let proxies = proxies.iter().filter(|addr| is_of(net, **addr));
+            proxies.copied().collect()
+        };
+        let proxies = believed(&hints.push_proxies);
+        if !proxies.is_empty() {
+            self.entries[source.0].source.set_push_proxies(proxies);
+        }
         for alt in &hints.walled_alts {
-            let proxies = alt.proxies.iter().filter(|addr| net.believes(**addr));
-            let proxies: Vec<_> = proxies.copied().collect();
+            let proxies = believed(&alt.proxies);
             let Some(first) = proxies.first() else {
                 continue;
             };
@@ -84,12 +142,76 @@ impl Run<'_> {
         }
     }
 
+    /// What a source is told of others: those that gave us bytes, and those that do not have the file or are not
+    /// there; each once, and only those of its own net.
+    pub(super) fn tell_of_others(&mut self, asked: SourceId) -> (String, String) {
+        let Some(net) = self.net_of(asked) else {
+            return Default::default();
+        };
+        let (mut good, mut useless) = (Vec::new(), Vec::new());
+        for at in 0..self.entries.len() {
+            let other = SourceId(at);
+            let source = &self.entries[at].source;
+            let by_hash = source.urn().is_some() && source.urn() == self.job.urn;
+            let addr = source.addr().filter(|addr| is_of(net, *addr));
+            let Some(addr) = addr.filter(|_| other != asked && by_hash && !source.wants_push())
+            else {
+                continue;
+            };
+            let gave = self.swarm.bytes_of(other) > 0;
+            let list = match self.swarm.lost(other) {
+                None if gave => &mut good,
+                Some(Why::Gone | Why::Unreachable) => &mut useless,
+                _ => continue,
+            };
+            let told = &mut self.entries[asked.0].told;
+            if list.len() < ALTS_TOLD_MAX && told.insert((addr, gave)) {
+                list.push(addr.to_string());
+            }
+        }
+        (good.join(", "), useless.join(", "))
+    }
+
+    /// Begins a search for more sources when it is time and few are of use; returns when to look again.
+    pub(super) fn look_for_more(&mut self) -> Option<Time> {
+        let (requery, urn) = (self.job.requery.as_ref()?, self.job.urn?);
+        let looks = &mut self.looks;
+        if looks.running || self.swarm.useful_sources() >= self.job.connections {
+            return None;
+        }
+        let now = self.clock.now();
+        if now < looks.next {
+            return Some(looks.next);
+        }
+        (self.progress)(Progress::Searching);
+        self.searched = Some(now);
+        looks.begin(now);
+        let (requery, events) = (requery.clone(), self.events.clone());
+        // Detached: it ends by itself; when the download has ended before, nobody listens.
+        rt::spawn_blocking(move || {
+            let _ = events.send_blocking(Event::Found(requery.search(urn)));
+        });
+        None
+    }
+
+    /// A search has ended.
+    pub(super) fn found(&mut self, sources: Vec<Source>) {
+        self.looks.running = false;
+        for source in sources {
+            self.add(source);
+        }
+    }
+
     /// Looks for more sources, if it may; `false`: there is no hope.
     pub(super) async fn search(&mut self, came: &rt::Receiver<Event>) -> Result<bool, FetchError> {
         let (Some(requery), Some(urn)) = (self.job.requery.clone(), self.job.urn) else {
             return Ok(false);
         };
-        if self.searches >= REQUERIES_MAX {
+        if self.looks.running {
+            self.wait(came, None).await?;
+            return Ok(true);
+        }
+        if self.searches >= REQUERIES_MAX || !requery.at_the_end {
             return Ok(false);
         }
         let now = self.clock.now();
@@ -112,5 +234,38 @@ impl Run<'_> {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_become_rarer() {
+        let mut looks = Looks::new(Time::ZERO);
+        let mut spans = Vec::new();
+        for _ in 0..6 {
+            let now = looks.next;
+            looks.begin(now);
+            spans.push(looks.next.since(now).as_secs());
+        }
+        assert_eq!(spans, [300, 600, 1_200, 2_400, 3_600, 3_600]);
+    }
+
+    #[test]
+    fn a_net_is_not_left_by_hearsay() {
+        let addr = |text: &str| text.parse().expect("an address");
+        for (net, text, may) in [
+            (Net::Lan, "192.168.1.5:6346", true),
+            (Net::Lan, "127.0.0.1:6346", true),
+            (Net::Lan, "8.8.8.8:6346", false),
+            (Net::Lan, "192.168.1.5:0", false),
+            (Net::Gnutella, "8.8.8.8:6346", true),
+            (Net::Gnutella, "8.8.8.8:25", false),
+            (Net::Gnutella, "192.168.1.5:6346", false),
+        ] {
+            assert_eq!(is_of(net, addr(text)), may, "{net:?} {text}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! One download while it runs: the task that asks the swarm what to do, and tells it what came of it.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_lite::future;
@@ -16,7 +19,9 @@ use super::writer::{Buffers, Work, Writer};
 use super::{FetchError, Job, Progress, Source};
 use crate::disk::parts::Part;
 use crate::net::http_conn::Conn;
+use crate::net::partials::Offer;
 use crate::net::rt::{self, Clock};
+use crate::net::sharing::Sharing;
 use crate::node::Time;
 use crate::node::swarm::{Ask, Ended, RequestId, Step, Swarm};
 use crate::wire::Sha1;
@@ -43,13 +48,21 @@ pub(super) async fn run(
     part: Part,
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
-) -> Result<(Part, Sha1), FetchError> {
-    let swarm = Swarm::new(
+) -> Result<(Part, Complete), FetchError> {
+    let mut swarm = Swarm::new(
         job.connections,
         job.size,
         part.arrived().clone(),
         part.verified_ranges().clone(),
     );
+    if let (Some(sharing), Some(urn)) = (&job.sharing, job.urn) {
+        // Whoever fetches the same at the same time has other parts of it, so that each has something to give.
+        let own = sharing.port();
+        let seed = urn.0[..8].try_into().map_or(0, u64::from_le_bytes);
+        swarm.spread(seed ^ u64::from(std::process::id()) << 16 ^ u64::from(own));
+    }
+    // Without a descriptor nothing is offered.
+    let reader = job.sharing.as_ref().and_then(|_| part.reader().ok());
     let hashed = part.hasher().hashed();
     let buffers = Buffers::new();
     let (events, came) = rt::bounded(EVENTS);
@@ -72,7 +85,10 @@ pub(super) async fn run(
         paused: false,
         searched: None,
         searches: 0,
+        looks: hear::Looks::new(clock.now()),
         trees: Trees::new(job.tiger),
+        reader,
+        offer: None,
         checks: 0,
         checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
     };
@@ -81,11 +97,24 @@ pub(super) async fn run(
     }
     let outcome = run.until_done(&came, &hashed).await;
     run.keep_connections();
-    let Run { writer, tasks, .. } = run;
+    let Run {
+        writer,
+        tasks,
+        offer,
+        ..
+    } = run;
     drop(tasks);
     let (part, written) = writer.end().await;
     written?;
-    outcome.map(|sha1| (part, sha1))
+    outcome.map(|sha1| (part, Complete { sha1, offer }))
+}
+
+/// All bytes are there.
+pub(super) struct Complete {
+    /// The hash of all that came.
+    pub(super) sha1: Sha1,
+    /// Where it is offered.
+    pub(super) offer: Option<Offer>,
 }
 
 /// What is kept of one source.
@@ -95,6 +124,8 @@ struct Entry {
     said: Option<String>,
     conn: Option<(Conn, Time)>,
     place: Option<Place>,
+    /// Other sources that it was told of, and whether as good ones; at most two for each source.
+    told: BTreeSet<(SocketAddr, bool)>,
 }
 
 /// A request that runs; ends when this is dropped.
@@ -125,7 +156,11 @@ struct Run<'a> {
     /// When more sources were looked for last.
     searched: Option<Time>,
     searches: u32,
+    looks: hear::Looks,
     trees: Trees,
+    /// The partial file, to be offered.
+    reader: Option<File>,
+    offer: Option<Offer>,
     /// Blocks being checked, and how many may be at a time.
     checks: usize,
     checks_max: usize,
@@ -152,6 +187,7 @@ impl Run<'_> {
                 });
             }
             self.check_blocks().await;
+            let look = self.look_for_more();
             let step = if self.paused {
                 Step::Wait(None)
             } else {
@@ -165,7 +201,8 @@ impl Run<'_> {
                     if let Some(span) = span.filter(|_| self.tasks.is_empty()) {
                         (self.progress)(Progress::Waiting { span });
                     }
-                    self.wait(came, span).await?;
+                    let look = look.map(|look| look.since(self.clock.now()));
+                    self.wait(came, span.into_iter().chain(look).min()).await?;
                 }
                 Step::Complete => {
                     // Those that race may be asked again if the whole turns out to be wrong.
@@ -254,6 +291,7 @@ impl Run<'_> {
     /// Starts a request.
     fn ask(&mut self, ask: Ask) {
         let now = self.clock.now();
+        let (alternates, useless) = self.tell_of_others(ask.source);
         let entry = &mut self.entries[ask.source.0];
         let pusher = self.job.pusher.as_ref();
         let conn = entry.conn.take();
@@ -274,6 +312,10 @@ impl Run<'_> {
             source: entry.source.clone(),
             range: ask.range,
             urn: self.job.urn,
+            alternates,
+            useless,
+            node_port: self.job.sharing.as_ref().map(Sharing::port),
+            has: self.offer.as_ref().and_then(Offer::available),
             place: entry.place.clone(),
             pusher: pusher.cloned(),
             events: self.events.clone(),
@@ -319,6 +361,7 @@ impl Run<'_> {
                 buffer,
                 len,
             } => self.bytes(now, request, buffer, len).await,
+            Event::Found(sources) => self.found(sources),
             Event::Tree { request, tree } => self.tree_came(request, tree),
             Event::Checked { range, tree, good } => self.checked(range, &tree, good).await,
             Event::Over { request, over } => self.over(now, request, over),
