@@ -302,6 +302,9 @@ pub struct Status {
     pub uploads_active: usize,
     /// Upload slots.
     pub upload_slots: usize,
+    /// Persons that wait for one.
+    #[serde(default)]
+    pub uploads_waiting: usize,
     /// Uploads finished since the start.
     pub uploads_done: u64,
     /// Bytes of files sent since the start.

@@ -426,7 +426,35 @@ fn slots_run_out_clearly_and_come_back() {
     let mut second = world.connect();
     second.send("GET /get/2/small HTTP/1.1\r\nHost: x\r\n\r\n");
     let busy = second.response(true);
-    assert_eq!((busy.code, busy.header("Retry-After")), (503, Some("60")));
+    // Of this machine: asked to come back soon. Who reads nothing of queues is told nothing of them.
+    assert_eq!((busy.code, busy.header("Retry-After")), (503, Some("1")));
+    assert_eq!(
+        (busy.header("X-Queue"), busy.header("X-Queued")),
+        (None, None)
+    );
+    // The same person, by where it says it listens, has one place for both kinds.
+    let node = "X-Node: 127.0.0.1:7777";
+    let mut third = world.connect();
+    third.send(&format!(
+        "GET /get/2/small HTTP/1.1\r\nHost: x\r\n{node}\r\nX-Queue: 1.0\r\n\r\n"
+    ));
+    let parq = third.response(true);
+    let place = parq.header("X-Queued").expect("a place");
+    assert!(place.contains("; position=2; lifetime="), "{place}");
+    assert!(
+        place.starts_with("ID=") && place.contains("; length=2; ETA="),
+        "{place}"
+    );
+    third.send(&format!(
+        "GET /get/2/small HTTP/1.1\r\nHost: x\r\n{node}\r\nX-Queue: 0.1\r\n\r\n"
+    ));
+    let old = third.response(true);
+    assert_eq!(
+        old.header("X-Queue"),
+        Some("position=2,length=2,limit=1,pollMin=2,pollMax=12")
+    );
+    assert_eq!(world.server.figures().waiting, 2);
+    drop(third);
     assert!(
         String::from_utf8_lossy(&busy.body).contains("slots"),
         "{busy:?}"

@@ -86,9 +86,10 @@ fn screen(status: &Status) -> Vec<String> {
     let reaches = reaches(status);
     lines.splice(1..1, reaches);
     lines.push(format!(
-        "uploads  {} of {} running   {} done, {} sent",
+        "uploads  {} of {} running, {} waiting   {} done, {} sent",
         status.uploads_active,
         units::counted(status.upload_slots as u64, "slot", "slots"),
+        units::count(status.uploads_waiting as u64),
         units::count(status.uploads_done),
         units::size(status.uploaded_bytes),
     ));
@@ -202,6 +203,7 @@ mod tests {
             shares: vec![share],
             uploads_active: 1,
             upload_slots: 4,
+            uploads_waiting: 3,
             uploads_done: 14,
             uploaded_bytes: 4_200_000,
             nodes_heard: 9,
@@ -239,6 +241,7 @@ mod tests {
             "finding  no known node can be reached, and of 2 host caches none answered with any; still trying",
             "2,431 files, 31.0 GB",
             "1.0 GB of 31.0 GB",
+            "1 of 4 slots running, 3 waiting",
             "14 done",
             "Books\\x1b is gone",
         ] {

@@ -288,6 +288,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         shares: desk.shares.list(),
         uploads_active: uploads.active,
         upload_slots: uploads.slots,
+        uploads_waiting: uploads.waiting,
         uploads_done: uploads.done,
         uploaded_bytes: uploads.bytes,
         nodes_heard: sum(|on| on.nodes_heard),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +23,12 @@ use super::push_proxy;
 use super::rt::{self, Clock, ReadExt};
 use super::tls::Tls;
 use super::upload_body::{self, Outlet, Pace};
-use super::upload_reply::{self, Body, Reply, Request};
+use super::upload_reply::{self, Body, Queueing, Reply, Request};
 use crate::disk::tree::HashTree;
 use crate::node::address::Net;
 use crate::node::greet::Encryption;
 use crate::node::library::{FileView, Library};
-use crate::node::uploads::{Answer, SlotId, UploadLimits, Uploads};
+use crate::node::uploads::{Answer, Person, SlotId, UploadLimits, Uploads};
 use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadError, HeadReader};
 
@@ -106,6 +107,8 @@ pub struct UploadFigures {
     pub active: usize,
     /// Slots there are.
     pub slots: usize,
+    /// Persons that wait for one.
+    pub waiting: usize,
     /// Uploads that went out whole.
     pub done: u64,
     /// Bytes of files sent.
@@ -207,9 +210,15 @@ impl Serving {
         UploadFigures {
             active: uploads.active(),
             slots: uploads.slots(),
+            waiting: uploads.waiting(),
             done: self.done.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Verified bytes came from there: whoever gives waits less.
+    pub(super) fn gave(&self, from: SocketAddr, bytes: u64) {
+        self.uploads().gave(Person::of(from, None), bytes);
     }
 
     /// Whether all slots are taken.
@@ -258,21 +267,23 @@ struct Visit {
 }
 
 impl Visit {
-    /// Takes a slot, or keeps the one it has. `Err`: seconds to come back after.
-    fn take_slot(&mut self) -> Result<(), u32> {
-        if self.slot.is_some() {
-            return Ok(());
+    /// Takes a slot for this person and file, or keeps the one it has unless its turn is over. `Err`: what it is told
+    /// instead.
+    fn take_slot(&mut self, person: Person, file: u64) -> Result<(), Answer> {
+        let now = self.serving.clock.now();
+        if let Some(slot) = self.slot {
+            if !self.serving.uploads().turn_is_over(now, slot) {
+                return Ok(());
+            }
+            self.give_slot_back();
         }
         let (answer, busy) = {
             let mut uploads = self.serving.uploads();
-            (
-                uploads.ask(self.serving.clock.now(), self.host),
-                uploads.all_taken(),
-            )
+            (uploads.ask(now, person, file), uploads.all_taken())
         };
         match answer {
             Answer::Start(slot) => self.slot = Some(slot),
-            Answer::Later { retry_after_s, .. } => return Err(retry_after_s),
+            Answer::Wait(_) | Answer::Full { .. } => return Err(answer),
         }
         if busy {
             (self.serving.told)(Told::Busy(true));
@@ -285,7 +296,7 @@ impl Visit {
         let was_busy = {
             let mut uploads = self.serving.uploads();
             let was_busy = uploads.all_taken();
-            uploads.end(slot);
+            uploads.end(self.serving.clock.now(), slot);
             was_busy && !uploads.all_taken()
         };
         if was_busy {
@@ -342,6 +353,7 @@ pub(crate) async fn serve(
         outlet,
         unread: first,
         answered: 0,
+        idle: IDLE_MAX,
         node: None,
     };
     let end = loop {
@@ -365,6 +377,8 @@ struct Session {
     /// Bytes read beyond the last head: the start of the next request.
     unread: Vec<u8>,
     answered: u64,
+    /// Silence before the next request that is waited out.
+    idle: Duration,
     /// Where the client listens, as it said in an earlier request.
     node: Option<SocketAddr>,
 }
@@ -423,7 +437,7 @@ impl Session {
                 read?;
             } else {
                 self.visit.give_slot_back();
-                let idle = rt::timeout(IDLE_MAX, self.read_more()).await;
+                let idle = rt::timeout(self.idle, self.read_more()).await;
                 idle.map_err(|_| End::Closed)??;
             }
         }
@@ -473,18 +487,33 @@ impl Session {
         if let Some(((wanted, node), overlays)) = request.push().zip(serving.overlays.as_ref()) {
             return push_proxy::answer(wanted, node, self.remote, overlays).await;
         }
-        let head_only = request.head_only;
+        let (head_only, queueing) = (request.head_only, request.queueing);
         // Files are opened and pages are made on a thread that may wait.
         let reply =
             rt::spawn_blocking(move || upload_reply::reply(&request, &serving, local)).await;
-        if head_only || !matches!(reply.body, Body::File(_)) {
+        let Body::File(file) = &reply.body else {
+            return reply;
+        };
+        if head_only {
             return reply;
         }
-        match self.visit.take_slot() {
-            Ok(()) => reply,
-            Err(seconds) => {
-                let text = format!("all upload slots are taken; come back in {seconds} seconds");
-                upload_reply::error(503, text).retry_after(seconds)
+        self.idle = IDLE_MAX;
+        let person = Person::of(self.remote, self.node);
+        match self.visit.take_slot(person, file_key(&file.shown)) {
+            Ok(()) | Err(Answer::Start(_)) => reply,
+            Err(Answer::Wait(place)) => {
+                if queueing == Queueing::Kept {
+                    // Its place is asked for on this connection.
+                    let lifetime = Duration::from_secs(place.lifetime_s.into());
+                    self.idle = IDLE_MAX.max(lifetime);
+                }
+                upload_reply::queued(&place, queueing)
+            }
+            Err(Answer::Full { retry_after_s }) => {
+                let text = format!(
+                    "all upload slots are taken, and the queue is full; come back in {retry_after_s} seconds"
+                );
+                upload_reply::error(503, text).retry_after(retry_after_s)
             }
         }
     }
@@ -544,6 +573,13 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Tells requests for one file from those for another.
+fn file_key(shown: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    shown.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Writes all of it in time.

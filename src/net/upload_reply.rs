@@ -13,6 +13,7 @@ use super::upload_body::FileRange;
 use crate::disk::tree::HashTree;
 use crate::node::greet;
 use crate::node::library::{Content, FileId, Library};
+use crate::node::uploads::Place;
 use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
 use crate::wire::thex::MEDIA_TYPE;
@@ -42,6 +43,8 @@ pub(super) struct Request {
     packets: bool,
     /// `X-Node`: where the client listens.
     node: Option<String>,
+    /// What it reads of queues.
+    pub(super) queueing: Queueing,
     /// Asks by bitprint or Tiger root, and so knows what they are.
     bitprint: bool,
     /// Who asks.
@@ -120,6 +123,7 @@ impl Request {
                     .next()
                     .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PACKETS))
             }),
+            queueing: Queueing::of(head),
             bitprint: knows_bitprints(line.target),
             peer,
             said: Said::of(head),
@@ -138,6 +142,69 @@ impl Request {
             Target::PushProxy(wanted) => Some((wanted, self.node.as_deref())),
             _ => None,
         }
+    }
+}
+
+/// What a client reads of its place in a queue (content.md 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queueing {
+    /// Nothing but the time to come back.
+    Blind,
+    /// `X-Queue: 0.1`: it keeps the connection and asks again on it.
+    Kept,
+    /// `X-Queue: 1.0` and later (PARQ): it has an id for its place.
+    Parq,
+}
+
+impl Queueing {
+    fn of(head: &Head) -> Self {
+        let parq = head.get("X-Queued").is_some();
+        match head.get("X-Queue").map(str::trim) {
+            _ if parq => Self::Parq,
+            Some(version) if version.starts_with("0.") => Self::Kept,
+            Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) => Self::Parq,
+            // Older clients say it among their features alone.
+            _ if head
+                .list("X-Features")
+                .any(|one| one.trim().starts_with("queue/")) =>
+            {
+                Self::Kept
+            }
+            Some(_) | None => Self::Blind,
+        }
+    }
+}
+
+/// The place of somebody who has to wait.
+pub(super) fn queued(place: &Place, queueing: Queueing) -> Reply {
+    let Place {
+        id,
+        position,
+        length,
+        slots,
+        eta_s,
+        retry_after_s,
+        lifetime_s,
+    } = place;
+    let text = format!(
+        "all upload slots are taken: you are number {position} of {length}, about {eta_s} seconds; ask again in \
+         {retry_after_s} seconds"
+    );
+    let reply = error(503, text).retry_after(*retry_after_s);
+    match queueing {
+        Queueing::Blind => reply,
+        Queueing::Kept => reply.header(
+            "X-Queue",
+            format!(
+                "position={position},length={length},limit={slots},pollMin={retry_after_s},pollMax={lifetime_s}"
+            ),
+        ),
+        Queueing::Parq => reply.header(
+            "X-Queued",
+            format!(
+                "ID={id:016x}; position={position}; lifetime={lifetime_s}; length={length}; ETA={eta_s}"
+            ),
+        ),
     }
 }
 

@@ -8,7 +8,9 @@ use super::Transfers;
 use crate::control::{self, Reply, Request, TransferSpec};
 use crate::disk::names::safe_name;
 use crate::disk::parts;
-use crate::net::download::{self, Cancel, Control, FetchError, Job, Requery, Source, fetch};
+use crate::net::download::{
+    self, Cancel, Control, FetchError, Job, Progress, Requery, Source, fetch,
+};
 use crate::net::overlays::Overlay;
 use crate::net::pusher::Pusher;
 use crate::net::requests::{self, Desk};
@@ -33,13 +35,21 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
     // Detached: it ends when the download does, which `cancel` brings about.
     thread::spawn(move || {
         let mut job = job_of(&spec);
+        let at = desk.clone();
         if let Some(desk) = desk.upgrade() {
             job.nets = desk.overlays.all().map(Overlay::net).collect();
             job.sharing = sharing(&desk, &job);
             job.pusher = Some(Pusher::here(desk, None));
         }
         job.requery = Some(Requery::new(move |urn| search(&desk, urn)));
+        let mut gave = Vec::new();
         let news = |news| {
+            if let Progress::Sources(sources) = &news {
+                gave = sources
+                    .iter()
+                    .map(|one| (one.source.clone(), one.bytes))
+                    .collect();
+            }
             let mut table = transfers.table();
             if let Some(entry) = table.of_key(&key) {
                 entry.news(news);
@@ -47,6 +57,15 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
             }
         };
         let how = fetch(&job, news, &cancel);
+        if let (Ok(fetched), Some(desk)) = (&how, at.upgrade())
+            && fetched.verified
+        {
+            // Names are not looked up again for this: nodes are known by address.
+            let of = |(source, bytes): (String, u64)| Some((source.parse().ok()?, bytes));
+            for (source, bytes) in gave.into_iter().filter_map(of) {
+                desk.serving.gave(source, bytes);
+            }
+        }
         // It holds the node, which may be ending.
         drop(job);
         transfers.ended(&spec, how);
