@@ -168,10 +168,18 @@ impl Run<'_> {
             if target == "-" {
                 self.standard_input()?;
             } else {
-                self.one(
-                    target,
-                    Wanted::parse(target, &self.context.results()).map(Some),
-                )?;
+                match Wanted::all(target, &self.context.results()) {
+                    Ok(all) if all.len() > 1 && args.name.is_some() => {
+                        let text = "--as names one file, and this link names several; leave it out";
+                        self.one(target, Err(Failure::new(Exit::Usage, text)))?;
+                    }
+                    Ok(all) => {
+                        for wanted in all {
+                            self.one(target, Ok(Some(wanted)))?;
+                        }
+                    }
+                    Err(failure) => self.one(target, Err(failure))?,
+                }
             }
         }
         let failed = self

@@ -211,6 +211,29 @@ impl Wanted {
         )))
     }
 
+    /// As [`parse`](Self::parse), for what may name several files: a magnet link with several SHA-1s is as many. Each
+    /// has the sources that say its hash; name and size are of the link as a whole, and so of none of them.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn all(text: &str, results: &Results) -> Result<Vec<Self>, Failure> {
+        let magnet: Option<Magnet> = text.trim().parse().ok();
+        let Some(magnet) = magnet.filter(|magnet| magnet.sha1s.len() > 1) else {
+            return Ok(vec![Self::parse(text, results)?]);
+        };
+        let file = |sha1: &Sha1| {
+            let mut wanted = Self::of_content(*sha1, results);
+            let links = magnet.sources.iter().chain(&magnet.alternates);
+            let sources = links.filter_map(|link| Source::from_url(link).ok());
+            let mut sources: Vec<Source> = sources
+                .filter(|source| source.urn() == Some(*sha1))
+                .collect();
+            sources.extend(std::mem::take(&mut wanted.sources));
+            Self { sources, ..wanted }
+        };
+        Ok(magnet.sha1s.iter().map(file).collect())
+    }
+
     fn of_magnet(text: &str, results: &Results) -> Result<Self, Failure> {
         let magnet: Option<Magnet> = text.parse().ok();
         // An exact source by hash says the hash too.
@@ -428,6 +451,47 @@ mod tests {
             wanted.sources[0].url(),
             "http://127.0.0.1:99/get/7/a%20b.txt"
         );
+    }
+
+    #[test]
+    fn a_magnet_of_several_files_is_as_many_targets() {
+        let (_dir, results) = empty();
+        let other = "UUHHSQPHQXN5X6EMYK6CD7IJ7BHZTE77";
+        let source =
+            |port: u16, hash: &str| format!("http://127.0.0.1:{port}/uri-res/N2R?urn:sha1:{hash}");
+        let link = format!(
+            "magnet:?xt.1=urn:sha1:{HASH}&xt.2=urn:sha1:{other}&dn=both&xl=7&xs={}&as={}&as=http://127.0.0.1:9/x",
+            source(1, other),
+            source(2, HASH)
+        );
+        let all = Wanted::all(&link, &results).expect("a link");
+        let said: Vec<_> = all
+            .iter()
+            .map(|one| {
+                (
+                    one.sources.len(),
+                    one.sources[0].to_string(),
+                    one.name.clone(),
+                    one.size,
+                )
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (1, "127.0.0.1:2".to_owned(), None, None),
+                (1, "127.0.0.1:1".to_owned(), None, None)
+            ]
+        );
+        assert_eq!((all[0].sha1, all.len()), (Some(sha1()), 2));
+        // One file with several sources stays one.
+        let link = format!(
+            "magnet:?xt=urn:sha1:{HASH}&dn=a&xs={}&as=http://127.0.0.1:9/x",
+            source(1, HASH)
+        );
+        let one = Wanted::all(&link, &results).expect("a link");
+        assert_eq!((one.len(), one[0].sources.len()), (1, 2));
+        assert!(Wanted::all("magnet:?dn=a", &results).is_err());
     }
 
     #[test]
