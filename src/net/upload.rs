@@ -89,7 +89,7 @@ pub(crate) struct Face {
 pub(crate) enum Told {
     /// Whether all slots are taken; said when it changes.
     Busy(bool),
-    /// A file or a range of it went out whole.
+    /// A file went out, or ranges of it, as many as one connection asked for in a row.
     Uploaded {
         /// To whom.
         to: SocketAddr,
@@ -122,6 +122,8 @@ pub(crate) struct Serving {
     pub(super) partials: Partials,
     pub(super) mesh: Mesh,
     pace: Pace,
+    /// For those whom the limit is not for.
+    free: Pace,
     pub(super) clock: Clock,
     uploads: Mutex<Uploads>,
     hosts: Mutex<BTreeMap<IpAddr, usize>>,
@@ -159,6 +161,7 @@ impl Serving {
             partials: Partials::default(),
             mesh: Mesh::new(Net::Lan),
             pace: Pace::new(clock, limit_up),
+            free: Pace::new(clock, None),
             clock,
             uploads: Mutex::new(Uploads::new(limits)),
             hosts: Mutex::default(),
@@ -254,6 +257,7 @@ impl Serving {
             serving: self.clone(),
             host,
             slot: None,
+            sent: None,
         })
     }
 }
@@ -264,9 +268,28 @@ struct Visit {
     serving: Arc<Serving>,
     host: IpAddr,
     slot: Option<SlotId>,
+    /// What of one file went out and was not told yet: to whom, its shown name, bytes.
+    sent: Option<(SocketAddr, String, u64)>,
 }
 
 impl Visit {
+    /// Bytes of a file went out whole: told once for all its ranges.
+    fn note_sent(&mut self, to: SocketAddr, name: String, bytes: u64) {
+        match &mut self.sent {
+            Some((_, same, sum)) if *same == name => *sum += bytes,
+            _ => {
+                self.tell_sent();
+                self.sent = Some((to, name, bytes));
+            }
+        }
+    }
+
+    fn tell_sent(&mut self) {
+        if let Some((to, name, bytes)) = self.sent.take() {
+            (self.serving.told)(Told::Uploaded { to, name, bytes });
+        }
+    }
+
     /// Takes a slot for this person and file, or keeps the one it has unless its turn is over. `Err`: what it is told
     /// instead.
     fn take_slot(&mut self, person: Person, file: u64) -> Result<(), Answer> {
@@ -292,6 +315,7 @@ impl Visit {
     }
 
     fn give_slot_back(&mut self) {
+        self.tell_sent();
         let Some(slot) = self.slot.take() else { return };
         let was_busy = {
             let mut uploads = self.serving.uploads();
@@ -551,7 +575,12 @@ impl Session {
                 let outlet = self.outlet.as_ref().map_err(|_| End::Gone)?;
                 let (name, len) = (file.shown.clone(), file.end - file.start);
                 let mut sent = 0;
-                let outcome = upload_body::send(outlet, head, file, &serving.pace, &mut sent).await;
+                let pace = if counts(self.remote) {
+                    &serving.pace
+                } else {
+                    &serving.free
+                };
+                let outcome = upload_body::send(outlet, head, file, pace, &mut sent).await;
                 serving.bytes.fetch_add(sent, Ordering::Relaxed);
                 if let Err(error) = outcome {
                     log::debug!(
@@ -564,14 +593,19 @@ impl Session {
                     return Err(End::Gone);
                 }
                 serving.done.fetch_add(1, Ordering::Relaxed);
-                (serving.told)(Told::Uploaded {
-                    to: self.remote,
-                    name,
-                    bytes: len,
-                });
+                self.visit.note_sent(self.remote, name, len);
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the limit is for bytes that go there: it spares the line to the outside, which those of this network do not
+/// use. This machine counts, so that a lab can be given slow nodes.
+fn counts(to: SocketAddr) -> bool {
+    match Person::of(to, None) {
+        Person::Local(_) => true,
+        host @ Person::Host(_) => !host.is_near(),
     }
 }
 
@@ -604,4 +638,27 @@ async fn linger(stream: &Stream) {
         }
     };
     let _ = rt::timeout(LINGER_TIME_MAX, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_for_the_line_to_the_outside() {
+        let at = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), 1);
+        for outside in ["8.8.8.8", "2001:db8::1", "127.0.0.1", "::1"] {
+            assert!(counts(at(outside)), "{outside}");
+        }
+        for inside in [
+            "10.0.0.1",
+            "192.168.1.20",
+            "::ffff:172.16.0.1",
+            "169.254.0.9",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(!counts(at(inside)), "{inside}");
+        }
+    }
 }

@@ -75,7 +75,7 @@ pub struct ShareArgs {
     /// Files sent at a time [default: 4]
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub slots: Option<usize>,
-    /// Bytes of files sent a second, such as 5MB/s [default: none]
+    /// Bytes of files sent a second, such as 5MB/s; machines of this network do not count [default: none]
     #[structopt(long, value_name = "RATE|none")]
     pub limit_up: Option<Rate>,
     /// Bytes of queries a second on one link, each way [default: 64KiB/s]
