@@ -30,6 +30,7 @@ struct QueuedLine<'a> {
     position: Option<u32>,
     length: Option<u32>,
     eta_s: Option<u32>,
+    next_s: Option<u32>,
 }
 
 /// How each source does.
@@ -94,6 +95,14 @@ pub(in crate::cli) fn place(
         format!(", about {}", units::time(span))
     });
     format!("waiting {source}{at}{eta}")
+}
+
+/// `; asked again in 45 s`.
+fn asked_again(next_s: Option<u32>) -> String {
+    next_s.map_or(String::new(), |next_s| {
+        let span = Duration::from_secs(u64::from(next_s));
+        format!("; asked again in {}", units::time(span))
+    })
 }
 
 /// How it went, for people.
@@ -210,6 +219,7 @@ impl<'a> Show<'a> {
                 position,
                 length,
                 eta_s,
+                next_s,
             } => {
                 let line = QueuedLine {
                     id: self.id,
@@ -217,9 +227,10 @@ impl<'a> Show<'a> {
                     position,
                     length,
                     eta_s,
+                    next_s,
                 };
                 let _ = out.json("queued", &line);
-                let text = place(&source, position, length, eta_s);
+                let text = place(&source, position, length, eta_s) + &asked_again(next_s);
                 // Said once; what changes then is part of the progress.
                 if self.places.insert(source, text.clone()).is_none() {
                     self.say(&format!("{}: {text}", self.name));
@@ -323,5 +334,20 @@ impl<'a> Show<'a> {
         if let Some(bar) = self.bar {
             bar.finish();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_place_estimate_and_plan() {
+        let text = place("192.0.2.1:6346", Some(2), Some(9), Some(240)) + &asked_again(Some(45));
+        assert_eq!(
+            text,
+            "waiting 192.0.2.1:6346, place 2 of 9, about 4 min; asked again in 45 s"
+        );
+        assert_eq!(asked_again(None), "");
     }
 }

@@ -231,6 +231,8 @@ pub enum Progress {
         length: Option<u32>,
         /// Seconds until our turn, as it thinks.
         eta_s: Option<u32>,
+        /// Seconds until it is asked again, as it wants it.
+        next_s: Option<u32>,
     },
     /// How each source does; once a second at most.
     Sources(Vec<SourceNews>),

@@ -231,6 +231,7 @@ impl Entry {
                 position,
                 length,
                 eta_s,
+                ..
             } => {
                 // Bounded by the sources of one download.
                 self.places.insert(source, [position, length, eta_s]);

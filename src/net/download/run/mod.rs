@@ -413,6 +413,7 @@ impl Run<'_> {
                 position: place.position,
                 length: place.length,
                 eta_s: place.eta_s,
+                next_s: place.poll_after_s,
             });
             entry.said = Some(match place.position {
                 Some(position) => format!("we are number {position} in its queue"),
