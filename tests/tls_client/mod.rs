@@ -38,15 +38,7 @@ impl Client {
     /// The same, with the hello right behind these bytes, in one write.
     pub(crate) fn over_behind(mut stream: TcpStream, before: &[u8]) -> Self {
         stream.set_read_timeout(Some(SOON)).unwrap();
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody))
-            .with_no_client_auth();
-        let name = ServerName::try_from("nobody.example").unwrap();
-        let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut session = session();
         let mut hello = before.to_vec();
         session.write_tls(&mut hello).unwrap();
         stream.write_all(&hello).unwrap();
@@ -86,6 +78,19 @@ impl Read for Client {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.inside.read(buffer)
     }
+}
+
+/// A session that has not said anything yet.
+pub(crate) fn session() -> ClientConnection {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_no_client_auth();
+    let name = ServerName::try_from("nobody.example").unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
 }
 
 /// Reads a head: all up to an empty line.
