@@ -470,6 +470,10 @@ pub struct File {
 }
 
 /// One link.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field that scripts read, on its own"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// On which network.
@@ -488,6 +492,12 @@ pub struct Peer {
     /// What goes over it is encrypted (TLS). Says nothing of who is there.
     #[serde(default)]
     pub encrypted: bool,
+    /// What it sends is compressed.
+    #[serde(default)]
+    pub compressed_in: bool,
+    /// What we send is compressed.
+    #[serde(default)]
+    pub compressed_out: bool,
     /// Seconds since the link came up.
     pub age_s: u64,
     /// Frames received.

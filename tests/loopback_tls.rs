@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use filbert::control::{Reply, Request};
 use filbert::disk::store::Home;
+use filbert::net::browse::browse_sealed;
 use filbert::net::download::{Cancel, Job, Seal, Source, fetch};
 use filbert::net::{Listen, Settings};
 use filbert::node::Config;
@@ -81,6 +82,8 @@ fn a_search_between_nodes_of_the_live_network_goes_encrypted_over_every_link() {
     asker.until_links(1);
     hub.until_links(2);
     assert_eq!(encrypted(&hub), [true, true]);
+    let packed = |peer: &filbert::control::Peer| peer.compressed_in && peer.compressed_out;
+    assert!(hub.peers().iter().all(packed));
     assert_eq!(
         (encrypted(&sharer), encrypted(&asker)),
         (vec![true], vec![true])
@@ -503,6 +506,102 @@ fn a_source_without_tls_is_fetched_from_in_clear_whatever_its_hit_said() {
     });
     for seal in [Seal::FromTheStart, Seal::Asked] {
         assert!(fetch_by(&node, seal), "{seal:?}");
+    }
+}
+
+/// Lists what a node shares by way of somebody who listens; returns whether they could read it.
+fn browse_by(node: &Node, seal: Seal) -> bool {
+    let tap = Tap::to(node.addr());
+    let hits = browse_sealed(&tap.addr.to_string(), seal, None, None).unwrap();
+    let names: Vec<_> = hits
+        .flat_map(|hit| hit.unwrap().records)
+        .map(|record| record.name)
+        .collect();
+    assert_eq!(names, ["hazelnut spread.txt"]);
+    // The list itself may be deflated.
+    tap.has_heard(b"HTTP/1.1 200 ")
+}
+
+#[test]
+fn a_list_of_files_is_heard_by_nobody_where_both_sides_have_tls() {
+    let (node, _dirs) = sharer(Config::default());
+    for (seal, heard) in [
+        (Seal::FromTheStart, false),
+        (Seal::Asked, false),
+        (Seal::Never, true),
+    ] {
+        assert_eq!(browse_by(&node, seal), heard, "{seal:?}");
+    }
+    let (clear, _dirs) = sharer(Config {
+        encryption: Encryption::Never,
+        ..Config::default()
+    });
+    for seal in [Seal::FromTheStart, Seal::Asked] {
+        assert!(browse_by(&clear, seal), "{seal:?}: as it can");
+    }
+}
+
+#[test]
+fn a_job_of_a_hit_is_fetched_as_its_hit_said() {
+    let (sharer, _dirs) = sharer(live(Role::Leaf, Encryption::Offered));
+    let hub = hub();
+    sharer.ask(Request::PeerAdd {
+        addr: hub.addr(),
+        net: None,
+    });
+    let asker = Node::start(&[hub.addr()], live(Role::Leaf, Encryption::Offered));
+    hub.until_links(2);
+    let hit = asker.until("hit", |asker| {
+        let mut replies = asker.servent.request(Request::search("hazelnut"));
+        std::iter::from_fn(|| replies.next(Duration::from_millis(500))).find_map(
+            |reply| match reply {
+                Reply::Hit(hit) => Some(hit),
+                _ => None,
+            },
+        )
+    });
+    assert!(hit.tls);
+    let into = tempfile::tempdir().unwrap();
+    let job = Job::of_hit(&hit, into.path()).unwrap();
+    assert_eq!(job.sources[0].seal(), Seal::FromTheStart);
+}
+
+/// One who answers a request for a file with 503 and `X-Alt`, and says what it was asked.
+#[test]
+fn another_source_that_an_answer_names_with_tls_is_fetched_from_with_it() {
+    let (node, _dirs) = sharer(Config::default());
+    for (bits, seal, heard) in [
+        ("tls=80, ", Seal::Asked, false),
+        ("", Seal::Asked, false),
+        // Who wants none gets none, whatever others say.
+        ("tls=80, ", Seal::Never, true),
+    ] {
+        let tap = Tap::to(node.addr());
+        let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = Source::by_urn(busy.local_addr().unwrap(), urn()).sealed(seal);
+        let alt = format!(
+            "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\nX-Alt: {bits}{}\r\n\r\n",
+            tap.addr
+        );
+        // Ends with the test process.
+        std::thread::spawn(move || {
+            for stream in busy.incoming() {
+                let mut stream = stream.unwrap();
+                head_of(&mut stream);
+                let _ = stream.write_all(alt.as_bytes());
+            }
+        });
+        let into = tempfile::tempdir().unwrap();
+        let job = Job {
+            net: Some(Net::Rehearsal),
+            ..job(urn(), source, into.path())
+        };
+        let fetched = fetch(&job, |_| {}, &Cancel::new()).unwrap();
+        assert!(fetched.verified);
+        assert_eq!(tap.has_heard(TEXT.as_bytes()), heard, "{bits}{seal:?}");
+        if !bits.is_empty() && seal != Seal::Never {
+            assert!(!tap.has_heard(b"GET "), "from the first byte");
+        }
     }
 }
 

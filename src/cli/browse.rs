@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::Context;
+use crate::cli::args::net::NetArgs;
 use crate::cli::args::search::BrowseArgs;
 use crate::cli::args::values::Span;
 use crate::cli::clock::Stopwatch;
@@ -17,8 +18,12 @@ use crate::cli::search::filter::Filter;
 use crate::cli::search::found::Found;
 use crate::cli::search::print::Printer;
 use crate::cli::search::{Intake, Reason};
-use crate::net::browse::{BrowseError, Browsing, browse, browse_walled};
+use crate::control;
+use crate::disk::results::Copy;
+use crate::net::browse::{BrowseError, Browsing, browse_sealed};
+use crate::net::download::Seal;
 use crate::net::hit_for_people;
+use crate::node::address::Net;
 
 /// Given up after so long, if not said otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,18 +60,33 @@ fn begin(
         // What is wrong with the name, the connection will tell.
         Err(_) => None,
     };
+    let seal = seal(&args.net, seen.as_ref());
     let walled = seen.and_then(|copy| Some((walled_of(&copy)?, copy.push)));
     let pushes = walled.as_ref().is_some_and(|(_, push)| *push);
-    let hits = match walled {
-        None => browse(&host),
-        Some((whom, push)) => {
-            let pusher = finder.pusher(context, &args.peers, push);
-            browse_walled(&host, whom, push, pusher)
-        }
-    };
+    let pusher = walled
+        .as_ref()
+        .and_then(|(_, push)| finder.pusher(context, &args.peers, *push));
+    let hits = browse_sealed(&host, seal, walled, pusher);
     let patience = if pushes { PATIENCE_WALLED } else { PATIENCE };
     let limit = args.timeout.map_or(Some(patience), Span::limit);
     Ok((hits.map_err(|error| failed(&error))?, limit))
+}
+
+/// How it is asked: as its hit said, if one was seen, unless `--tls` says otherwise. Whoever does not know the question
+/// answers in clear.
+fn seal(args: &NetArgs, seen: Option<&Copy>) -> Seal {
+    let live = || args.nets.iter().any(|net| net == "gnutella");
+    match (args.tls.as_deref(), seen) {
+        (Some("off"), _) => Seal::Never,
+        (_, Some(copy)) if copy.tls => Seal::FromTheStart,
+        (Some("on"), _) => Seal::Asked,
+        (_, Some(copy)) => {
+            let net = copy.net.as_deref().and_then(control::Net::of_name);
+            Seal::told(false, net.map(Net::from))
+        }
+        (_, None) if live() => Seal::Asked,
+        (_, None) => Seal::Never,
+    }
 }
 
 fn read(

@@ -112,6 +112,12 @@ fn cells(peer: &Peer) -> [String; 9] {
         [
             if peer.dialled { "by us" } else { "by them" },
             if peer.encrypted { ", TLS" } else { "" },
+            match (peer.compressed_in, peer.compressed_out) {
+                (true, true) => ", packed",
+                (true, false) => ", packed in",
+                (false, true) => ", packed out",
+                (false, false) => "",
+            },
         ]
         .concat(),
         units::time(Duration::from_secs(peer.age_s)),

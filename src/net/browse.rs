@@ -10,20 +10,20 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::conn::Stream;
-use super::download::{BadUrl, Source};
-use super::http::{self, AGENT};
-use super::http_conn::{Failure, Incoming, length};
+use super::download::{BadUrl, Seal, Source};
+use super::http::AGENT;
+use super::http_conn::{Failure, Incoming, Response, length, response};
 use super::pusher::{Pusher, Walled, connect};
 use super::rt;
 use super::upload::Serving;
 use super::upload_reply::PACKETS;
-use crate::node::answer::{SPEED_KBPS, VENDOR, record};
+use crate::node::answer::{SPEED_KBPS, record};
 use crate::node::library::{FileId, Library};
 use crate::node::limits::RECORDS_PER_HIT;
 use crate::node::swarm::Ended;
 use crate::wire::heads::HeadWriter;
 use crate::wire::hit::QueryHit;
-use crate::wire::{Frame, FrameReader, Guid, Header, Kind};
+use crate::wire::{Frame, FrameReader, Guid, Header, Kind, VENDOR};
 
 /// Files in one answer to a browsing program; readers stop there too (content.md 7).
 pub(crate) const RESULTS_MAX: usize = 100_000;
@@ -205,18 +205,22 @@ pub fn browse(host: &str) -> Result<Browsing, BrowseError> {
     Ok(start(source_of(host)?, None))
 }
 
-/// As [`browse`], of a servent that may have to connect to us: at once if it `wants_push`, else when it cannot be
-/// connected to. `pusher` asks it to.
+/// As [`browse`], encrypted as `seal` says, and of a servent that may have to connect to us, if it is known who it is:
+/// at once if it wants a push (`true`), else when it cannot be connected to. `pusher` asks it to.
 ///
 /// # Errors
 /// As [`browse`].
-pub fn browse_walled(
+pub fn browse_sealed(
     host: &str,
-    whom: Walled,
-    wants_push: bool,
+    seal: Seal,
+    walled: Option<(Walled, bool)>,
     pusher: Option<Pusher>,
 ) -> Result<Browsing, BrowseError> {
-    Ok(start(source_of(host)?.or_push(whom, wants_push), pusher))
+    let source = source_of(host)?.sealed(seal);
+    Ok(match walled {
+        None => start(source, None),
+        Some((whom, wants_push)) => start(source.or_push(whom, wants_push), pusher),
+    })
 }
 
 fn source_of(host: &str) -> Result<Source, BrowseError> {
@@ -280,23 +284,28 @@ async fn read_hits(
     to: &rt::Sender<Result<QueryHit, BrowseError>>,
 ) -> Result<(), Failure> {
     let wrong = |why: &str| Failure::new(Ended::Wrong, why);
-    let mut conn = connect(source, pusher).await?;
+    let conn = connect(source, pusher).await?;
     let peer = conn.peer();
     // Its list may not say so: it was made for whoever is connected already.
     let walled = source.walled().filter(|_| conn.brought());
-    let request = HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
-        .header("Host", source)
-        .header("User-Agent", AGENT)
-        .header("Accept", PACKETS)
-        .header("Accept-Encoding", "deflate")
-        .header("Connection", "close")
-        .finish();
-    conn.send(&request).await?;
-    let head = conn.head().await?;
-    let status = head
-        .status_line()
-        .filter(|status| http::minor_version(status.version).is_some());
-    let code = status.ok_or_else(|| wrong("it does not speak HTTP"))?.code;
+    let request = |asks: bool| {
+        HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
+            .header("Host", source)
+            .header("User-Agent", AGENT)
+            .header("Accept", PACKETS)
+            .header("Accept-Encoding", "deflate")
+            .header_if("Upgrade", asks.then_some("TLS/1.0"))
+            // It stands alone: some compare the whole of it.
+            .header("Connection", if asks { "Upgrade" } else { "close" })
+            .finish()
+    };
+    let heard = response(conn, source, request).await?;
+    let Response {
+        mut conn,
+        head,
+        code,
+        ..
+    } = heard;
     if code != 200 {
         return Err(Failure::new(
             Ended::Status {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::link::Link;
 use crate::control;
 use crate::node::event::{Direction, Role};
+use crate::node::greet::Coding;
 use crate::node::{Drop, LinkInfo, Node, Stats, Time};
 use crate::wire::Kind;
 
@@ -35,8 +37,10 @@ impl Figures {
     }
 }
 
-/// One link for people; `totals` are the frames queued and shed by its send queue.
-pub(crate) fn peer(info: &LinkInfo<'_>, totals: (u64, u64), now: Time) -> control::Peer {
+/// One link for people: as the core has it, and the shell's end of it while there is one.
+pub(crate) fn peer(info: &LinkInfo<'_>, link: Option<&Link>, now: Time) -> control::Peer {
+    let codings = link.map(|link| link.codings).unwrap_or_default();
+    let (queued, shed) = link.map_or((0, 0), Link::totals);
     control::Peer {
         net: control::Net::default(),
         addr: info.peer.remote,
@@ -44,12 +48,14 @@ pub(crate) fn peer(info: &LinkInfo<'_>, totals: (u64, u64), now: Time) -> contro
         agent: info.peer.agent.to_string(),
         servent: info.peer.servent.map(|id| id.to_string()),
         encrypted: info.peer.encrypted,
+        compressed_in: codings.from_peer == Coding::Deflated,
+        compressed_out: codings.to_peer == Coding::Deflated,
         dialled: matches!(info.peer.direction, Direction::Dialled(_)),
         age_s: now.since(info.since).as_secs(),
         received: info.received,
         dropped: info.dropped,
-        queued: totals.0,
-        shed: totals.1,
+        queued,
+        shed,
     }
 }
 

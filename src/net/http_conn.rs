@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::conn::{Stream, UPGRADE_PAUSE};
 use super::download::{Seal, Source};
+use super::http;
 use super::rt::{self, ReadExt, TcpStream};
 use super::tls::Caller;
+use crate::node::greet;
 use crate::node::swarm::Ended;
 use crate::wire::ServentId;
 use crate::wire::heads::{Head, HeadReader};
@@ -34,6 +36,62 @@ impl Failure {
             why: why.into(),
         }
     }
+}
+
+/// Answers that are none yet (100, 101), before the one that counts.
+const INTERIM_MAX: usize = 4;
+
+/// The answer to a request.
+pub(super) struct Response {
+    pub(super) conn: Conn,
+    pub(super) head: Head,
+    /// Status code, 200 at least.
+    pub(super) code: u16,
+    /// Minor version of HTTP.
+    pub(super) minor: u8,
+}
+
+/// Sends a request and reads the head of its answer; `request` is told whether to ask for TLS. Where that is agreed to
+/// the answer comes inside (RFC 2817); where it does not work then, it is asked once more in clear.
+pub(super) async fn response(
+    mut conn: Conn,
+    source: &Source,
+    request: impl Fn(bool) -> Vec<u8>,
+) -> Result<Response, Failure> {
+    let asks = conn.asks_for_tls();
+    conn.send(&request(asks)).await?;
+    for _ in 0..INTERIM_MAX {
+        let head = conn.head().await?;
+        let no_http = || Failure::new(Ended::Wrong, "it does not speak HTTP");
+        let status = head.status_line().ok_or_else(no_http)?;
+        let minor = http::minor_version(status.version).ok_or_else(no_http)?;
+        let code = status.code;
+        if code >= 200 {
+            return Ok(Response {
+                conn,
+                head,
+                code,
+                minor,
+            });
+        }
+        if code == 101 {
+            if !(asks && greet::upgrades(&head)) || conn.is_encrypted() {
+                return Err(Failure::new(
+                    Ended::Wrong,
+                    "it switches to what nobody asked for",
+                ));
+            }
+            if !Box::pin(conn.upgrade()).await {
+                // It connected to us, and cannot be asked to do so again so soon.
+                if conn.brought() {
+                    return Err(Failure::new(Ended::Broken, "its TLS does not work"));
+                }
+                conn = Box::pin(Conn::open_in_clear(source)).await?;
+                conn.send(&request(false)).await?;
+            }
+        }
+    }
+    Err(Failure::new(Ended::Wrong, "it never comes to the point"))
 }
 
 /// How long a body is.

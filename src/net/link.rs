@@ -63,6 +63,8 @@ pub(crate) struct Link {
     pub(crate) id: LinkId,
     /// What is counted on it, and done to what goes out.
     pub(crate) lane: Lane,
+    /// How either side writes.
+    pub(crate) codings: Codings,
     staged: SendQueue,
     /// Frames shed by `staged` since the last flush.
     shed: u64,
@@ -140,6 +142,7 @@ impl Link {
         Self {
             id,
             lane,
+            codings,
             staged: SendQueue::new(SEND_QUEUE_BYTES),
             shed: 0,
             behind_since: None,

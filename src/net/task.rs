@@ -501,10 +501,10 @@ impl NodeTask {
 
     fn peers(&self) -> Vec<control::Peer> {
         let now = self.clock.now();
-        let totals = |id| self.find(id).map_or((0, 0), |at| self.links[at].totals());
+        let link = |id| self.find(id).map(|at| &self.links[at]);
         self.node
             .links()
-            .map(|info| super::figures::peer(&info, totals(info.link), now))
+            .map(|info| super::figures::peer(&info, link(info.link), now))
             .collect()
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::wire::hit::{HashForm, QueryHit, Record};
 use crate::wire::ping::Pong;
 use crate::wire::query::Query;
-use crate::wire::{Frame, Header, Kind};
+use crate::wire::{Frame, Header, Kind, VENDOR};
 
 use super::event::{LinkId, Outbox, Role};
 use super::hosts::Source;
@@ -19,8 +19,6 @@ use super::tiers::Tier;
 use super::udp::DATAGRAM_BYTES_MAX;
 use super::{Drop, Node, Time, limits, media};
 
-/// Vendor code of filbert in hits and pongs.
-pub(crate) const VENDOR: [u8; 4] = *b"FILB";
 /// Speed we claim in hits, in kbit/s: nobody measures it, and nobody believes it.
 pub(crate) const SPEED_KBPS: u32 = 1_000;
 /// Port in the hits of a node that listens nowhere and waits for pushes: readers take 0 for a fault. The customary one,

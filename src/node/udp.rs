@@ -46,6 +46,8 @@ const SEARCHERS_MAX: usize = 4_096;
 const SEARCH_RATE: u64 = 4_096;
 /// Flag of `SCP`: the asker looks for ultrapeer slots.
 const WANTS_ULTRAPEER_SLOTS: u8 = 1;
+/// Flag of `SCP`: the asker does TLS.
+const DOES_TLS: u8 = 2;
 
 /// What a datagram leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,13 +186,15 @@ impl Udp {
         }
     }
 
-    /// The question for a host cache; `None`: enough are being asked, this one among them.
+    /// The question for a host cache, which may prefer nodes with `tls` for whoever does it; `None`: enough are being
+    /// asked, this one among them.
     pub fn ask(
         &mut self,
         now: Time,
         cache: SocketAddr,
         guid: Guid,
         wants: Wants,
+        tls: bool,
     ) -> Option<Vec<u8>> {
         self.asked.retain(|(_, _, at)| now.since(*at) < ASK_TIME);
         let asked = self.asked.iter().any(|(other, ..)| *other == cache);
@@ -198,12 +202,13 @@ impl Udp {
             return None;
         }
         self.asked.push((cache, guid, now));
+        let slots = match wants {
+            Wants::Nothing => None,
+            Wants::LeafSlots => Some(0),
+            Wants::UltrapeerSlots => Some(WANTS_ULTRAPEER_SLOTS),
+        };
         let ping = Ping {
-            wants_hosts: match wants {
-                Wants::Nothing => None,
-                Wants::LeafSlots => Some(0),
-                Wants::UltrapeerSlots => Some(WANTS_ULTRAPEER_SLOTS),
-            },
+            wants_hosts: slots.map(|slots| if tls { slots | DOES_TLS } else { slots }),
         };
         Some(datagram(guid, Kind::Ping, ping.build()))
     }
@@ -491,10 +496,13 @@ mod tests {
             "nobody asked"
         );
         let asked = udp
-            .ask(at(1), cache, Guid([1; 16]), Wants::LeafSlots)
+            .ask(at(1), cache, Guid([1; 16]), Wants::LeafSlots, false)
             .unwrap();
         assert_eq!(asked.len(), 30, "as in the reference");
-        assert_eq!(udp.ask(at(1), cache, Guid([2; 16]), Wants::LeafSlots), None);
+        assert_eq!(
+            udp.ask(at(1), cache, Guid([2; 16]), Wants::LeafSlots, false),
+            None
+        );
         assert_eq!(
             udp.hear(at(2), cache, &pong(2)),
             Err(Dropped::Unasked),
@@ -509,7 +517,7 @@ mod tests {
             Err(Dropped::Unasked),
             "too late"
         );
-        udp.ask(at(30), cache, Guid([3; 16]), Wants::LeafSlots)
+        udp.ask(at(30), cache, Guid([3; 16]), Wants::LeafSlots, false)
             .unwrap();
         let Ok(Heard::Hosts(by, packed)) = udp.hear(at(31), cache, &pong(3)) else {
             panic!("no hosts");
@@ -520,6 +528,22 @@ mod tests {
             Err(Dropped::Unasked),
             "once"
         );
+    }
+
+    #[test]
+    fn a_cache_is_told_which_slots_we_want_and_whether_we_do_tls() {
+        for (wants, tls, flags) in [
+            (Wants::LeafSlots, false, Some(0)),
+            (Wants::UltrapeerSlots, false, Some(1)),
+            (Wants::LeafSlots, true, Some(2)),
+            (Wants::UltrapeerSlots, true, Some(3)),
+            (Wants::Nothing, true, None),
+        ] {
+            let cache = addr("9.9.9.9:6346");
+            let bytes = Udp::new(Net::Gnutella).ask(at(1), cache, Guid([1; 16]), wants, tls);
+            let frame = Frame::from_datagram(&bytes.unwrap()).unwrap();
+            assert_eq!(Ping::parse(&frame.payload).unwrap().wants_hosts, flags);
+        }
     }
 
     /// For every kind of datagram, from strangers: the bytes that leave for each byte that came.
@@ -579,14 +603,14 @@ mod tests {
         let asked = (1..=20)
             .filter(|n| {
                 let cache = SocketAddr::from(([9, 9, 9, *n], 6346));
-                udp.ask(at(1), cache, Guid([*n; 16]), Wants::LeafSlots)
+                udp.ask(at(1), cache, Guid([*n; 16]), Wants::LeafSlots, false)
                     .is_some()
             })
             .count();
         assert_eq!(asked, ASKED_MAX);
         let next = addr("9.9.9.99:1");
         assert!(
-            udp.ask(at(21), next, Guid([9; 16]), Wants::LeafSlots)
+            udp.ask(at(21), next, Guid([9; 16]), Wants::LeafSlots, false)
                 .is_some()
         );
     }

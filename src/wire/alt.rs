@@ -21,6 +21,33 @@ pub fn open(item: &str) -> Option<SocketAddr> {
     })
 }
 
+/// An item of a list of `X-Alt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// It takes TLS there, as the list says.
+    pub tls: bool,
+}
+
+/// Reads the items of `X-Alt`: addresses, with `tls=<hex>` before them for those that take TLS, a bit for each item
+/// behind it, the most significant first. What is no address has a bit too, and is left out.
+pub fn open_all<'a>(items: impl Iterator<Item = &'a str>) -> impl Iterator<Item = Open> {
+    let (mut bits, mut next) = (&[][..], 0);
+    items.filter_map(move |item| {
+        if let Some(hex) = item.trim().strip_prefix("tls=") {
+            (bits, next) = (hex.as_bytes(), 0);
+            return None;
+        }
+        let nibble = bits
+            .get(next / 4)
+            .and_then(|digit| (*digit as char).to_digit(16));
+        let tls = nibble.is_some_and(|nibble| nibble << (next % 4) & 8 != 0);
+        next += 1;
+        open(item).map(|addr| Open { addr, tls })
+    })
+}
+
 /// An item of `X-FAlt`: a servent that cannot be connected to, and who can hand it a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walled {
@@ -75,6 +102,17 @@ mod tests {
         assert_eq!(read, wanted.map(|addr| Some(addr.to_owned())));
         for item in ["", "tls=80", "1.2.3", "1.2.3.4:99999", "host:6346"] {
             assert_eq!(open(item), None, "{item}");
+        }
+        let list = "tls=4a, 10.0.0.1:1, 10.0.0.2:2, host, 10.0.0.4:4, 10.0.0.5:5, 10.0.0.6:6, 10.0.0.7:7, 10.0.0.8:8, 10.0.0.9:9";
+        let tls: Vec<_> = open_all(list.split(','))
+            .filter(|open| open.tls)
+            .map(|open| open.addr.port())
+            .collect();
+        assert_eq!(tls, [2, 5, 7]);
+        for bits in ["", "tls=", "tls=xyz", "10.0.0.1:1, tls=ff"] {
+            let list = format!("{bits}, 10.0.0.3:3");
+            let last = open_all(list.split(',')).last().unwrap();
+            assert_eq!(last.tls, bits.ends_with("ff"), "{bits}");
         }
         let item = format!("{HEX};fwt/1;6346:10.0.0.1;pptls=8;10.0.0.2:7;[2001:db8::1]:5");
         let walled = Walled::parse(&item).unwrap();

@@ -85,12 +85,7 @@ pub fn source_of(copy: &Copy) -> Source {
         None => Source::by_index(copy.addr, copy.index, &copy.name),
     };
     let net = copy.net.as_deref().and_then(control::Net::of_name);
-    // On a LAN nobody says it, and nobody is asked.
-    let source = source.sealed(match net.map(Net::from) {
-        _ if copy.tls => Seal::FromTheStart,
-        Some(net) if net.is_two_tier() => Seal::Asked,
-        Some(_) | None => Seal::Never,
-    });
+    let source = source.sealed(Seal::told(copy.tls, net.map(Net::from)));
     let root = copy.tiger.as_deref();
     let source = source.with_root(root.and_then(|root| tiger_from_base32(root).ok()));
     match walled_of(copy) {
@@ -114,10 +109,12 @@ impl Wanted {
         }
         let named = copies.iter().filter_map(|copy| {
             let sha1 = copy.sha1()?;
+            let net = copy.net.as_deref().and_then(control::Net::of_name);
+            let seal = Seal::told(false, net.map(Net::from));
             Some(
                 copy.alternates
                     .iter()
-                    .map(move |addr| Source::by_urn(*addr, sha1)),
+                    .map(move |addr| Source::by_urn(*addr, sha1).sealed(seal)),
             )
         });
         for source in named.flatten().take(ALTERNATES_MAX) {

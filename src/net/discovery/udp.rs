@@ -320,7 +320,8 @@ impl Speaker {
             Role::Leaf => Wants::LeafSlots,
             Role::Ultrapeer => Wants::UltrapeerSlots,
         };
-        if let Some(ping) = self.udp.ask(now, cache, guid, wants) {
+        let tls = self.datagrams.greeting.tls.is_some();
+        if let Some(ping) = self.udp.ask(now, cache, guid, wants, tls) {
             self.socket.send_to(&ping, cache).await?;
         }
         Ok(())

@@ -16,11 +16,10 @@ use super::trees::Wish;
 use super::writer::Buffers;
 use crate::disk::tree::HashTree;
 use crate::net::http::{self, AGENT};
-use crate::net::http_conn::{Conn, Failure, Incoming, Length, length};
+use crate::net::http_conn::{Conn, Failure, Incoming, Length, Response, length, response};
 use crate::net::pusher::{Pusher, connect};
 use crate::net::rt::{self, Clock};
 use crate::node::Time;
-use crate::node::greet;
 use crate::node::swarm::{Answer, Ended, RequestId};
 use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
@@ -31,8 +30,6 @@ const SPEED_WINDOW: Duration = Duration::from_secs(20);
 const SPEED_BYTES_MIN: u64 = 10 * 1024;
 /// Bytes of an error's body that are read to keep the connection.
 const ERROR_BODY_MAX: u64 = 64 * 1024;
-/// Interim answers (1xx) before one that counts.
-const INTERIM_MAX: usize = 4;
 
 /// The content of a file of no bytes.
 const EMPTY: Sha1 = Sha1([
@@ -180,9 +177,9 @@ impl Request {
         source: &Source,
         began: &mut bool,
     ) -> Result<Outcome, Failure> {
-        let mut conn = match conn {
+        let conn = match conn {
             Some(conn) => conn,
-            // Boxed, as are those below: they are rarely under way, and would make the whole twice as large.
+            // Boxed: such are rarely under way, and would make the whole twice as large.
             None => Box::pin(connect(source, self.pusher.as_ref())).await?,
         };
         let range = format!("bytes={}-{}", self.range.start, self.range.end - 1);
@@ -212,45 +209,22 @@ impl Request {
                 .header_if("Connection", asks.then_some("Upgrade"))
                 .finish()
         };
-        let asks = conn.asks_for_tls();
-        conn.send(&request(asks)).await?;
-        for _ in 0..INTERIM_MAX {
-            let head = conn.head().await?;
-            let no_http = || Failure::new(Ended::Wrong, "it does not speak HTTP");
-            let status = head.status_line().ok_or_else(no_http)?;
-            let minor = http::minor_version(status.version).ok_or_else(no_http)?;
-            if status.code >= 200 {
-                let close = head.lists("Connection", "close");
-                let keep = if minor > 0 {
-                    !close
-                } else {
-                    head.lists("Connection", "keep-alive")
-                };
-                if matches!(status.code, 200 | 206) {
-                    *began = true;
-                    return self.content(conn, source, &head, status.code, keep).await;
-                }
-                return self.refusal(conn, &head, keep).await;
-            }
-            if status.code == 101 {
-                if !(asks && greet::upgrades(&head)) || conn.is_encrypted() {
-                    return Err(Failure::new(
-                        Ended::Wrong,
-                        "it switches to what nobody asked for",
-                    ));
-                }
-                // The answer follows inside (RFC 2817).
-                if !Box::pin(conn.upgrade()).await {
-                    // It connected to us, and cannot be asked to do so again so soon.
-                    if conn.brought() {
-                        return Err(Failure::new(Ended::Broken, "its TLS does not work"));
-                    }
-                    conn = Box::pin(Conn::open_in_clear(source)).await?;
-                    conn.send(&request(false)).await?;
-                }
-            }
+        let Response {
+            conn,
+            head,
+            code,
+            minor,
+        } = response(conn, source, request).await?;
+        let keep = if minor > 0 {
+            !head.lists("Connection", "close")
+        } else {
+            head.lists("Connection", "keep-alive")
+        };
+        if matches!(code, 200 | 206) {
+            *began = true;
+            return self.content(conn, source, &head, code, keep).await;
         }
-        Err(Failure::new(Ended::Wrong, "it never comes to the point"))
+        self.refusal(conn, &head, keep).await
     }
 
     async fn refusal(&self, mut conn: Conn, head: &Head, keep: bool) -> Result<Outcome, Failure> {

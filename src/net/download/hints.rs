@@ -6,21 +6,19 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::node::swarm::Ranges;
-use crate::wire::ServentId;
+use crate::wire::alt::{self, Walled};
 use crate::wire::heads::Head;
 
 /// Other sources taken from one answer; gtk-gnutella names 20 at most.
 const ALTS_MAX: usize = 20;
 /// Ranges of a partial file taken from one answer.
 const RANGES_MAX: usize = 1_000;
-/// Push proxies of one source.
+/// Push proxies of one source that it names itself.
 const PROXIES_MAX: usize = 8;
 /// Bytes of a queue's id; gtk-gnutella's has 32 characters.
 const QUEUE_ID_MAX: usize = 256;
 /// Bytes of the path of a tree.
 const THEX_URI_MAX: usize = 1_000;
-/// Port of an address that names none.
-const PORT: u16 = 6346;
 
 /// A place in a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,20 +35,13 @@ pub(super) struct Place {
     pub(super) poll_after_s: Option<u32>,
 }
 
-/// A source that cannot be connected to, as others tell of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WalledAlt {
-    pub(super) servent: ServentId,
-    pub(super) proxies: Vec<SocketAddr>,
-}
-
 /// All that an answer says beside its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     pub(super) queue: Option<Place>,
     pub(super) retry_after_s: Option<u32>,
-    pub(super) alts: Vec<SocketAddr>,
-    pub(super) walled_alts: Vec<WalledAlt>,
+    pub(super) alts: Vec<alt::Open>,
+    pub(super) walled_alts: Vec<Walled>,
     pub(super) available: Option<Ranges>,
     pub(super) push_proxies: Vec<SocketAddr>,
     /// Where its tree can be had, and the root it names.
@@ -65,14 +56,14 @@ impl Hints {
         Self {
             queue: queue(head),
             retry_after_s: seconds(head.get("Retry-After")),
-            alts: head.list("X-Alt").filter_map(addr).take(ALTS_MAX).collect(),
+            alts: alt::open_all(head.list("X-Alt")).take(ALTS_MAX).collect(),
             walled_alts: head
                 .list("X-FAlt")
-                .filter_map(walled)
+                .filter_map(Walled::parse)
                 .take(ALTS_MAX)
                 .collect(),
             available: available(head),
-            push_proxies: proxies.filter_map(addr).take(PROXIES_MAX).collect(),
+            push_proxies: proxies.filter_map(alt::open).take(PROXIES_MAX).collect(),
             thex: head.get("X-Thex-URI").and_then(thex),
         }
     }
@@ -80,30 +71,6 @@ impl Hints {
 
 fn seconds(text: Option<&str>) -> Option<u32> {
     text?.trim().parse().ok()
-}
-
-/// `ip[:port]`.
-fn addr(text: &str) -> Option<SocketAddr> {
-    let text = text.trim();
-    if let Ok(addr) = text.parse() {
-        return Some(addr);
-    }
-    Some(SocketAddr::new(
-        text.trim_matches(['[', ']']).parse().ok()?,
-        PORT,
-    ))
-}
-
-/// `<32 hex>[;fwt/1][;port:ip][;pptls=..][;proxyip:port]*`.
-fn walled(text: &str) -> Option<WalledAlt> {
-    let mut parts = text.split(';').map(str::trim);
-    let servent = ServentId::from_hex(parts.next()?)?;
-    // `port:ip` is no address to connect to, and no `ip:port` either.
-    let proxies = parts
-        .filter_map(|part| part.parse().ok())
-        .take(PROXIES_MAX)
-        .collect();
-    Some(WalledAlt { servent, proxies })
 }
 
 /// `bytes a-b,c-d`, both ends included. A partial source that has nothing says so with an empty list.
@@ -195,8 +162,10 @@ mod tests {
     #[test]
     fn other_sources_are_read_and_bounded() {
         let read = hints("X-Alt: tls=80, 192.0.2.1, 192.0.2.2:77,nonsense, [2001:db8::1]:5");
-        let alts: Vec<_> = read.alts.iter().map(ToString::to_string).collect();
+        let alts: Vec<_> = read.alts.iter().map(|alt| alt.addr.to_string()).collect();
         assert_eq!(alts, ["192.0.2.1:6346", "192.0.2.2:77", "[2001:db8::1]:5"]);
+        let tls: Vec<_> = read.alts.iter().map(|alt| alt.tls).collect();
+        assert_eq!(tls, [true, false, false]);
         let many = format!("X-Alt: {}", "192.0.2.1:1,".repeat(500));
         assert_eq!(hints(&many).alts.len(), ALTS_MAX);
         let hex = "0f0e0d0c0b0a09080706050403020100";

@@ -113,7 +113,9 @@ impl Job {
             .map(|urn| urn.parse())
             .transpose()
             .ok()?;
-        let source = source_of_hit(hit.addr, urn, record.index, &record.name);
+        let net = hit.net.map(Into::into);
+        let source = source_of_hit(hit.addr, urn, record.index, &record.name)
+            .sealed(Seal::told(hit.tls, net));
         let root = record.tiger.as_deref();
         let root = root.and_then(|root| tiger_from_base32(root).ok());
         let source = source.with_root(root);
@@ -124,7 +126,7 @@ impl Job {
                     servent,
                     index: record.index,
                     proxies: hit.push_proxies.clone(),
-                    net: hit.net.map(Into::into),
+                    net,
                 };
                 source.or_push(walled, hit.push)
             }

@@ -63,12 +63,7 @@ impl Source {
         };
         let net = hit.net.map(Net::from);
         let source = source_of_hit(hit.addr, wanted, record.index, &record.name);
-        let source = source.sealed(match net {
-            _ if hit.tls => Seal::FromTheStart,
-            // On a LAN nobody says it, and nobody is asked.
-            Some(net) if net.is_two_tier() => Seal::Asked,
-            Some(_) | None => Seal::Never,
-        });
+        let source = source.sealed(Seal::told(hit.tls, net));
         let source = match ServentId::from_hex(&hit.servent) {
             None => source,
             Some(servent) => {

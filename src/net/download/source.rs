@@ -41,6 +41,18 @@ pub enum Seal {
     FromTheStart,
 }
 
+impl Seal {
+    /// For a source that said, or of whom was said, this about its TLS on this net. On a LAN nobody says it, and nobody
+    /// is asked.
+    pub fn told(tls: bool, net: Option<Net>) -> Self {
+        match net {
+            _ if tls => Self::FromTheStart,
+            Some(net) if net.is_two_tier() => Self::Asked,
+            Some(_) | None => Self::Never,
+        }
+    }
+}
+
 /// Why a text is no URL to fetch from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
@@ -328,6 +340,13 @@ mod tests {
         ] {
             assert_eq!(Source::from_url(url), Err(error), "{url}");
         }
+    }
+
+    #[test]
+    fn a_push_proxy_hears_of_tls_only_where_it_is_taken() {
+        let proxy = "10.0.0.1:6346".parse().unwrap();
+        let url = |tls| Source::push_proxy(proxy, ServentId([7; 16]), tls).url();
+        assert_eq!(url(true), url(false) + "&tls=true");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Entry, REQUERIES_MAX, REQUERY_WAIT, Run};
 use crate::net::download::exchange::Event;
 use crate::net::download::hints::Hints;
-use crate::net::download::{FetchError, Progress, Source};
+use crate::net::download::{FetchError, Progress, Seal, Source};
 use crate::net::pusher::Walled;
 use crate::net::rt;
 use crate::node::Time;
@@ -110,9 +110,18 @@ impl Run<'_> {
             return;
         };
         // Hearsay: whoever is named is one more to ask, and nothing else.
-        let open = hints.alts.iter().filter(|addr| is_of(net, **addr));
-        for addr in open {
-            self.add(Source::by_urn(*addr, urn));
+        // Where nobody was to be asked for TLS, nobody is.
+        let mut known = self.entries.iter();
+        let clear = known.all(|entry| entry.source.seal() == Seal::Never);
+        let seal = |tls| {
+            if clear {
+                Seal::Never
+            } else {
+                Seal::told(tls, Some(net))
+            }
+        };
+        for alt in hints.alts.iter().filter(|alt| is_of(net, alt.addr)) {
+            self.add(Source::by_urn(alt.addr, urn).sealed(seal(alt.tls)));
         }
         if self.job.pusher.is_none() {
             return;
@@ -137,8 +146,7 @@ impl Run<'_> {
                 proxies,
                 net: Some(net),
             };
-            let source = source.or_push(walled, true);
-            self.add(source);
+            self.add(source.or_push(walled, true).sealed(seal(false)));
         }
     }
 
