@@ -593,7 +593,7 @@ fn another_source_that_an_answer_names_with_tls_is_fetched_from_with_it() {
         });
         let into = tempfile::tempdir().unwrap();
         let job = Job {
-            net: Some(Net::Rehearsal),
+            nets: vec![Net::Rehearsal],
             ..job(urn(), source, into.path())
         };
         let fetched = fetch(&job, |_| {}, &Cancel::new()).unwrap();
