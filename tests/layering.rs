@@ -78,6 +78,7 @@ const PURE_ROOMS: &[&str] = &["wire", "node", "topology", "sim"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("async_std", &["net/rt.rs", "net/rt"]),
     ("async_io", &["net/rt.rs", "net/rt"]),
+    ("std::thread", &["sim/parallel.rs", "net", "disk", "cli"]),
     ("structopt", &["cli/args.rs", "cli/args"]),
     ("futures_rustls", &["net/tls.rs"]),
     ("rustls", &["net/tls.rs"]),
@@ -134,6 +135,12 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
+/// Whether a word that pure rooms may not name may stand in this very file.
+fn is_confined_to(word: &str, place: &Path) -> bool {
+    let homes = CONFINED.iter().find(|(confined, _)| *confined == word);
+    homes.is_some_and(|(_, homes)| homes.iter().any(|home| place == Path::new(home)))
+}
+
 #[test]
 fn every_room_keeps_the_law() {
     let sources_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -166,7 +173,7 @@ fn every_room_keeps_the_law() {
             }
             if PURE_ROOMS.contains(&room) {
                 for word in PURE {
-                    if names(line, word) {
+                    if names(line, word) && !is_confined_to(word, place) {
                         fail(format!(
                             "room `{room}` has no clock, log, order of hashes, input or output: `{word}`"
                         ));

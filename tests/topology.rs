@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use filbert::node::event::Role;
-use filbert::topology::{Network, Shape, Topology, parse, parse_spec};
+use filbert::topology::{Links, Network, Shape, Topology, parse, parse_spec};
 
 /// Every part of the format at once.
 const EVERYTHING: &str = r#"{
@@ -14,6 +14,7 @@ const EVERYTHING: &str = r#"{
     { "kind": "ring", "n": 6, "prefix": "a" },
     { "kind": "barabasi-albert", "n": 32, "m": 2, "prefix": "b" }
   ],
+  "import": [ { "file": "crawls/a.links", "prefix": "c", "largest": true } ],
   "nodes": [
     { "id": "a0", "files": [ { "name": "moby-dick.txt", "size": "1.2MB", "fill": "seeded" } ] },
     { "id": "b3", "share": ["corpus/"], "slots": 2 },
@@ -52,9 +53,23 @@ fn error(key_and_value: &str) -> String {
 
 #[test]
 fn every_part_of_the_format_is_read_and_written() {
-    let topology = parse(EVERYTHING).unwrap();
+    let mut topology = parse(EVERYTHING).unwrap();
+    let unread = Network::new(&topology).unwrap_err().to_string();
+    assert!(
+        unread.starts_with("import[0]: \"crawls/a.links\""),
+        "{unread}"
+    );
+    topology.import[0].links = Some(std::sync::Arc::new(Links {
+        nodes: 3,
+        pairs: vec![(0, 1), (1, 2)],
+    }));
     let network = Network::new(&topology).unwrap();
-    assert_eq!((network.names.len(), network.edges.len()), (38, 6 + 60 + 2));
+    assert_eq!(
+        (network.names.len(), network.edges.len()),
+        (41, 6 + 60 + 2 + 2)
+    );
+    assert_eq!(network.names.name(40), "c2");
+    topology.import[0].links = None;
     assert_eq!(topology.nodes[0].files[0].size, 1_200_000);
     assert_eq!(network.traits[1].delay_ns, 40_000_000);
     assert_eq!(network.traits[0].rate, Some(10_000_000));
@@ -377,6 +392,8 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_what_it_refuses() {
         r#""searches": [{"from": "a", "query": " "}]"#,
         r#""content": {"files": 3, "copies": {}}"#,
         r#""colours": []"#,
+        r#""import": [{"file": "/etc/x.links"}]"#,
+        r#""import": [{"prefix": "a"}]"#,
     ] {
         assert!(!fits(&with(part)), "{part}");
         assert!(parse(&with(part)).is_err(), "{part}");

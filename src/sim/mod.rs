@@ -6,6 +6,7 @@
 //!
 //! - `build`: nodes and links of a network; `calendar`: the event queue; `line`: what links do to frames;
 //! - `meter`: what each query cost; `predict`: what it should have cost;
+//! - `layers`: floods of every TTL by one search through the graph; `experiment`: known outcomes;
 //! - `trace`: what was delivered, in order; `check`: the invariants of the overlay;
 //! - `compare`: runs side by side; `yardstick`: what an index would cost instead;
 //! - `report`: tables for people, JSON for scripts, the same for every engine; `run`: a whole topology.
@@ -13,10 +14,14 @@
 mod build;
 mod calendar;
 mod check;
+pub mod churn;
 pub mod compare;
+pub mod experiment;
 mod frames;
+mod layers;
 mod line;
 mod meter;
+pub mod parallel;
 mod predict;
 pub mod report;
 mod run;
@@ -42,6 +47,7 @@ use trace::{Delivery, Trace};
 
 pub use build::Setting;
 pub use check::Breach;
+pub use layers::{Flooded, Layers};
 pub use meter::Measured;
 pub use predict::{Predicted, predict};
 pub use run::{Folder, Options, libraries, predictions, run};

@@ -86,6 +86,6 @@ impl Trace {
 
 /// One step of the digest: rotate, exclusive or, multiply by an odd number without pattern (2^64 divided by the
 /// golden ratio). No protection against malice; none is needed.
-fn mix(digest: u64, word: u64) -> u64 {
+pub(super) fn mix(digest: u64, word: u64) -> u64 {
     (digest.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

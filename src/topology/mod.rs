@@ -10,6 +10,7 @@ mod at;
 pub mod dice;
 pub mod foreign;
 pub mod graph;
+mod imports;
 pub mod names;
 mod network;
 mod parse;
@@ -25,6 +26,7 @@ mod units;
 use crate::node::event::Role;
 
 pub use graph::Graph;
+pub use imports::{Import, Links};
 pub use names::{Names, nearest};
 pub use network::{Edge, Network, Traits};
 pub use parse::parse;

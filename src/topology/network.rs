@@ -6,7 +6,7 @@ use super::names::Names;
 use super::types::{
     Asker, Content, Defaults, Fault, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
-use super::{Graph, LINKS_MAX, NODES_MAX, Roles, TopologyError, dice};
+use super::{Graph, LINKS_MAX, Links, NODES_MAX, Roles, TopologyError, dice};
 use crate::node::event::Role;
 
 /// Delay of a link that says nothing: a domestic line. Our choice; only ratios matter to a flood.
@@ -144,6 +144,28 @@ impl Network {
         Ok(network)
     }
 
+    /// The largest connected piece, its nodes numbered anew in the same order, without names, files and events of
+    /// single nodes: for graphs that were drawn.
+    pub fn largest_piece(&self) -> Self {
+        let links = Links {
+            nodes: u32::try_from(self.names.len()).expect("nodes are counted in 32 bits"),
+            pairs: self.edges.iter().map(|edge| (edge.a, edge.b)).collect(),
+        };
+        let largest = links.largest();
+        let mut names = Names::default();
+        names.add_run("n", largest.nodes);
+        let mut edges = Vec::with_capacity(largest.pairs.len());
+        add(&mut edges, 0, largest.pairs.iter().copied());
+        Self {
+            names,
+            edges,
+            nodes: BTreeMap::new(),
+            searches: Vec::new(),
+            events: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The links as a packed graph.
     pub fn graph(&self) -> Graph {
         Graph::new(self.names.len(), &self.edges)
@@ -195,6 +217,7 @@ impl Network {
     pub fn spelled_out(&self, topology: &Topology) -> Topology {
         let mut spelled = Topology {
             generate: Vec::new(),
+            import: Vec::new(),
             links: Vec::new(),
             ..topology.clone()
         };
@@ -319,42 +342,77 @@ fn find(names: &Names, name: &str, path: String) -> Result<u32, TopologyError> {
 
 fn draw(topology: &Topology, names: &mut Names) -> Result<Vec<Edge>, TopologyError> {
     let mut edges = Vec::new();
+    let mut prefixes = Vec::new();
     for (position, generate) in topology.generate.iter().enumerate() {
-        let path = || format!("generate[{position}]");
         let count = generate.shape.nodes().expect("checked when it was read");
-        // Ids of two runs clash when one prefix is the other, or the other and digits: every run has node 0.
-        let clash = topology.generate[..position].iter().find(|earlier| {
-            let (long, short) = if earlier.prefix.len() > generate.prefix.len() {
-                (&earlier.prefix, &generate.prefix)
-            } else {
-                (&generate.prefix, &earlier.prefix)
-            };
-            long.strip_prefix(short.as_str())
-                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-        });
-        if clash.is_some() {
-            let message = format!(
-                "the prefix {:?} makes ids that are there already; choose another",
-                generate.prefix
-            );
-            return Err(TopologyError::new(path(), message));
-        }
-        if names.len() + count as usize > NODES_MAX {
-            return Err(TopologyError::new(
-                path(),
-                format!("makes more than {NODES_MAX} nodes"),
-            ));
-        }
-        let first = names.add_run(&generate.prefix, count);
+        let run = Run {
+            path: format!("generate[{position}]"),
+            prefix: &generate.prefix,
+            count,
+        };
+        let first = run.named(names, &mut prefixes)?;
         let mut rng = dice::seeded(topology.seed, DRAW_PURPOSE + position as u64);
-        let links = generate.shape.draw(&mut rng);
-        edges.extend(links.into_iter().map(|(a, b)| Edge {
-            a: first + a,
-            b: first + b,
-            traits: 0,
-        }));
+        add(&mut edges, first, generate.shape.draw(&mut rng));
+    }
+    for (position, import) in topology.import.iter().enumerate() {
+        let path = format!("import[{position}]");
+        let Some(links) = &import.links else {
+            let message = format!("{:?} was not read", import.file);
+            return Err(TopologyError::new(path, message));
+        };
+        let run = Run {
+            path,
+            prefix: &import.prefix,
+            count: links.nodes,
+        };
+        let first = run.named(names, &mut prefixes)?;
+        add(&mut edges, first, links.pairs.iter().copied());
     }
     Ok(edges)
+}
+
+fn add(edges: &mut Vec<Edge>, first: u32, links: impl IntoIterator<Item = (u32, u32)>) {
+    edges.extend(links.into_iter().map(|(a, b)| Edge {
+        a: first + a,
+        b: first + b,
+        traits: 0,
+    }));
+}
+
+/// Nodes that get a prefix and a number from 0.
+struct Run<'a> {
+    path: String,
+    prefix: &'a str,
+    count: u32,
+}
+
+impl<'a> Run<'a> {
+    /// Names them, and returns the number of the first.
+    fn named(self, names: &mut Names, prefixes: &mut Vec<&'a str>) -> Result<u32, TopologyError> {
+        // Ids of two runs clash when one prefix is the other, or the other and digits: every run has node 0.
+        let clash = prefixes.iter().any(|earlier| {
+            let (long, short) = if earlier.len() > self.prefix.len() {
+                (*earlier, self.prefix)
+            } else {
+                (self.prefix, *earlier)
+            };
+            long.strip_prefix(short)
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if clash {
+            let message = format!(
+                "the prefix {:?} makes ids that are there already; choose another",
+                self.prefix
+            );
+            return Err(TopologyError::new(self.path, message));
+        }
+        if names.len() + self.count as usize > NODES_MAX {
+            let message = format!("makes more than {NODES_MAX} nodes");
+            return Err(TopologyError::new(self.path, message));
+        }
+        prefixes.push(self.prefix);
+        Ok(names.add_run(self.prefix, self.count))
+    }
 }
 
 fn name_nodes(

@@ -7,7 +7,7 @@ use super::types::{
     Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
     Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
-use super::{FORMAT, ID_BYTES_MAX, NODES_MAX, ROLES, TopologyError, is_id};
+use super::{FORMAT, ID_BYTES_MAX, Import, NODES_MAX, ROLES, TopologyError, is_id};
 use crate::node::event::Role;
 
 type Result<T> = std::result::Result<T, TopologyError>;
@@ -26,8 +26,8 @@ pub fn parse(text: &str) -> Result<Topology> {
         .map_err(|error| TopologyError::new("", format!("not a topology file: {error}")))?;
     let root = At::root(&value);
     let object = root.object(&[
-        "filbert", "name", "about", "seed", "defaults", "generate", "nodes", "links", "content",
-        "workload", "searches", "events",
+        "filbert", "name", "about", "seed", "defaults", "generate", "import", "nodes", "links",
+        "content", "workload", "searches", "events",
     ])?;
     let format = object.need("filbert")?;
     if format.text()? != FORMAT {
@@ -47,6 +47,7 @@ pub fn parse(text: &str) -> Result<Topology> {
             .unwrap_or(0),
         defaults: object.read("defaults", defaults)?.unwrap_or_default(),
         generate: object.each("generate", generate)?,
+        import: object.each("import", import)?,
         nodes: object.each("nodes", node)?,
         links: object.each("links", link)?,
         content: object.read("content", content)?,
@@ -141,6 +142,16 @@ fn generate(at: &At<'_>) -> Result<Generate> {
     })
 }
 
+fn import(at: &At<'_>) -> Result<Import> {
+    let object = at.object(&["file", "prefix", "largest"])?;
+    Ok(Import {
+        file: folder(&object.need("file")?)?,
+        prefix: object.read("prefix", id)?.unwrap_or_else(|| "n".to_owned()),
+        largest: object.read("largest", At::flag)?.unwrap_or(false),
+        links: None,
+    })
+}
+
 fn node(at: &At<'_>) -> Result<NodeSpec> {
     let object = at.object(&[
         "id",
@@ -207,7 +218,7 @@ fn folder(at: &At<'_>) -> Result<String> {
     let path = at.text()?;
     if path.is_empty() || path.starts_with('/') || path.split('/').any(|part| part == "..") {
         return Err(at.fault(format!(
-            "{path:?} must be a folder below the one this file lies in"
+            "{path:?} must be below the folder this file lies in"
         )));
     }
     Ok(path.to_owned())

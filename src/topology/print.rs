@@ -7,7 +7,7 @@ use super::types::{
     LinkTraits, NodeSpec, Search, Step, Topology, Workload,
 };
 use super::units::show_duration;
-use super::{FORMAT, ROLES};
+use super::{FORMAT, Import, ROLES};
 use crate::node::event::Role;
 
 /// Keys and values in the order in which they are written.
@@ -75,6 +75,7 @@ impl Topology {
             parts.push(format!("\"defaults\": {}", defaults(&self.defaults).text()));
         }
         lines(&mut parts, "generate", &self.generate, generate);
+        lines(&mut parts, "import", &self.import, import);
         lines(&mut parts, "nodes", &self.nodes, |spec| node(spec).text());
         lines(&mut parts, "links", &self.links, link);
         if let Some(content) = &self.content {
@@ -126,6 +127,13 @@ fn generate(generate: &Generate) -> String {
     line.put("prefix", generate.prefix.as_str())
         .maybe("role", generate.role.map(role))
         .text()
+}
+
+fn import(import: &Import) -> String {
+    let line = Line::default()
+        .put("file", import.file.as_str())
+        .put("prefix", import.prefix.as_str());
+    line.maybe("largest", import.largest.then_some(true)).text()
 }
 
 fn role(role: Role) -> &'static str {

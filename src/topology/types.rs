@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Shape;
+use super::{Import, Shape};
 use crate::node::event::Role;
 
 /// A whole file.
@@ -18,6 +18,8 @@ pub struct Topology {
     pub defaults: Defaults,
     /// Shapes to draw; they add up with `nodes` and `links`.
     pub generate: Vec<Generate>,
+    /// Graphs of other files; their nodes come after those drawn.
+    pub import: Vec<Import>,
     /// Nodes named one by one: new ones, or more about generated ones.
     pub nodes: Vec<NodeSpec>,
     /// Links named one by one.

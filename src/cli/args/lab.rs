@@ -43,7 +43,11 @@ impl LabArgs {
             | LabVerb::Expect(ExpectArgs { which, .. })
             | LabVerb::Fault(FaultArgs { which, .. })
             | LabVerb::Down(DownArgs { which, .. }) => &mut which.dir,
-            LabVerb::Gen(_) | LabVerb::Import(_) | LabVerb::Export(_) | LabVerb::Keep(_) => {
+            LabVerb::Gen(_)
+            | LabVerb::Import(_)
+            | LabVerb::Export(_)
+            | LabVerb::Experiment(_)
+            | LabVerb::Keep(_) => {
                 return self;
             }
         };
@@ -65,6 +69,8 @@ pub enum LabVerb {
     Export(ExportArgs),
     /// Run the searches of a topology once and report
     Run(RunArgs),
+    /// Reproduce known results, and say whether they came out
+    Experiment(ExperimentArgs),
     /// Start the nodes of a topology and keep them running
     Up(UpArgs),
     /// List the networks that are up, and their nodes
@@ -124,7 +130,7 @@ pub struct ExportArgs {
 /// Graphs that are read.
 const GRAPHS_READ: &[&str] = &["edges", "csv", "graphml", "dot"];
 /// What a topology is written as.
-const GRAPHS_WRITTEN: &[&str] = &["edges", "csv", "graphml", "dot", "mermaid"];
+const GRAPHS_WRITTEN: &[&str] = &["edges", "csv", "graphml", "dot", "mermaid", "packed"];
 
 /// Who runs the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,6 +345,20 @@ impl RunArgs {
         option("seeds", self.seeds.map(|seeds| seeds.to_string()));
         text
     }
+}
+
+/// `lab experiment`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct ExperimentArgs {
+    /// Experiments, such as E3, or files of your own (.json) [default: list them]
+    #[structopt(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Run all that come with the program
+    #[structopt(long, conflicts_with = "names")]
+    pub all: bool,
+    /// Write a page with plots, experiments.md, into this folder
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub report: Option<PathBuf>,
 }
 
 /// `lab up`.

@@ -9,7 +9,8 @@ use flate2::read::MultiGzDecoder;
 use crate::cli::args::lab::{ExportArgs, ImportArgs};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::topology::foreign::{self, Format, LeftOut, Piece};
+use crate::topology::Links;
+use crate::topology::foreign::{self, Format, LeftOut, Piece, packed};
 
 use super::source;
 
@@ -17,6 +18,8 @@ use super::source;
 const GRAPH_BYTES_MAX: u64 = 4 << 30;
 /// How a file packed with gzip begins. Source: RFC 1952, 2.3.1.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
+/// What packed links are called: bytes, where all other formats are text.
+pub(super) const PACKED: &str = "packed";
 
 /// Prints a graph of another program as a topology; what was left out is said.
 ///
@@ -58,6 +61,20 @@ pub(super) fn import(args: &ImportArgs, output: &Output) -> Result<Exit, Failure
 /// It is none, or says something wrong.
 pub(super) fn export(args: &ExportArgs, output: &Output) -> Result<Exit, Failure> {
     let source = source::load(&args.topology, args.seed)?;
+    if args.to == PACKED {
+        let network = &source.network;
+        let links = Links {
+            nodes: u32::try_from(network.names.len()).expect("nodes are counted in 32 bits"),
+            pairs: network.edges.iter().map(|edge| (edge.a, edge.b)).collect(),
+        };
+        let about = if source.topology.about.is_empty() {
+            &network.describe
+        } else {
+            &source.topology.about
+        };
+        output.bytes(&packed::write(&links, about))?;
+        return Ok(Exit::Good);
+    }
     let text = foreign::write(named(&Format::WRITTEN, &args.to), &source.network);
     output.bytes(text.as_bytes())?;
     Ok(Exit::Good)
@@ -89,12 +106,39 @@ fn said(left: LeftOut) -> String {
     }
 }
 
+/// The graph of a file, which a topology names.
+///
+/// # Errors
+/// It cannot be read, or is none: with the line.
+pub(super) fn links(file: &Path) -> Result<Links, String> {
+    let bytes = File::open(file).and_then(within_bounds);
+    let bytes = bytes.map_err(|error| format!("cannot be read: {error}"))?;
+    links_of(&file.to_string_lossy(), bytes)
+}
+
+/// The graph in these bytes of a file of that name.
+///
+/// # Errors
+/// They are none: with the line.
+pub(super) fn links_of(name: &str, bytes: Vec<u8>) -> Result<Links, String> {
+    if bytes.starts_with(packed::MAGIC) {
+        let read = packed::read(&bytes).map(|(links, _)| links);
+        return read.map_err(|error| error.to_string());
+    }
+    let text = unpacked(bytes).map_err(|error| error.to_string())?;
+    let format = Format::of_name(name).unwrap_or(Format::Edges);
+    foreign::read_links(format, &text).map_err(|error| error.to_string())
+}
+
 fn read(name: &str) -> io::Result<String> {
-    let bytes = if name == "-" {
+    unpacked(if name == "-" {
         within_bounds(io::stdin().lock())?
     } else {
         within_bounds(File::open(name)?)?
-    };
+    })
+}
+
+fn unpacked(bytes: Vec<u8>) -> io::Result<String> {
     let bytes = if bytes.starts_with(&GZIP) {
         within_bounds(MultiGzDecoder::new(bytes.as_slice()))?
     } else {

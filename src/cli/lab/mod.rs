@@ -2,11 +2,13 @@
 //!
 //! - `source`: the topology that a file or a short text means;
 //! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `graphs`: graphs of other programs, in and out;
+//! - `experiment`: known results, reproduced;
 //! - `fault`: what is done to them; `expect`: what they must find;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
 
 mod compare;
 mod expect;
+mod experiment;
 mod fault;
 mod graphs;
 mod real;
@@ -33,6 +35,7 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
         LabVerb::Import(args) => graphs::import(args, output),
         LabVerb::Export(args) => graphs::export(args, output),
         LabVerb::Run(args) => run_once(args, output),
+        LabVerb::Experiment(args) => experiment::run(args, output),
         LabVerb::Up(args) => up::up(args, output),
         LabVerb::Ps(args) => up::ps(args, output),
         LabVerb::Search(args) => search::run(args, output),

@@ -1,7 +1,9 @@
 //! The topology that a file or a short text means.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::graphs;
 use crate::cli::exit::{Exit, Failure};
 use crate::topology::{Network, Topology, parse, parse_spec};
 
@@ -33,6 +35,14 @@ pub fn load(text: &str, seed: Option<u64>) -> Result<Source, Failure> {
     let mut topology = read(text)?;
     topology.seed = seed.unwrap_or(topology.seed);
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    for import in &mut topology.import {
+        let file = base.join(&import.file);
+        let read = graphs::links(&file).map_err(|error| {
+            let place = format!("import: {}: {error}", file.display());
+            wrong(text, &place)
+        })?;
+        import.links = Some(Arc::new(if import.largest { read.largest() } else { read }));
+    }
     draw(text, topology, base)
 }
 

@@ -9,11 +9,12 @@ mod dot;
 mod edges;
 mod graphml;
 mod mermaid;
+pub mod packed;
 
 use std::collections::BTreeMap;
 
 use super::types::{Link, LinkTraits, NodeSpec, Topology};
-use super::{Edge, Graph, LINKS_MAX, NODES_MAX, Network, TopologyError};
+use super::{Edge, Graph, LINKS_MAX, Links, NODES_MAX, Network, TopologyError};
 
 /// A format that graphs come in, or go out in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +143,10 @@ pub fn read(
     text: &str,
     piece: Piece,
 ) -> Result<(Topology, LeftOut), TopologyError> {
+    Ok(drawing(format, text)?.into_topology(piece))
+}
+
+fn drawing(format: Format, text: &str) -> Result<Drawing, TopologyError> {
     let drawing = match format {
         Format::Edges => edges::read(text)?,
         Format::Csv => csv::read(text)?,
@@ -157,7 +162,19 @@ pub fn read(
     if drawing.names.is_empty() {
         return Err(TopologyError::new("", "there are no nodes in it"));
     }
-    Ok(drawing.into_topology(piece))
+    Ok(drawing)
+}
+
+/// Reads a graph as bare links: nodes by number, in the order in which the text names them.
+///
+/// # Errors
+/// What is wrong, and in which line.
+pub fn read_links(format: Format, text: &str) -> Result<Links, TopologyError> {
+    let drawing = drawing(format, text)?;
+    Ok(Links {
+        nodes: u32::try_from(drawing.names.len()).expect("NODES_MAX fits"),
+        pairs: plain(&drawing.links, &mut LeftOut::default()),
+    })
 }
 
 /// Writes a graph.
@@ -223,7 +240,7 @@ fn plain(links: &[(u32, u32)], left: &mut LeftOut) -> Vec<(u32, u32)> {
 }
 
 /// Which nodes are in the largest connected piece; of equal ones the first.
-fn largest(nodes: usize, links: &[(u32, u32)]) -> Vec<bool> {
+pub(super) fn largest(nodes: usize, links: &[(u32, u32)]) -> Vec<bool> {
     let edges: Vec<Edge> = links
         .iter()
         .map(|&(a, b)| Edge { a, b, traits: 0 })
