@@ -442,3 +442,39 @@ impl Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a body that sends so many bytes each second is given up within some windows.
+    fn is_given_up(per_s: u64) -> bool {
+        let at = |second: u64| Time::ZERO.plus(Duration::from_secs(second));
+        let mut body = Body {
+            left: None,
+            window: (at(0), 0),
+        };
+        (1..=3 * SPEED_WINDOW.as_secs()).any(|second| body.judge(at(second), per_s).is_err())
+    }
+
+    #[test]
+    fn what_is_slower_than_a_trickle_is_given_up() {
+        let least = SPEED_BYTES_MIN / SPEED_WINDOW.as_secs();
+        for (per_s, given_up) in [(1, true), (least - 1, true), (least, false), (9_000, false)] {
+            assert_eq!(is_given_up(per_s), given_up, "{per_s} bytes a second");
+        }
+    }
+
+    #[test]
+    fn a_source_that_starts_well_and_then_trickles_is_given_up_too() {
+        let at = |second: u64| Time::ZERO.plus(Duration::from_secs(second));
+        let mut body = Body {
+            left: None,
+            window: (at(0), 0),
+        };
+        assert!(body.judge(at(1), 1_000_000).is_ok());
+        // The good beginning counts for its own window only.
+        let ended = (2..60).find(|second| body.judge(at(*second), 1).is_err());
+        assert_eq!(ended, Some(2 * SPEED_WINDOW.as_secs()));
+    }
+}
