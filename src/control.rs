@@ -156,6 +156,15 @@ pub enum Reply {
         #[serde(default)]
         net: Net,
     },
+    /// A search did not go out on one net: all neighbours there had the same too lately to take it.
+    TooSoon {
+        /// On which.
+        net: Net,
+        /// Seconds since it went to the neighbour that takes it again first.
+        ago_s: u64,
+        /// Seconds until that neighbour takes it again.
+        again_s: u64,
+    },
     /// A search failed on one net; it goes on elsewhere.
     Failed {
         /// On which.

@@ -133,7 +133,8 @@ fn no_push_goes_out_without_a_way_or_when_nobody_could_answer_it() {
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NorCanWe);
     assert!(net.carried_of(Kind::Push).is_empty());
     net.give(0, Event::Reached);
-    net.search(0, "fox", 4);
+    // In other words: the same would be too soon.
+    net.search(0, "red", 4);
     net.pass(Duration::from_secs(20));
     assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::Sent);
 }

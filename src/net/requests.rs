@@ -384,6 +384,17 @@ async fn search(
                 to.send(Reply::Hit(Box::new(hit_of(Some(net), hops, *hit))))
                     .await?;
             }
+            Some(Notice::TooSoon(soon)) => {
+                searches.remove(at);
+                to.send(Reply::TooSoon {
+                    net: net.into(),
+                    ago_s: soon.ago.as_secs(),
+                    // Whoever asks again then is not too soon by a part of a second.
+                    again_s: soon.again.as_secs() + 1,
+                })
+                .await?;
+                last = Ok(());
+            }
             Some(Notice::Pushed(_) | Notice::Passed(_)) => {}
             Some(Notice::Done(result)) => {
                 searches.remove(at);

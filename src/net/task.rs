@@ -455,7 +455,7 @@ impl NodeTask {
     }
 
     fn tell(&mut self, ticket: Ticket, notice: &Notice) {
-        let last = matches!(notice, Notice::Done(_));
+        let last = matches!(notice, Notice::Done(_) | Notice::TooSoon(_));
         let Some(asker) = self.askers.get(&ticket) else {
             return;
         };

@@ -166,7 +166,7 @@ impl Node {
         else {
             return;
         };
-        let candidates = self.candidates(at);
+        let candidates = self.candidates(now, at);
         let asking = &mut self.asking.running[at];
         if asking.unanswered > UNANSWERED_MAX {
             return self.asking.end(&guid);
@@ -186,6 +186,9 @@ impl Node {
                         ttl,
                         ..query.header
                     };
+                    if asker == Asker::Us {
+                        self.note_asked(now, link, &query);
+                    }
                     self.send(
                         link,
                         Frame {
@@ -218,8 +221,12 @@ impl Node {
     }
 
     /// The ultrapeers that query number `at` could go to, in random order.
-    fn candidates(&mut self, at: usize) -> Vec<Candidate> {
+    fn candidates(&mut self, now: Time, at: usize) -> Vec<Candidate> {
         let mut all = self.candidates_in_order(at);
+        let asking = &self.asking.running[at];
+        if asking.asker == Asker::Us {
+            all.retain(|to| self.too_soon(now, to.link, &asking.query).is_none());
+        }
         for at in 1..all.len() {
             let other = self.rng.random_range(0..=at);
             all.swap(at, other);

@@ -16,6 +16,7 @@ use crate::wire::{Frame, Guid, ServentId, Sha1};
 
 use super::hosts::Remembered;
 use super::library::Library;
+use super::repeats::TooSoon;
 use super::strategy::Strategy;
 
 /// One link to a neighbour. Chosen by the shell, rising and never reused, so that a late event about a
@@ -206,7 +207,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Search the overlay until [`Command::Cancel`]. Answers: [`Notice::Searching`], then
-    /// [`Notice::Hit`] for each hit frame.
+    /// [`Notice::Hit`] for each hit frame; or [`Notice::TooSoon`].
     Search(SearchSpec),
     /// End a search by its ticket.
     Cancel,
@@ -304,6 +305,8 @@ pub enum Notice {
         /// TTL it was sent with.
         ttl: u8,
     },
+    /// The search did not go out: all neighbours had the same too lately to take it. The last word of it.
+    TooSoon(TooSoon),
     /// One hit frame for this search.
     Hit {
         /// Hops from the responder to us: 0 is a neighbour's own hit.

@@ -37,6 +37,7 @@ mod pushes;
 pub mod qrp;
 mod rate;
 mod relay;
+pub mod repeats;
 pub mod roles;
 mod rounds;
 pub mod routes;
@@ -93,6 +94,7 @@ pub struct Node {
     hosts: hosts::Hosts,
     pongs: pongs::PongCache,
     searches: searches::Searches,
+    repeats: repeats::Repeats,
     asking: asking::AllAsking,
     walkers: walkers::Held,
     offers: offers::Offers,
@@ -161,6 +163,7 @@ impl Node {
             hosts,
             pongs: pongs::PongCache::default(),
             searches: searches::Searches::default(),
+            repeats: repeats::Repeats::default(),
             asking: asking::AllAsking::default(),
             walkers: walkers::Held::default(),
             offers: offers::Offers::default(),
@@ -364,9 +367,13 @@ impl Node {
             Strategy::Usual | Strategy::Flood | Strategy::Dynamic => {}
         }
         let query = search.query.clone();
+        let (left_out, too_soon) = self.all_too_soon(now, &query);
+        if let Some(too_soon) = too_soon {
+            return out.push(Action::Tell(ticket, Notice::TooSoon(too_soon)));
+        }
         self.searches.start(search);
         self.send_out(now, &query, &spec.strategy, out);
-        self.tell_searching(ticket, &query, out);
+        self.tell_searching(ticket, &query, left_out, out);
     }
 
     /// Lets a query of ours out for the first time.
@@ -384,7 +391,7 @@ impl Node {
                 let chosen = self.chosen(0, None);
                 self.routes.forwarded(&guid, chosen.len());
                 for id in chosen {
-                    self.send_query(id, query.clone(), out);
+                    self.send_query(now, id, query.clone(), out);
                 }
             }
         }
@@ -398,10 +405,11 @@ impl Node {
         }
     }
 
-    fn tell_searching(&self, ticket: Ticket, query: &Frame, out: &mut Outbox) {
+    /// A query went out to all neighbours but `left_out` of them.
+    fn tell_searching(&self, ticket: Ticket, query: &Frame, left_out: usize, out: &mut Outbox) {
         let notice = Notice::Searching {
             guid: query.header.guid,
-            neighbours: self.links.len(),
+            neighbours: self.links.len().saturating_sub(left_out),
             ttl: query.header.ttl,
         };
         out.push(Action::Tell(ticket, notice));
@@ -458,8 +466,13 @@ impl Node {
         }
     }
 
-    /// Sends a query of ours, no further than the neighbour wants fresh queries to go (`X-Max-TTL`).
-    fn send_query(&mut self, to: LinkId, mut query: Frame, out: &mut Outbox) {
+    /// Sends a query of ours, no further than the neighbour wants fresh queries to go (`X-Max-TTL`), and not if it had
+    /// the same too lately to take it.
+    fn send_query(&mut self, now: Time, to: LinkId, mut query: Frame, out: &mut Outbox) {
+        if self.too_soon(now, to, &query).is_some() {
+            return;
+        }
+        self.note_asked(now, to, &query);
         if let Some(link) = self.links.get_mut(to) {
             query.header.ttl = query.header.ttl.min(link.peer.max_ttl.max(1));
         }

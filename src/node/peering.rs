@@ -326,7 +326,7 @@ impl Node {
             .collect();
         for query in queries {
             let guid = query.header.guid;
-            self.send_query(id, query, out);
+            self.send_query(now, id, query, out);
             self.routes.forwarded(&guid, 1);
         }
         let waiting = self.searches.iter();

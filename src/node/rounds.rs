@@ -31,8 +31,9 @@ impl Node {
             let Some(query) = self.searches.set_due(ticket, due) else {
                 continue;
             };
+            let (left_out, _) = self.all_too_soon(now, &query);
             self.send_out(now, &query, &Strategy::Flood, out);
-            self.tell_searching(ticket, &query, out);
+            self.tell_searching(ticket, &query, left_out, out);
         }
     }
 }

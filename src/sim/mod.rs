@@ -421,6 +421,7 @@ impl World {
                 }
             }
             Notice::Searching { .. }
+            | Notice::TooSoon(_)
             | Notice::Pushed(_)
             | Notice::Passed(_)
             | Notice::Done(Ok(())) => {}

@@ -294,3 +294,56 @@ fn one_node_on_both_nets_searches_both_and_says_of_each_hit_where_it_is() {
     let hits = one.json_of("hit");
     assert_eq!((hits.len(), &hits[0]["net"]), (1, &"lan".into()));
 }
+
+/// An ultrapeer of another make that takes every link and all that is said on it, and says nothing.
+fn silent_ultrapeer() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut greeting = Vec::new();
+                let mut byte = [0];
+                while !greeting.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                    greeting.push(byte[0]);
+                }
+                let answer = b"GNUTELLA/0.6 200 OK\r\nUser-Agent: other/1.0\r\nX-Ultrapeer: True\r\n\
+                    X-Query-Routing: 0.1\r\nX-Dynamic-Querying: 0.1\r\nX-Degree: 32\r\nX-Max-TTL: 4\r\n\r\n";
+                let _ = stream.write_all(answer);
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            });
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_search_repeated_too_soon_says_since_when_and_until_when() {
+    let world = World::new();
+    let ultrapeer = silent_ultrapeer();
+    let address = ultrapeer.to_string();
+    let live = ["--net", "gnutella", "--allow-private"];
+    let args = [&live[..], &["--peer", &address]].concat();
+    let mut leaf = world.node("leaf", &args, &[]);
+    leaf.wait_linked(ultrapeer);
+    let search = |words: &str| {
+        let args = ["search", words, "--json", "--idle", "100ms"];
+        world.run("leaf", &[&args[..], &live].concat()).expect(1)
+    };
+    let first = search("hazelnut spread");
+    assert_eq!(first.json_of("end")[0]["reason"], "idle");
+    let again = search("Hazelnut  Spread");
+    let end = &again.json_of("end")[0];
+    assert_eq!(
+        (&end["reason"], &end["hits"]),
+        (&"too-soon".into(), &0.into())
+    );
+    assert!(
+        again.err.contains("had the same search ") && again.err.contains("repeat it in 28 min"),
+        "{}",
+        again.err
+    );
+    // Other words are another search.
+    assert_eq!(search("walnut").json_of("end")[0]["reason"], "idle");
+}

@@ -239,9 +239,11 @@ impl Tiers {
     pub fn first_hit(&self, ticket: Ticket) -> filbert::wire::hit::QueryHit {
         let hit = |notice: &Notice| match notice {
             Notice::Hit { hit, .. } => Some((**hit).clone()),
-            Notice::Searching { .. } | Notice::Pushed(_) | Notice::Passed(_) | Notice::Done(_) => {
-                None
-            }
+            Notice::Searching { .. }
+            | Notice::TooSoon(_)
+            | Notice::Pushed(_)
+            | Notice::Passed(_)
+            | Notice::Done(_) => None,
         };
         self.told
             .iter()
@@ -491,6 +493,7 @@ impl Wired {
                     Some(hit.records.iter().map(|record| record.name.clone()))
                 }
                 Notice::Searching { .. }
+                | Notice::TooSoon(_)
                 | Notice::Pushed(_)
                 | Notice::Passed(_)
                 | Notice::Done(_) => None,

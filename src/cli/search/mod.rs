@@ -21,7 +21,7 @@ use crate::cli::interrupt::LOOK;
 use crate::cli::net::{patience, whom};
 use crate::cli::node::{Linked, NodeHandle, discovery};
 use crate::cli::output::{Format, Output, units};
-use crate::control::{Hit, Reply, Request};
+use crate::control::{Hit, Net, Reply, Request};
 use crate::disk::results::Copy;
 use crate::node::media::Kind;
 use crate::node::spam::Asked;
@@ -44,6 +44,9 @@ pub enum Reason {
     Max,
     /// All was said (`browse`).
     Complete,
+    /// All neighbours had the same search too lately to take it.
+    #[serde(rename = "too-soon")]
+    TooSoon,
     /// Ctrl-C.
     Interrupted,
 }
@@ -186,6 +189,7 @@ fn summary(line: &EndLine) -> String {
         Reason::Max if line.files >= FILES_MAX => " (no more are taken)",
         Reason::Max => " (as many as asked for)",
         Reason::Complete => "",
+        Reason::TooSoon => " (not asked again so soon)",
         Reason::Interrupted => " (interrupted)",
     };
     let mut text = parts.join(", ") + why;
@@ -294,6 +298,18 @@ pub fn check(out: &Output, print: &PrintArgs) -> Result<(), Failure> {
     Err(Failure::new(Exit::Usage, clash))
 }
 
+/// Says that a net was not asked, since all neighbours there had the same too lately, and when it may be.
+fn say_too_soon(context: &Context, net: Net, ago_s: u64, again_s: u64) {
+    let time = |secs| units::time(Duration::from_secs(secs));
+    context.out.say(&format!(
+        "not asking {}: all neighbours had the same search {} ago and drop it if it comes again too soon; repeat it in {}, \
+         or use other words",
+        whom(net.into()),
+        time(ago_s),
+        time(again_s)
+    ));
+}
+
 /// Sends the query and takes hits until one of the ends; the end and the neighbours it was sent to.
 fn listen(
     context: &Context,
@@ -306,6 +322,7 @@ fn listen(
     let clock = Stopwatch::start();
     let mut quiet = Stopwatch::start();
     let (nets, mut asked, mut neighbours) = (node.nets()?.len(), 0, 0);
+    let mut too_soon = false;
     loop {
         if context.interrupt.asked() {
             return Ok((Reason::Interrupted, neighbours));
@@ -328,7 +345,21 @@ fn listen(
                 asked += 1;
                 neighbours += sent;
                 if asked == nets && neighbours == 0 {
+                    if too_soon {
+                        return Ok((Reason::TooSoon, 0));
+                    }
                     return Err(node.no_neighbour());
+                }
+            }
+            Some(Reply::TooSoon {
+                net,
+                ago_s,
+                again_s,
+            }) => {
+                (asked, too_soon) = (asked + 1, true);
+                say_too_soon(context, net, ago_s, again_s);
+                if asked == nets && neighbours == 0 {
+                    return Ok((Reason::TooSoon, 0));
                 }
             }
             Some(Reply::Failed { net, message }) => {
