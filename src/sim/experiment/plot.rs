@@ -203,7 +203,7 @@ mod tests {
             }
         }
         assert_eq!(circles, 4);
-        assert!(svg.contains("a &lt; b &amp; c") && svg.contains(">50<") && svg.contains(">100<"));
+        assert!(svg.contains("a &lt; b &amp; c") && svg.contains(">40<") && svg.contains(">100<"));
     }
 
     #[test]

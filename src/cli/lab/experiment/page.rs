@@ -24,7 +24,7 @@ pub(super) fn write(dir: &Path, runs: &[Run]) -> Result<(), Failure> {
         "# Experiments\n\n\
          Known results, reproduced in virtual time by filbert {}. Written by `scripts/experiments`, which fails when a figure is \
          out of tolerance; do not edit. Targets and tolerances stand in `topology-configs/experiments/`; they were set before the \
-         figures were measured.\n\n\
+         figures were measured; where something was changed or fitted afterwards, the experiment says so.\n\n\
          *In the core* are queries that the routing core that ships was asked; where there are fewer of those than values, a search \
          through the graph stands for the rest, and each query in the core cost exactly what that search says. After ± behind a \
          measured figure: half its 95 % interval over askers (and seeds).\n\n\
