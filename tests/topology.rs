@@ -151,11 +151,11 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         r#""nodes": [{"id": "a", "share": ["/etc"]}]"#,
-        "nodes[0].share[0]: \"/etc\" must be a folder below",
+        "nodes[0].share[0]: \"/etc\" must be below the folder",
     ),
     (
         r#""nodes": [{"id": "a", "share": ["x/../.."]}]"#,
-        "must be a folder below",
+        "must be below the folder",
     ),
     (
         r#""nodes": [{"id": "a"}, {"id": "a"}]"#,
