@@ -244,6 +244,21 @@ fn a_tree_of_one_voice_tells_which_blocks_were_wrong() {
 }
 
 #[test]
+fn who_wants_nothing_checked_fetches_no_tree() {
+    let data = content(SIZE / 4);
+    let one = giver(&data, Tree::of(&data));
+    let dir = tempfile::tempdir().unwrap();
+    let job = Job {
+        urn: None,
+        trees: false,
+        ..job_of(dir.path(), &data, &[&one])
+    };
+    let (fetched, told) = run(&job);
+    assert!(!fetched.unwrap().verified);
+    assert_eq!(told.tree, None);
+}
+
+#[test]
 fn a_lying_tree_does_not_cost_good_sources() {
     let data = content(SIZE / 4);
     let other = wrong(&data);

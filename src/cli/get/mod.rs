@@ -388,6 +388,7 @@ impl Run<'_> {
             connections: self.args.sources.unwrap_or(CONNECTIONS),
             control,
             tiger: wanted.tiger.filter(|_| self.args.verify != "off"),
+            trees: self.args.verify != "off",
             // With a hash, a size told by a stranger decides nothing.
             size: wanted.size.filter(|_| wanted.sha1.is_none()),
             sources: wanted

@@ -111,6 +111,7 @@ fn job_of(spec: &TransferSpec) -> Job {
     control.set_limit(spec.limit);
     Job {
         urn: urn.filter(|_| !spec.unchecked),
+        trees: !spec.unchecked,
         // With a hash, a size told by a stranger decides nothing.
         size: spec.size.filter(|_| urn.is_none()),
         sources: spec

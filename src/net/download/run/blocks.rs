@@ -22,6 +22,9 @@ impl Run<'_> {
         source: SourceId,
         said: Option<&(String, Option<String>)>,
     ) -> Option<Wish> {
+        if !self.job.trees {
+            return None;
+        }
         let size = self.swarm.size()?;
         let (uri, root) = said?;
         // Then the hash of the whole says it as soon, and the connection is free for the next file.
