@@ -263,6 +263,12 @@ impl Swarm {
         there.holds(&(0..size))
     }
 
+    /// Has this request brought all that it was sent for?
+    pub fn is_read(&self, request: RequestId) -> bool {
+        let run = self.runs.iter().find(|run| run.request == request);
+        run.is_some_and(|run| run.at >= run.end)
+    }
+
     /// A source says that it has only this.
     pub fn learn_available(&mut self, source: SourceId, available: Option<Ranges>) {
         self.sources[source.0].available = available;

@@ -166,6 +166,9 @@ struct Run<'a> {
     checks_max: usize,
 }
 
+/// A request whose bytes are all there hands back its connection within this; nothing but the scheduler is in its way.
+const HAND_BACK: Duration = Duration::from_secs(1);
+
 /// What comes while a download waits.
 enum Came {
     Event(Box<Event>),
@@ -205,6 +208,7 @@ impl Run<'_> {
                     self.wait(came, span.into_iter().chain(look).min()).await?;
                 }
                 Step::Complete => {
+                    self.take_back(came).await?;
                     // Those that race may be asked again if the whole turns out to be wrong.
                     for task in self.tasks.drain(..) {
                         self.swarm.dropped(task.request);
@@ -224,6 +228,25 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Waits for the connections of those who have given all they were asked for: a servent that was asked to connect to
+    /// us does not do so again for half a minute, so that one lost here is missing for the next file.
+    async fn take_back(&mut self, came: &rt::Receiver<Event>) -> Result<(), FetchError> {
+        let end = self.clock.now().plus(HAND_BACK);
+        while self.job.pusher.is_some()
+            && self
+                .tasks
+                .iter()
+                .any(|task| self.swarm.is_read(task.request))
+        {
+            let left = end.since(self.clock.now());
+            if left.is_zero() {
+                break;
+            }
+            self.wait(came, Some(left)).await?;
+        }
+        Ok(())
     }
 
     /// Waits for whatever comes first, and takes it in.
