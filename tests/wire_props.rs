@@ -162,6 +162,13 @@ proptest! {
         media in 0u64..0x400,
     ) {
         let media = Media::from_bits(media);
+        // A hash named twice is read once.
+        let sha1s = sha1s.into_iter().fold(Vec::new(), |mut all, sha1| {
+            if !all.contains(&sha1) {
+                all.push(sha1);
+            }
+            all
+        });
         let query = Query { flags: QueryFlags(flags), text: text.into(), sha1s, media };
         match query.build() {
             Ok(payload) => {
@@ -171,9 +178,9 @@ proptest! {
                 }
             }
             Err(WireError::Empty(_)) => prop_assert!(query.text.len() < 2 && query.sha1s.is_empty()),
-            // Flags, NUL, the text twice at worst (field and `XQ`), a URN and its separator for each hash.
+            // Flags, NUL, the text twice at worst (field and `XQ`), `M`, `SO`, a URN and its separator for each hash.
             Err(error) => {
-                let worst = 3 + 2 * query.text.len() + 7 + 42 * query.sha1s.len();
+                let worst = 3 + 2 * query.text.len() + 7 + 5 + 4 + 42 * query.sha1s.len();
                 prop_assert!(worst > 256, "{} for {} bytes: {:?}", error, worst, query);
             }
         }
