@@ -2,10 +2,11 @@
 //! them (network namespaces joined by a cable), else as two state machines that pass each other datagrams.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod machines;
+
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -14,68 +15,10 @@ use filbert::node::Time;
 use filbert::node::lan::{Heard, Lan, Network};
 use filbert::wire::Guid;
 
+use machines::Machines;
+
 /// Nothing here takes longer, or the test fails.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Two machines on one cable; gone when this is dropped.
-struct Machines {
-    names: [String; 2],
-}
-
-impl Machines {
-    /// `Err`: why this machine cannot have them.
-    fn new() -> Result<Self, String> {
-        let id = std::process::id();
-        let machines = Self {
-            names: [format!("filbert-{id}-a"), format!("filbert-{id}-b")],
-        };
-        let [a, b] = &machines.names;
-        ip(&format!("netns add {a}"))?;
-        ip(&format!("netns add {b}"))?;
-        ip(&format!(
-            "link add cable netns {a} type veth peer name cable netns {b}"
-        ))?;
-        for (name, own) in [(a, "10.77.0.1/24"), (b, "10.77.0.2/24")] {
-            ip(&format!("-n {name} addr add {own} dev cable"))?;
-            ip(&format!("-n {name} link set lo up"))?;
-            ip(&format!("-n {name} link set cable up"))?;
-        }
-        Ok(machines)
-    }
-
-    fn filbert(&self, machine: usize, home: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.names[machine]])
-            .arg(env!("CARGO_BIN_EXE_filbert"))
-            .arg("--home")
-            .arg(home)
-            .args(args)
-            .env_remove("FILBERT_NO_DISCOVERY")
-            .env_remove("FILBERT_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-}
-
-impl Drop for Machines {
-    fn drop(&mut self) {
-        for name in &self.names {
-            let _ = ip(&format!("netns del {name}"));
-        }
-    }
-}
-
-fn ip(args: &str) -> Result<(), String> {
-    let said = Command::new("ip").args(args.split(' ')).output();
-    match said {
-        Ok(said) if said.status.success() => Ok(()),
-        Ok(said) => Err(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
-        Err(error) => Err(format!("ip: {error}")),
-    }
-}
 
 /// A node that is killed when this is dropped.
 struct Sharing(Child);
@@ -122,7 +65,7 @@ fn told(output: &Output) -> String {
 
 #[test]
 fn a_search_on_one_machine_finds_the_files_of_another_without_being_told_of_it() {
-    let machines = match Machines::new() {
+    let machines = match Machines::new("lan") {
         Ok(machines) => machines,
         Err(why) => {
             eprintln!("no two machines here ({why}); two state machines instead");

@@ -148,22 +148,7 @@ fn walker(asker: SocketAddr, guid: u8, check: u8) -> Vec<u8> {
 #[test]
 fn walkers_among_real_nodes_find_a_file_whose_hits_come_by_datagram() {
     let (_dir, far) = sharing(40, &[]);
-    let config = || Config {
-        min_links: 1,
-        ..Config::default()
-    };
-    let middle = Node::start(&[far.addr()], config());
-    middle.until_links(1);
-    let near = Node::start(
-        &[middle.addr()],
-        Config {
-            max_links: 1,
-            ..config()
-        },
-    );
-    near.until("link to the middle", |node| {
-        (node.peers().first()?.listen == Some(middle.addr())).then_some(())
-    });
+    let (near, middle) = Node::behind(&far);
     let mut replies = near.servent.request(walk("moby dick", "walk:k=4"));
     guid_of(&mut replies);
     let mut names = Vec::new();
@@ -363,14 +348,7 @@ fn a_walker_that_never_asks_brings_nobody_a_datagram() {
 #[test]
 fn junk_and_floods_by_datagram_are_counted_and_stop_no_search() {
     let (_dir, far) = sharing(3, &[]);
-    let node = Node::start(
-        &[far.addr()],
-        Config {
-            min_links: 1,
-            ..Config::default()
-        },
-    );
-    node.until_links(1);
+    let node = Node::beside(&far);
     let stranger = Far::new();
     let at = node.addr();
     let to = |bytes: &[u8]| stranger.0.send_to(bytes, at).unwrap();
@@ -403,14 +381,7 @@ fn junk_and_floods_by_datagram_are_counted_and_stop_no_search() {
 #[test]
 fn strategies_are_chosen_by_the_search_and_wrong_ones_say_what_to_do() {
     let (_dir, far) = sharing(3, &[]);
-    let node = Node::start(
-        &[far.addr()],
-        Config {
-            min_links: 1,
-            ..Config::default()
-        },
-    );
-    node.until_links(1);
+    let node = Node::beside(&far);
     for strategy in ["flood", "ring", "ring:2/3", "dynamic", "walk:k=1,check=1"] {
         let mut replies = node.servent.request(walk("moby dick", strategy));
         guid_of(&mut replies);

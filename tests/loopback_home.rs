@@ -16,7 +16,6 @@ use filbert::disk::shares::Options;
 use filbert::disk::store::{Home, LockError};
 use filbert::net::control::Client;
 use filbert::net::{Listen, News, Replies, Servent, Settings, StartError};
-use filbert::node::Config;
 use filbert::wire::Kind;
 use nodes::{Node, SOON};
 use raw::Raw;
@@ -78,22 +77,7 @@ fn first_hit(replies: &mut Replies) -> Hit {
 #[test]
 fn a_search_finds_what_a_neighbour_of_a_neighbour_shares() {
     let (_dir, far) = sharing(&[("Moby Dick.txt", "call me"), ("other.txt", "x")], &[]);
-    let config = || Config {
-        min_links: 1,
-        ..Config::default()
-    };
-    let middle = Node::start(&[far.addr()], config());
-    middle.until_links(1);
-    let near = Node::start(
-        &[middle.addr()],
-        Config {
-            max_links: 1,
-            ..config()
-        },
-    );
-    near.until("link to the middle", |node| {
-        (node.peers().first()?.listen == Some(middle.addr())).then_some(())
-    });
+    let (near, _middle) = Node::behind(&far);
     let hit = first_hit(&mut near.servent.request(search("dick MOBY")));
     assert_eq!((hit.hops, hit.addr), (1, far.addr()));
     assert_eq!(hit.servent, far.servent.id().to_string());

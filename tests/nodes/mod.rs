@@ -38,6 +38,32 @@ impl Node {
         Self { servent, news }
     }
 
+    /// A node whose only neighbour is that one.
+    pub(crate) fn beside(far: &Self) -> Self {
+        let config = Config {
+            min_links: 1,
+            ..Config::default()
+        };
+        let node = Self::start(&[far.addr()], config);
+        node.until_links(1);
+        node
+    }
+
+    /// A node two links from that one, and the node between.
+    pub(crate) fn behind(far: &Self) -> (Self, Self) {
+        let middle = Self::beside(far);
+        let config = Config {
+            min_links: 1,
+            max_links: 1,
+            ..Config::default()
+        };
+        let near = Self::start(&[middle.addr()], config);
+        near.until("link to the middle", |node| {
+            (node.peers().first()?.listen == Some(middle.addr())).then_some(())
+        });
+        (near, middle)
+    }
+
     pub(crate) fn alone() -> Self {
         Self::start(&[], Config::default())
     }

@@ -138,14 +138,9 @@ impl Talk {
         Self::dial_with(node(role, true), role, &bytes).link()
     }
 
-    fn dial_with(mut node: Node, role: Role, bytes: &[u8]) -> Greeted {
-        let (now, mut out) = (Time(1), Outbox::new());
-        let at: SocketAddr = "127.0.0.1:6346".parse().unwrap();
-        let call = Event::Command(Ticket(1), Command::AddPeer(at));
-        node.handle(now, call, &mut out);
-        assert!(out.actions().contains(&Action::Dial(at)), "{out:?}");
-        let (mut dialer, _) = Dialer::new(me(role), at, [127, 0, 9, 1].into());
-        match dialer.read(bytes) {
+    /// What has become of a greeting.
+    fn greeted(node: Node, step: Result<Step, GreetError>) -> Greeted {
+        match step {
             Ok(Step::Done {
                 peer,
                 codings,
@@ -158,6 +153,16 @@ impl Talk {
             Ok(step) => panic!("{step:?}"),
             Err(error) => Greeted::Broken(error),
         }
+    }
+
+    fn dial_with(mut node: Node, role: Role, bytes: &[u8]) -> Greeted {
+        let (now, mut out) = (Time(1), Outbox::new());
+        let at: SocketAddr = "127.0.0.1:6346".parse().unwrap();
+        let call = Event::Command(Ticket(1), Command::AddPeer(at));
+        node.handle(now, call, &mut out);
+        assert!(out.actions().contains(&Action::Dial(at)), "{out:?}");
+        let (mut dialer, _) = Dialer::new(me(role), at, [127, 0, 9, 1].into());
+        Self::greeted(node, dialer.read(bytes))
     }
 
     /// The peer calls us with these bytes, the second half of which it said after our answer.
@@ -186,19 +191,7 @@ impl Talk {
         assert_eq!(verdict, Verdict::Accept);
         let answer = acceptor.answer(&verdict);
         assert!(answer.starts_with(b"GNUTELLA/0.6 200 OK\r\n"));
-        match acceptor.read(&bytes[first..]) {
-            Ok(Step::Done {
-                peer,
-                codings,
-                upgrade: false,
-                rest,
-                ..
-            }) => Greeted::Link(Self::up(node, *peer, codings, &rest)),
-            Ok(Step::NeedMore) => Greeted::Unfinished,
-            Ok(Step::Refused { code, .. }) => Greeted::Refused(code),
-            Ok(step) => panic!("{step:?}"),
-            Err(error) => Greeted::Broken(error),
-        }
+        Self::greeted(node, acceptor.read(&bytes[first..]))
     }
 
     /// The status with which we refuse a call; `None` when we accept it.
