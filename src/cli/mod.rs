@@ -14,6 +14,7 @@ pub mod get;
 pub mod hostile;
 pub mod interrupt;
 pub mod lab;
+mod lists;
 pub mod net;
 pub mod node;
 pub mod output;

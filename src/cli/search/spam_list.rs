@@ -5,18 +5,18 @@
 //! `#` begins a comment in both.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Failure;
+use crate::cli::lists;
 use crate::wire::Sha1;
 
-/// Bytes of one list: a million hashes. Our choice.
-const LIST_BYTES_MAX: u64 = 64 << 20;
+/// MiB of one list: a million hashes. Our choice.
+const LIST_MIB_MAX: u64 = 64;
+const WHAT: &str = "spam list";
 /// Patterns of all lists; each is tried on each result of a size that fits. gtk-gnutella's list has some hundreds.
 const PATTERNS_MAX: usize = 10_000;
 /// Bytes of one compiled pattern.
@@ -47,31 +47,15 @@ impl SpamList {
         let mut list = Self::default();
         for path in paths {
             let path = path.as_ref();
-            let fail = |why: String| {
-                let path = path.display();
-                Failure::new(Exit::Usage, format!("the spam list {path} {why}"))
-            };
-            let mut bytes = Vec::new();
-            File::open(path)
-                .and_then(|file| file.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes))
-                .map_err(|error| {
-                    fail(format!(
-                        "cannot be read: {error}; leave it out or mend its path"
-                    ))
-                })?;
-            if bytes.len() as u64 > LIST_BYTES_MAX {
-                return Err(fail(
-                    "has more than 64 MiB; split it or leave it out".to_owned(),
-                ));
-            }
+            let text = lists::read(path, WHAT, LIST_MIB_MAX)?;
             let before = list.len();
-            let bad = list.add(&String::from_utf8_lossy(&bytes));
+            let bad = list.add(&text);
             if let Some(&first) = bad.first() {
                 let what = format!(
                     "line {first} is neither a hash nor an entry of gtk-gnutella's spam.txt"
                 );
                 if list.len() == before {
-                    return Err(fail(format!("is none: {what}")));
+                    return Err(lists::unusable(path, WHAT, &format!("is none: {what}")));
                 }
                 let (path, count) = (path.display(), bad.len());
                 say(&format!(
@@ -172,6 +156,7 @@ fn sizes(text: &str) -> Option<RangeInclusive<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::exit::Exit;
 
     const FOX: &str = "PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
 
