@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::flood::add_curve;
-use super::objects::{Object, copies, distances, scatter, shared};
+use super::objects::{Object, askers, distances, kinds, shared};
 use super::{Bench, dice_of, nodes_of, real};
 use crate::sim::{Setting, World};
-use crate::topology::{Network, TopologyError, dice};
+use crate::topology::{Network, TopologyError};
 
 /// Floods for objects of several replications.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,17 +33,9 @@ impl Find {
             for seed in bench.seeds() {
                 let network = bench.network(spec, seed)?;
                 let mut rng = dice_of(seed);
-                let kinds: Vec<Vec<Object>> = (0..)
-                    .zip(&self.replication)
-                    .map(|(kind, share)| {
-                        let prefix = format!("kind{kind}object");
-                        let copies = copies(self.of.unwrap_or(nodes_of(&network)), *share);
-                        scatter(&network, &prefix, self.objects, copies, &mut rng)
-                    })
-                    .collect();
-                let askers: Vec<u32> = (0..self.askers)
-                    .map(|_| dice::node(&mut rng, nodes_of(&network)))
-                    .collect();
+                let shares = (&self.replication[..], self.of.unwrap_or(nodes_of(&network)));
+                let kinds = kinds(&network, shares, self.objects, &mut rng);
+                let askers = askers(&network, self.askers, &mut rng);
                 let graph = network.graph();
                 for asker in &askers {
                     let distances = distances(&graph, *asker);

@@ -31,6 +31,26 @@ pub(super) fn copies(nodes: u32, share: f64) -> usize {
     ((f64::from(nodes) * share).round() as usize).max(1)
 }
 
+/// `count` objects for each share of `of` nodes, scattered.
+pub(super) fn kinds(
+    network: &Network,
+    (shares, of): (&[f64], u32),
+    count: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Vec<Object>> {
+    let kind = |(kind, share): (usize, &f64)| {
+        let prefix = format!("kind{kind}object");
+        scatter(network, &prefix, count, copies(of, *share), rng)
+    };
+    shares.iter().enumerate().map(kind).collect()
+}
+
+/// So many nodes, each drawn from all.
+pub(super) fn askers(network: &Network, count: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    let one = |_| dice::node(rng, nodes_of(network));
+    (0..count).map(one).collect()
+}
+
 /// So many copies of each of `count` objects, at nodes drawn without a second turn for any.
 pub(super) fn scatter(
     network: &Network,

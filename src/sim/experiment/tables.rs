@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::objects::{Object, copies, distances, scatter};
+use super::objects::{Object, askers, distances, kinds};
 use super::{Bench, dice_of, nodes_of, real};
 use crate::node::qrp::{QueryTable, QueryWords};
 use crate::sim::{Layers, libraries};
@@ -36,17 +36,9 @@ impl Tables {
             for seed in bench.seeds() {
                 let network = bench.network(spec, seed)?;
                 let mut rng = dice_of(seed);
-                let kinds: Vec<Vec<Object>> = (0..)
-                    .zip(&self.replication)
-                    .map(|(kind, share)| {
-                        let prefix = format!("kind{kind}object");
-                        let copies = copies(nodes_of(&network), *share);
-                        scatter(&network, &prefix, self.objects, copies, &mut rng)
-                    })
-                    .collect();
-                let askers: Vec<u32> = (0..self.askers)
-                    .map(|_| dice::node(&mut rng, nodes_of(&network)))
-                    .collect();
+                let shares = (&self.replication[..], nodes_of(&network));
+                let kinds = kinds(&network, shares, self.objects, &mut rng);
+                let askers = askers(&network, self.askers, &mut rng);
                 let matching = self.matching(&network, &kinds, seed);
                 let graph = network.graph();
                 for asker in &askers {
