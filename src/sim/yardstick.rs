@@ -1,8 +1,8 @@
 //! What the same workload costs where somebody keeps an index: textbook models, in the laboratory only, to hold a flood
 //! against. No node of filbert routes so.
 //!
-//! - [`Yardstick::Central`]: one server is told all names and asked all questions, as Napster was.
-//! - [`Yardstick::Chord`]: each word has an owner on a ring of identifiers, who keeps the list of all files with that word.
+//! - [`Index::Central`]: one server is told all names and asked all questions, as Napster was.
+//! - [`Index::Chord`]: each word has an owner on a ring of identifiers, who keeps the list of all files with that word.
 //!   Look-ups go by fingers, each half of the way that is left; a query of several words visits their owners one after
 //!   the other. Source: Stoica and others, "Chord: A Scalable Peer-to-peer Lookup Service for Internet Applications",
 //!   SIGCOMM 2001, sections 4 and 6; words as keys: Reynolds and Vahdat, "Efficient Peer-to-Peer Keyword Searching", 2003.
@@ -39,19 +39,22 @@ const HIT_BYTES: u64 = HEADER_BYTES as u64 + 27;
 /// Bytes of a file in a hit besides its name: index, size, two ends. The name is taken for as long as the question.
 const FILE_BYTES: u64 = 10;
 
+/// Who keeps the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// One server that knows everything.
+    Central,
+    /// A ring with fingers.
+    Chord,
+}
+
 /// An index to compare with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Yardstick {
-    /// One server knows everything.
-    Central {
-        /// Share of nodes that have just gone.
-        failed: f64,
-    },
-    /// A ring with fingers.
-    Chord {
-        /// Share of nodes that have just gone.
-        failed: f64,
-    },
+pub struct Yardstick {
+    /// Who keeps it.
+    pub index: Index,
+    /// Share of nodes that have just gone.
+    pub failed: f64,
 }
 
 /// No index of that name.
@@ -72,25 +75,25 @@ impl FromStr for Yardstick {
         if !(0.0..1.0).contains(&failed) {
             return Err(bad());
         }
-        match name {
-            "central" => Ok(Self::Central { failed }),
-            "chord" => Ok(Self::Chord { failed }),
-            _ => Err(bad()),
-        }
+        let index = match name {
+            "central" => Index::Central,
+            "chord" => Index::Chord,
+            _ => return Err(bad()),
+        };
+        Ok(Self { index, failed })
     }
 }
 
 impl std::fmt::Display for Yardstick {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, failed) = match self {
-            Self::Central { failed } => ("central", failed),
-            Self::Chord { failed } => ("chord", failed),
-        };
-        if *failed > 0.0 {
-            write!(f, "{name}:failed={failed}")
-        } else {
-            f.write_str(name)
+        f.write_str(match self.index {
+            Index::Central => "central",
+            Index::Chord => "chord",
+        })?;
+        if self.failed > 0.0 {
+            write!(f, ":failed={}", self.failed)?;
         }
+        Ok(())
     }
 }
 
@@ -235,9 +238,8 @@ pub fn run(
     }
     let libraries = libraries(plan, folders);
     let nodes = u32::try_from(network.names.len()).expect("at most NODES_MAX");
-    let (Yardstick::Central { failed } | Yardstick::Chord { failed }) = yardstick;
-    let ring = Ring::new(nodes, failed, network.seed);
-    let published = published(plan, &ring, yardstick);
+    let ring = Ring::new(nodes, yardstick.failed, network.seed);
+    let published = published(plan, &ring, yardstick.index);
     let mut loads = vec![0_u64; nodes as usize + 1];
     let predictions = predictions(network, plan, &libraries);
     let queries: Vec<QueryReport> = plan
@@ -247,12 +249,12 @@ pub fn run(
         .map(|(ask, predicted)| {
             let holders = holders(&libraries, ask, &ring);
             let delay = network.traits[0].delay_ns;
-            let measured = match yardstick {
-                Yardstick::Central { .. } => {
+            let measured = match yardstick.index {
+                Index::Central => {
                     loads[nodes as usize] += 1;
                     central(ask, holders, delay)
                 }
-                Yardstick::Chord { .. } => chord(ask, holders, delay, &ring, &mut loads),
+                Index::Chord => chord(ask, holders, delay, &ring, &mut loads),
             };
             // What the graph predicts is about a flood: beside, for comparison.
             QueryReport::new(network, ask, measured, predicted, false)
@@ -271,14 +273,14 @@ pub fn run(
 }
 
 /// Messages that tell the index what there is.
-fn published(plan: &Plan, ring: &Ring, yardstick: Yardstick) -> u64 {
+fn published(plan: &Plan, ring: &Ring, index: Index) -> u64 {
     let mut messages = 0;
     for (node, files) in &plan.files {
         let words: BTreeSet<String> = files.iter().flat_map(|file| words_of(&file.name)).collect();
-        messages += match yardstick {
+        messages += match index {
             // One list from each node that shares anything.
-            Yardstick::Central { .. } => 1,
-            Yardstick::Chord { .. } => {
+            Index::Central => 1,
+            Index::Chord => {
                 let hops = |word: &String| ring.look_up(*node, key_of(word)).path.len() as u64;
                 words.iter().map(hops).sum()
             }

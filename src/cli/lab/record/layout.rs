@@ -6,19 +6,26 @@
 use crate::topology::Graph;
 
 /// Nodes that are drawn; with more the picture says nothing, and each round costs their square.
-pub(super) const NODES_MAX: usize = 1_000;
+const NODES_MAX: usize = 1_000;
+/// Links that are drawn; with more the picture is black, and a replay of a flood is longer than anybody looks.
+const LINKS_MAX: usize = 8_000;
 /// Rounds. Our choice: the pictures of the shapes in `topology-configs` do not change any more.
 const ROUNDS: u32 = 200;
 
 /// A place in the unit square.
 pub(super) type Place = [f64; 2];
 
-/// Places for all nodes, or none where there are too many.
+/// Does a picture of it say anything?
+pub(super) fn is_drawable(graph: &Graph) -> bool {
+    (1..=NODES_MAX).contains(&graph.nodes()) && graph.edges() <= LINKS_MAX
+}
+
+/// Places for all nodes, if it is drawable.
 pub(super) fn places(graph: &Graph) -> Option<Vec<Place>> {
-    let nodes = graph.nodes();
-    if nodes == 0 || nodes > NODES_MAX {
+    if !is_drawable(graph) {
         return None;
     }
+    let nodes = graph.nodes();
     let mut places = spiral(nodes);
     let count = f64::from(u32::try_from(nodes).expect("at most NODES_MAX"));
     let spring = (1.0 / count).sqrt();
@@ -126,5 +133,6 @@ mod tests {
     fn one_node_and_too_many() {
         assert_eq!(places(&graph("line:1")), Some(vec![[0.5, 0.5]]));
         assert_eq!(places(&graph("ring:1001")), None);
+        assert_eq!(places(&graph("complete:200")), None, "19,900 links");
     }
 }

@@ -84,8 +84,7 @@ impl Record {
         ask: &Ask,
         approach: &Approach,
     ) -> Result<(), Failure> {
-        let drawable = source.network.names.len() <= layout::NODES_MAX;
-        if drawable && self.replays.len() < REPLAYS_MAX {
+        if self.replays.len() < REPLAYS_MAX && layout::is_drawable(&source.network.graph()) {
             let replay = replay::replay(name.to_owned(), source, plan, ask, approach)?;
             self.replays.push(replay);
         }
@@ -233,7 +232,10 @@ impl Write for Packed {
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    let text = format!("{} cannot be written: {error}", path.display());
+    let text = format!(
+        "{} cannot be written: {error}; make room or name another folder with --out",
+        path.display()
+    );
     Failure::new(Exit::Disk, text)
 }
 

@@ -10,16 +10,10 @@ const HTML: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Links that are drawn; with more the picture is black.
-const LINKS_MAX: usize = 8_000;
-
 /// The page.
 pub(super) fn page(network: &Network, report: &Value, replays: &[Replay], again: &str) -> String {
     let graph = network.graph();
-    let drawn = (graph.edges() <= LINKS_MAX)
-        .then(|| layout::places(&graph))
-        .flatten();
-    let picture = drawn.map(|places| {
+    let picture = layout::places(&graph).map(|places| {
         let nodes: Vec<Value> = (0_u32..)
             .zip(places)
             .map(|(node, [x, y])| {
