@@ -147,14 +147,7 @@ fn copies(
     sha1: Sha1,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Copy>>, Failure> {
-    let request = Request::Search {
-        text: String::new(),
-        urn: Some(sha1.to_string()),
-        ttl: None,
-        strategy: None,
-        kind: None,
-        nets,
-    };
+    let request = Request::search_by_hash(sha1.to_string(), nets);
     let mut replies = asker.request(&request).map_err(|error| {
         Failure::new(
             Exit::NoNetwork,

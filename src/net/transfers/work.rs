@@ -147,14 +147,7 @@ fn search(desk: &Weak<Desk>, urn: Sha1) -> Vec<Source> {
     let Some(desk) = desk.upgrade() else {
         return Vec::new();
     };
-    let request = Request::Search {
-        text: String::new(),
-        urn: Some(urn.to_string()),
-        ttl: None,
-        strategy: None,
-        kind: None,
-        nets: Vec::new(),
-    };
+    let request = Request::search_by_hash(urn.to_string(), Vec::new());
     let (replies, answers) = rt::bounded(REPLIES);
     let (hold, let_go) = rt::bounded::<()>(1);
     // Detached: it ends when `hold` is dropped.
