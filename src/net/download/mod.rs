@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::pusher::{Pusher, Walled};
+use super::pusher::Pusher;
 use super::rt;
 use super::sharing::Sharing;
 use crate::control as plain;
@@ -33,8 +33,8 @@ use crate::disk::names::safe_name;
 use crate::disk::parts::{self, OnExist, Part, PartError, Wanted};
 use crate::node::address::Net;
 use crate::node::swarm::{CONNECTIONS, Why};
-use crate::wire::urn::{TigerRoot, tiger_from_base32};
-use crate::wire::{ServentId, Sha1};
+use crate::wire::Sha1;
+use crate::wire::urn::TigerRoot;
 
 pub use control::{Cancel, Control, Requery};
 pub use run::REQUERY_WAIT;
@@ -110,30 +110,8 @@ impl Job {
     /// names none, or has no hash that could be read.
     pub fn of_hit(hit: &plain::Hit, into: impl Into<PathBuf>) -> Option<Self> {
         let record = hit.records.first()?;
-        let urn = record
-            .urn
-            .as_ref()
-            .map(|urn| urn.parse())
-            .transpose()
-            .ok()?;
-        let net = hit.net.map(Into::into);
-        let source = source_of_hit(hit.addr, urn, record.index, &record.name)
-            .sealed(Seal::told(hit.tls, net));
-        let root = record.tiger.as_deref();
-        let root = root.and_then(|root| tiger_from_base32(root).ok());
-        let source = source.with_root(root);
-        let source = match ServentId::from_hex(&hit.servent) {
-            None => source,
-            Some(servent) => {
-                let walled = Walled {
-                    servent,
-                    index: record.index,
-                    proxies: hit.push_proxies.clone(),
-                    net,
-                };
-                source.or_push(walled, hit.push)
-            }
-        };
+        let source = Source::of_record(hit, record)?;
+        let urn = record.urn.as_ref().and_then(|urn| urn.parse().ok());
         Some(Self {
             urn,
             size: Some(record.size),

@@ -7,6 +7,7 @@ use super::{BadUrl, Seal, Source};
 use crate::control::{self as plain, Offer};
 use crate::net::pusher::Walled;
 use crate::node::address::Net;
+use crate::wire::urn::tiger_from_base32;
 use crate::wire::{ServentId, Sha1};
 
 impl Source {
@@ -52,32 +53,36 @@ impl Source {
         })
     }
 
+    /// Whoever answered, as a source of one of its files. `None`: the file has a hash that cannot be read.
+    pub(super) fn of_record(hit: &plain::Hit, record: &plain::Record) -> Option<Self> {
+        let urn = record.urn.as_ref().map(|urn| urn.parse());
+        let net = hit.net.map(Net::from);
+        let root = record.tiger.as_deref();
+        let source = source_of_hit(hit.addr, urn.transpose().ok()?, record.index, &record.name)
+            .sealed(Seal::told(hit.tls, net))
+            .with_root(root.and_then(|root| tiger_from_base32(root).ok()));
+        let Some(servent) = ServentId::from_hex(&hit.servent) else {
+            return Some(source);
+        };
+        let walled = Walled {
+            servent,
+            index: record.index,
+            proxies: hit.push_proxies.clone(),
+            net,
+        };
+        Some(source.or_push(walled, hit.push))
+    }
+
     /// All whom a hit names as having this content: the responder, and whom it names beside itself.
     pub(in crate::net) fn all_of_hit(hit: &plain::Hit, urn: Sha1) -> Vec<Self> {
-        let wanted = Some(urn);
-        let record = hit.records.iter();
-        let mut record =
-            record.filter(|record| record.urn.as_ref().and_then(|urn| urn.parse().ok()) == wanted);
-        let Some(record) = record.next() else {
+        let hash = |record: &plain::Record| record.urn.as_ref()?.parse().ok();
+        let mut records = hit.records.iter();
+        let Some(record) = records.find(|record| hash(record) == Some(urn)) else {
             return Vec::new();
         };
-        let net = hit.net.map(Net::from);
-        let source = source_of_hit(hit.addr, wanted, record.index, &record.name);
-        let source = source.sealed(Seal::told(hit.tls, net));
-        let source = match ServentId::from_hex(&hit.servent) {
-            None => source,
-            Some(servent) => {
-                let walled = Walled {
-                    servent,
-                    index: record.index,
-                    proxies: hit.push_proxies.clone(),
-                    net,
-                };
-                source.or_push(walled, hit.push)
-            }
-        };
         let named = |addr: &SocketAddr| Self::by_urn(*addr, urn);
-        std::iter::once(source)
+        let responder = Self::of_record(hit, record).into_iter();
+        responder
             .chain(record.alternates.iter().map(named))
             .collect()
     }
