@@ -58,17 +58,9 @@ fn a_file_goes_into_a_pipe_whole_and_in_order_and_nothing_is_left() {
     let files: [(&str, &[u8]); 2] = [("moby.bin", &body), ("short.txt", b"Call me Ishmael.")];
     let one = world.sharing("one", &files, &[]);
     let two = world.sharing("two", &files, &[&one]);
-    let search = [
-        "search",
-        "--json",
-        "--idle",
-        "700ms",
-        "--peer",
-        &two.address(),
-        "moby",
-    ];
-    world.run("me", &search).expect(0);
-    let hit = world.run("me", &search).expect(0).json_of("hit").remove(0);
+    let search = ["--peer", &two.address(), "moby"];
+    world.hit("me", &search);
+    let hit = world.hit("me", &search);
     let id = hit["id"].as_str().unwrap();
     let (out, code, said) = bytes_of(world.command("me", &["get", "--stdout", id]));
     assert_eq!(code, Some(0), "{said}");
@@ -122,16 +114,8 @@ fn a_reader_that_has_enough_ends_it_well() {
     let world = World::new();
     let body = long();
     let one = world.sharing("one", &[("moby.bin", &body)], &[]);
-    let search = [
-        "search",
-        "--json",
-        "--idle",
-        "700ms",
-        "--peer",
-        &one.address(),
-        "moby",
-    ];
-    let hit = world.run("me", &search).expect(0).json_of("hit").remove(0);
+    let search = ["--peer", &one.address(), "moby"];
+    let hit = world.hit("me", &search);
     let get = ["get", "-q", "--stdout", hit["id"].as_str().unwrap()];
     let child = world
         .command("me", &get)

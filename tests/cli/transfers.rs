@@ -1,10 +1,8 @@
 //! Downloads handed to a node: they go on without the command, across pauses, kills and restarts.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use crate::world::{Node, World, path_text};
+use crate::world::{Node, Running, World, parsed, path_text};
 
 const SPEED: &str = "300kB/s";
 
@@ -21,11 +19,6 @@ fn slow_seeder(world: &World) -> Node {
     node
 }
 
-fn hit(world: &World, home: &str, words: &[&str]) -> Value {
-    let all = [&["search", "--json", "--idle", "700ms"], words].concat();
-    world.run(home, &all).expect(0).json_of("hit").remove(0)
-}
-
 fn list(world: &World) -> Vec<Value> {
     let list = world.run("me", &["transfers", "list", "--json"]);
     list.expect(0).json_of("transfer")
@@ -33,14 +26,12 @@ fn list(world: &World) -> Vec<Value> {
 
 /// Waits until the only download is as it should be.
 fn until(world: &World, fits: impl Fn(&Value) -> bool) -> Value {
-    let start = Instant::now();
+    let watch = Running::start(world.command("me", &["transfers", "watch", "--json"]));
     loop {
-        let all = list(world);
-        if let Some(one) = all.first().filter(|one| fits(one)) {
-            return one.clone();
+        let one = parsed(&watch.line());
+        if one["type"] == "transfer" && fits(&one) {
+            return one;
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "{all:?}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -54,7 +45,7 @@ fn a_download_goes_on_by_itself_through_a_pause_and_two_kills() {
     let seeder = slow_seeder(&world);
     let mut me = world.node("me", &[], &[&seeder]);
     me.wait_linked(seeder.listen);
-    let id = hit(&world, "me", &["moby"])["id"]
+    let id = world.hit("me", &["moby"])["id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -114,7 +105,7 @@ fn a_download_goes_on_by_itself_through_a_pause_and_two_kills() {
 fn the_node_looks_for_sources_by_itself_and_a_cancel_leaves_nothing_behind() {
     let world = World::new();
     let seeder = slow_seeder(&world);
-    let urn = hit(&world, "other", &["moby", "--peer", &seeder.address()])["urn"]
+    let urn = world.hit("other", &["moby", "--peer", &seeder.address()])["urn"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -161,15 +152,7 @@ fn the_node_looks_for_sources_by_itself_and_a_cancel_leaves_nothing_behind() {
         .run("me", &["transfers", "cancel", "--json", id])
         .expect(0);
     assert_eq!(gone.json_of("transfer-gone").len(), 1, "{}", gone.out);
-    let start = Instant::now();
-    while files() > 0 {
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "it leaves {} files",
-            files()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert_eq!(files(), 0, "it is gone when that is said");
 }
 
 #[test]

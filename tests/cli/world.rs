@@ -66,7 +66,7 @@ impl Run {
     }
 }
 
-fn parsed(line: &str) -> Value {
+pub fn parsed(line: &str) -> Value {
     let value: Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line:?}"));
     assert_eq!(value["v"], 1, "{line}");
@@ -266,6 +266,12 @@ impl World {
     /// Runs a command with a home of that name to its end.
     pub fn run(&self, home: &str, args: &[&str]) -> Run {
         run(self.command(home, args))
+    }
+
+    /// The first hit of a search by a command with a home of that name.
+    pub fn hit(&self, home: &str, words: &[&str]) -> Value {
+        let all = [&["search", "--json", "--idle", "700ms"], words].concat();
+        self.run(home, &all).expect(0).json_of("hit").remove(0)
     }
 
     /// Starts a node on a free port of loopback and waits until it is ready.

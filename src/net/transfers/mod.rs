@@ -22,6 +22,8 @@ use entry::{Entry, Kept};
 
 /// Downloads that run at a time; each asks several sources. Our choice.
 const RUNNING_MAX: usize = 3;
+/// One that is cancelled while it runs is gone within this: it ends at its next wait, of which none is long.
+const GONE_WAIT: Duration = Duration::from_secs(5);
 /// Downloads on the list that are not done; more are refused. Our choice.
 const UNFINISHED_MAX: usize = 1_000;
 /// Finished ones that are remembered; the oldest are forgotten. Our choice.
@@ -186,6 +188,13 @@ impl Transfers {
         }
         self.save(&mut table).map_err(|error| error.to_string())?;
         self.start_next(&mut table);
+        // Whoever is told that it is gone finds nothing of it any more.
+        let leaves = |table: &mut Table| {
+            let entry = table.of_key(&key);
+            entry.is_some_and(|entry| entry.removing.is_some())
+        };
+        let left = self.0.rested.wait_timeout_while(table, GONE_WAIT, leaves);
+        let mut table = left.unwrap_or_else(PoisonError::into_inner).0;
         let now = self.0.clock.now();
         let entry = table.of_key(&key).filter(|entry| entry.removing.is_none());
         Ok(entry.map(|entry| entry.shown(now)))
