@@ -1,7 +1,7 @@
 //! The program itself, killed while it fetches, and what it remembers between two commands.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -248,8 +248,8 @@ fn a_hundred_kills_lose_no_more_than_what_was_in_flight() {
     assert_eq!(left.len(), 1, "no litter");
 }
 
-#[test]
-fn a_liar_is_remembered_by_the_next_command() {
+/// A liar, an honest server that gives nothing before the liar has, and the magnet that names both.
+fn liar_and_honest() -> (Server, Server, String, Sha1) {
     let data = content(4_000_000);
     let urn = urn_of(&data);
     let wrong: Vec<u8> = data.iter().map(|byte| byte ^ 1).collect();
@@ -284,14 +284,75 @@ fn a_liar_is_remembered_by_the_next_command() {
         liar.addr,
         honest.addr
     );
+    (liar, honest, target, urn)
+}
+
+/// How often a server was asked while this went on.
+fn asked(server: &Server, work: impl FnOnce()) -> usize {
+    let before = server.requests.load(Ordering::SeqCst);
+    work();
+    server.requests.load(Ordering::SeqCst) - before
+}
+
+/// The right file is there, and is taken away.
+fn take_right(dir: &Path, urn: Sha1) {
+    let file = dir.join("into/moby.bin");
+    assert_eq!(urn_of(&std::fs::read(&file).unwrap()), urn);
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_liar_is_remembered_by_the_next_command() {
+    let (liar, _honest, target, urn) = liar_and_honest();
     let dir = tempfile::tempdir().unwrap();
     for time in ["first", "again"] {
-        let before = liar.requests.load(Ordering::SeqCst);
-        assert!(get(dir.path(), &target).status().unwrap().success());
-        let file = dir.path().join("into/moby.bin");
-        assert_eq!(urn_of(&std::fs::read(&file).unwrap()), urn);
-        std::fs::remove_file(file).unwrap();
-        let requests = liar.requests.load(Ordering::SeqCst) - before;
+        let requests = asked(&liar, || {
+            assert!(get(dir.path(), &target).status().unwrap().success());
+        });
+        take_right(dir.path(), urn);
         assert_eq!(requests > 0, time == "first", "{time}: {requests}");
     }
+}
+
+#[test]
+fn a_liar_is_remembered_by_a_node_and_by_commands_after_it() {
+    let (liar, _honest, target, urn) = liar_and_honest();
+    let dir = tempfile::tempdir().unwrap();
+    let filbert = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filbert"));
+        command
+            .args(args)
+            .current_dir(dir.path())
+            .env("FILBERT_HOME", dir.path().join("home"))
+            .env("FILBERT_NO_DISCOVERY", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    std::fs::create_dir(dir.path().join("shared")).unwrap();
+    let mut share = filbert(&["share", "shared", "--json", "--listen", "127.0.0.1:0"]);
+    let mut node = share.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("\"ready\"")));
+    for time in ["first", "again"] {
+        let requests = asked(&liar, || {
+            let get = ["get", "--detach", &target, "--as", "moby.bin", "-o", "into"];
+            assert!(filbert(&get).status().unwrap().success());
+            let watch = filbert(&["transfers", "watch", "-q"]).status().unwrap();
+            assert!(watch.success(), "{watch}");
+        });
+        take_right(dir.path(), urn);
+        let id = urn.to_base32().to_lowercase();
+        let cancel = filbert(&["transfers", "cancel", &id]).status().unwrap();
+        assert!(cancel.success(), "{cancel}");
+        assert_eq!(requests > 0, time == "first", "{time}: {requests}");
+    }
+    node.kill().unwrap();
+    node.wait().unwrap();
+    let requests = asked(&liar, || {
+        assert!(get(dir.path(), &target).status().unwrap().success());
+    });
+    take_right(dir.path(), urn);
+    assert_eq!(requests, 0);
 }

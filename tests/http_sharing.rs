@@ -208,6 +208,7 @@ fn a_node_offers_what_goes_into_a_shared_folder_and_nothing_else() {
                 push_proxies: Vec::new(),
                 net: None,
                 tls: Seal::Never,
+                tiger: None,
             }],
             into: into.into(),
             ..TransferSpec::default()

@@ -15,6 +15,9 @@ pub struct TransferSpec {
     /// `urn:sha1:...`; without it the content cannot be verified.
     #[serde(default)]
     pub urn: Option<String>,
+    /// Root of its Tiger tree, 39 base32 characters, if that is as sure as the hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiger: Option<String>,
     /// Name wished for; data of a stranger, made safe by the node.
     pub name: String,
     /// Size in bytes, when known.
@@ -74,6 +77,9 @@ pub struct Offer {
     /// Whether it is asked with TLS.
     #[serde(default)]
     pub tls: Seal,
+    /// The root of the file's Tiger tree, as it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiger: Option<String>,
 }
 
 /// Whether a source is asked with TLS.

@@ -251,6 +251,11 @@ impl Home {
         self.data.join("spam.txt")
     }
 
+    /// Downloads that the node makes by itself.
+    pub fn transfers(&self) -> PathBuf {
+        self.state.join("transfers.json")
+    }
+
     /// Nodes that gave wrong bytes.
     pub fn liars(&self) -> PathBuf {
         self.state.join("liars.json")

@@ -183,8 +183,8 @@ impl Servent {
         let (newsroom, news) = Newsroom::with_reader();
         let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
         let serving = serve(&settings, tls, id, addr, &shares, &overlays, &newsroom);
-        let state = home.as_ref().map(|(home, _)| home.state());
-        let transfers = Transfers::open(state).map_err(StartError::Transfers)?;
+        let kept = home.as_ref().map(|(home, _)| home);
+        let transfers = Transfers::open(kept).map_err(StartError::Transfers)?;
         // Last, as it is the only thing that a start that fails would leave behind.
         let control = home
             .as_ref()

@@ -11,6 +11,7 @@ use crate::cli::node::NodeHandle;
 use crate::cli::output::Format;
 use crate::control::{OnExist, Reply, Request, TransferSpec};
 use crate::disk::results::Key;
+use crate::wire::urn::tiger_to_base32;
 
 /// Taking one on needs the disk of the node, and no network.
 const REPLY_WAIT: Duration = Duration::from_secs(30);
@@ -58,6 +59,7 @@ impl Run<'_> {
         let spec = TransferSpec {
             key: key(wanted),
             urn: wanted.sha1.map(|sha1| sha1.to_string()),
+            tiger: wanted.tiger.map(|root| tiger_to_base32(&root)),
             name: self.name_of(wanted),
             size: wanted.size,
             sources: sources.collect(),

@@ -12,7 +12,7 @@
 mod control;
 mod exchange;
 mod hints;
-mod offer;
+pub(in crate::net) mod offer;
 mod run;
 mod source;
 mod tap;

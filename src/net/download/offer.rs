@@ -7,8 +7,13 @@ use super::{BadUrl, Seal, Source};
 use crate::control::{self as plain, Offer};
 use crate::net::pusher::Walled;
 use crate::node::address::Net;
-use crate::wire::urn::tiger_from_base32;
+use crate::wire::urn::{TigerRoot, tiger_from_base32, tiger_to_base32};
 use crate::wire::{ServentId, Sha1};
+
+/// A root as text; one that cannot be read is none.
+pub(in crate::net) fn root_of(text: Option<&str>) -> Option<TigerRoot> {
+    tiger_from_base32(text?).ok()
+}
 
 impl Source {
     /// As plain data.
@@ -25,6 +30,7 @@ impl Source {
                 Seal::Asked => plain::Seal::Asked,
                 Seal::FromTheStart => plain::Seal::Always,
             },
+            tiger: self.root().map(|root| tiger_to_base32(&root)),
         }
     }
 
@@ -38,6 +44,7 @@ impl Source {
             plain::Seal::Asked => Seal::Asked,
             plain::Seal::Always => Seal::FromTheStart,
         });
+        let source = source.with_root(root_of(offer.tiger.as_deref()));
         let servent = offer.servent.as_deref().and_then(ServentId::from_hex);
         Ok(match servent {
             None => source,
@@ -57,10 +64,9 @@ impl Source {
     pub(super) fn of_record(hit: &plain::Hit, record: &plain::Record) -> Option<Self> {
         let urn = record.urn.as_ref().map(|urn| urn.parse());
         let net = hit.net.map(Net::from);
-        let root = record.tiger.as_deref();
         let source = source_of_hit(hit.addr, urn.transpose().ok()?, record.index, &record.name)
             .sealed(Seal::told(hit.tls, net))
-            .with_root(root.and_then(|root| tiger_from_base32(root).ok()));
+            .with_root(root_of(record.tiger.as_deref()));
         let Some(servent) = ServentId::from_hex(&hit.servent) else {
             return Some(source);
         };
@@ -106,6 +112,11 @@ mod tests {
             net: Some(Net::Gnutella),
         };
         let pushed = Source::by_index(addr, 3, "a b.txt").or_push(walled, true);
+        let rooted = plain.clone().with_root(Some([7; 24]));
+        assert_eq!(
+            Source::of_offer(&rooted.offer()).map(|back| back.root()),
+            Ok(Some([7; 24]))
+        );
         for source in [plain, pushed] {
             assert_eq!(Source::of_offer(&source.offer()), Ok(source));
         }

@@ -17,6 +17,8 @@ use super::requests::Desk;
 use super::rt::{self, Clock};
 use crate::control::{Transfer, TransferAct, TransferSpec, TransferState};
 use crate::disk::jobs::Jobs;
+use crate::disk::liars::Liars;
+use crate::disk::store::Home;
 
 use entry::{Entry, Kept};
 
@@ -39,6 +41,8 @@ pub(crate) struct Transfers(Arc<Inner>);
 struct Inner {
     /// Where the list is kept; `None`: nowhere, and nothing is taken on.
     jobs: Option<Jobs>,
+    /// Nodes that gave wrong bytes; `None`: nobody is remembered.
+    liars: Option<Liars>,
     table: Mutex<Table>,
     /// The node, once it is made.
     desk: OnceLock<Weak<Desk>>,
@@ -79,8 +83,8 @@ impl Transfers {
     ///
     /// # Errors
     /// The list cannot be read; the message says which file and what to do.
-    pub(crate) fn open(home: Option<&Path>) -> io::Result<Self> {
-        let jobs = home.map(|home| Jobs::new(&home.join("transfers.json")));
+    pub(crate) fn open(home: Option<&Home>) -> io::Result<Self> {
+        let jobs = home.map(|home| Jobs::new(&home.transfers()));
         let kept: Vec<Kept> = match &jobs {
             Some(jobs) => jobs.load()?,
             None => Vec::new(),
@@ -91,6 +95,7 @@ impl Transfers {
         };
         Ok(Self(Arc::new(Inner {
             jobs,
+            liars: home.map(|home| Liars::new(&home.liars())),
             table: Mutex::new(table),
             desk: OnceLock::new(),
             rested: Condvar::new(),

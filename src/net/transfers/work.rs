@@ -8,6 +8,7 @@ use super::Transfers;
 use crate::control::{self, Reply, Request, TransferSpec};
 use crate::disk::names::safe_name;
 use crate::disk::parts;
+use crate::net::download::offer::root_of;
 use crate::net::download::{
     self, Cancel, Control, FetchError, Job, Progress, Requery, Source, fetch,
 };
@@ -42,8 +43,17 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
             job.pusher = Some(Pusher::here(desk, None));
         }
         job.requery = Some(Requery::new(move |urn| search(&desk, urn)));
+        let liars = transfers.0.liars.clone();
+        if let Some(liars) = &liars {
+            job.liars = liars.load(rt::unix_s());
+        }
         let mut gave = Vec::new();
         let news = |news| {
+            if let (Progress::Lied { node, .. }, Some(liars)) = (&news, &liars)
+                && let Err(error) = liars.add(rt::unix_s(), std::slice::from_ref(node))
+            {
+                log::warn!("that {node} gave wrong bytes is not remembered: {error}");
+            }
             if let Progress::Sources(sources) = &news {
                 gave = sources
                     .iter()
@@ -111,6 +121,7 @@ fn job_of(spec: &TransferSpec) -> Job {
     control.set_limit(spec.limit);
     Job {
         urn: urn.filter(|_| !spec.unchecked),
+        tiger: root_of(spec.tiger.as_deref()).filter(|_| !spec.unchecked),
         trees: !spec.unchecked,
         // With a hash, a size told by a stranger decides nothing.
         size: spec.size.filter(|_| urn.is_none()),
