@@ -5,7 +5,8 @@
 //! - `conn`: a socket, plain or with `tls` on it;
 //! - `inbox`: the way to it; `link`: reader and writer of one link; `coding`: compressed or not; `greeting`,
 //!   `dial`, `listen`: how a socket becomes one;
-//! - [`servent`]: a whole node for commands and other programs; [`control`]: the same for other processes;
+//! - [`servent`]: a whole node for commands and other programs, made by `start` of what `settings` say; [`control`]: the
+//!   same for other processes;
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile, `sharing`: of which;
 //! - `transfers`: downloads that a node makes by itself;
@@ -44,8 +45,10 @@ mod replies;
 mod requests;
 pub(crate) mod rt;
 pub mod servent;
+mod settings;
 mod shares;
 mod sharing;
+mod start;
 mod task;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]

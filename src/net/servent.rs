@@ -5,140 +5,43 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use rand::rngs::{ChaCha8Rng, SysRng};
-use rand::{Rng, SeedableRng, TryRng};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 
 use super::asker::{self, Asker};
 use super::awaited::Awaited;
-use super::control::{self, ControlError};
-use super::discovery::finding::Shown;
-use super::discovery::mapping::{self, MapPort, Opened};
+use super::control;
+use super::discovery::mapping;
 use super::discovery::udp::{self, Datagrams};
-use super::discovery::{self, Discovery, WebCacheSettings};
-use super::greeting::Greeting;
-use super::http::AGENT;
-use super::inbox::{Ask, Handle, Inbox};
+use super::inbox::{Ask, Inbox};
 use super::listen::{self, Hall, Listen};
 use super::news::{News, Newsroom};
-use super::overlays::{Overlay, Overlays};
+use super::overlays::Overlay;
 use super::partials::Partials;
 use super::pusher::Pusher;
 use super::replies::Replies;
 use super::requests::Desk;
 use super::rt::{self, Clock, Receiver, Sender};
-use super::shares::Shelf;
+use super::start::{
+    bind_error, hold, keep_hosts, look_around, map_port, open_datagrams, overlays, random_servent,
+    save_hosts, serve, share, system_rng, tls, until_closed,
+};
 use super::task::NodeTask;
-use super::tls::Tls;
 use super::transfers::Transfers;
-use super::upload::{Face, Serving, Told};
 use crate::control::Request;
-use crate::disk::shares::{Options, ShareFolder, SharesError};
 use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::address::Net;
-use crate::node::greet::{Encryption, Me};
 use crate::node::hosts::Remembered;
-use crate::node::limits::ULTRAPEER_MAX_LINKS;
-use crate::node::uploads::UploadLimits;
-use crate::node::{Config, Event, Node};
+use crate::node::{Event, Node};
 use crate::wire::ServentId;
 
-/// How often the address book is saved.
-const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(300);
+pub use super::settings::{Also, Settings, StartError};
+
 /// Leaving takes so long at most: each link's last word has its own deadlines below this.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
-
-/// What a node is to be.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// The core's settings; `listen` is filled in.
-    pub config: Config,
-    /// Where to listen.
-    pub listen: Listen,
-    /// Addresses of nodes to begin with.
-    pub peers: Vec<SocketAddr>,
-    /// Further overlays to take part in, each on a net of its own. They share port, shares and upload slots with the
-    /// first and learn none of its addresses.
-    pub also: Vec<Also>,
-    /// What an earlier run knew, for a node without a home.
-    pub remembered: Remembered,
-    /// Where it looks for others by itself.
-    pub discovery: Discovery,
-    /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.
-    pub host_caches: Vec<String>,
-    /// Web caches of the live network, asked when host caches are of no use.
-    pub web_caches: WebCacheSettings,
-    /// Who is asked to pass connections from elsewhere on to us.
-    pub map_port: MapPort,
-    /// How many uploads run at a time.
-    pub uploads: UploadLimits,
-    /// Bytes a second for all uploads together; `None`: no limit.
-    pub limit_up: Option<u64>,
-    /// Where it keeps its id, hosts and hashes, and where commands find it. `None`: in memory, and nowhere.
-    pub home: Option<Home>,
-    /// Folders to share; these need a home.
-    pub shares: Vec<ShareFolder>,
-    /// How they are scanned.
-    pub share_options: Options,
-}
-
-/// One more overlay beside the first.
-#[derive(Clone, Debug, Default)]
-pub struct Also {
-    /// The core's settings there; `listen` is filled in.
-    pub config: Config,
-    /// Addresses of nodes to begin with.
-    pub peers: Vec<SocketAddr>,
-    /// What an earlier run knew, for a node without a home.
-    pub remembered: Remembered,
-}
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Somebody else listens there.
-    #[error("{addr} is taken by another program; choose another with --listen")]
-    AddressInUse {
-        /// The address asked for.
-        addr: SocketAddr,
-    },
-    /// Nobody may listen there, or not we.
-    #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
-    Listen {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// No free port between 6346 and those tried after it.
-    #[error("no free port from 6346 on: {0}; choose one with --listen IP:PORT")]
-    NoPort(io::Error),
-    /// Another node runs in this home, or it cannot be had.
-    #[error(transparent)]
-    Home(#[from] LockError),
-    /// A folder cannot or must not be shared.
-    #[error(transparent)]
-    Share(#[from] SharesError),
-    /// Folders to share, but no place for their hashes.
-    #[error("a node without a home shares nothing; give it one")]
-    ShareWithoutHome,
-    /// Two overlays on one net.
-    #[error("a node is on each net once")]
-    NetTwice,
-    /// The control socket.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// The list of downloads.
-    #[error(transparent)]
-    Transfers(io::Error),
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(String),
-}
 
 /// A running node. Dropping it ends the node at once; [`stop`](Self::stop) takes leave first.
 #[derive(Debug)]
@@ -431,311 +334,4 @@ impl Drop for Servent {
     fn drop(&mut self) {
         self.leave(Duration::ZERO);
     }
-}
-
-/// The overlays of a node that is to listen at `addr`, and the inbox of each.
-fn overlays(
-    settings: &Settings,
-    tls: Option<&Tls>,
-    addr: Option<SocketAddr>,
-    heard: bool,
-    id: ServentId,
-) -> Result<(Overlays, Vec<Receiver<Inbox>>), StartError> {
-    let (mut all, mut inboxes): (Vec<Overlay>, Vec<_>) = (Vec::new(), Vec::new());
-    let configs = [&settings.config]
-        .into_iter()
-        .chain(settings.also.iter().map(|also| &also.config));
-    for config in configs {
-        if all.iter().any(|overlay| overlay.net() == config.net) {
-            return Err(StartError::NetTwice);
-        }
-        let config = Arc::new(Config {
-            listen: addr,
-            datagrams: heard,
-            ..config.clone()
-        });
-        let (handle, inbox) = match all.first() {
-            None => Handle::new(),
-            Some(first) => first.handle.another(),
-        };
-        // Those who call before they belong anywhere are counted by the first.
-        let tls = match config.encryption {
-            Encryption::Never => None,
-            Encryption::Accepted | Encryption::Offered if all.is_empty() => tls.cloned(),
-            Encryption::Accepted | Encryption::Offered => tls.map(Tls::counting_apart),
-        };
-        inboxes.push(inbox);
-        all.push(Overlay {
-            greeting: Arc::new(Greeting::new(me(&config, id)).with_tls(tls)),
-            config,
-            handle,
-        });
-    }
-    Ok((Overlays::new(all), inboxes))
-}
-
-/// What we say about ourselves in greetings.
-fn me(config: &Config, id: ServentId) -> Me {
-    Me {
-        net: config.net,
-        role: config.role,
-        agent: AGENT.to_owned(),
-        servent: id,
-        listen: config.listen,
-        max_ttl: config.ttl_max,
-        degree: if config.auto_role {
-            ULTRAPEER_MAX_LINKS
-        } else {
-            config.max_links
-        },
-        ext_probes: config.ext_probes,
-        encryption: config.encryption,
-    }
-}
-
-/// What encrypts, and the settings true to it: nothing is offered that cannot be kept.
-fn tls(settings: &mut Settings) -> Result<Option<Tls>, StartError> {
-    let also = settings.also.iter_mut().map(|also| &mut also.config);
-    let mut configs: Vec<_> = [&mut settings.config].into_iter().chain(also).collect();
-    let wanted = configs
-        .iter()
-        .any(|config| config.encryption != Encryption::Never);
-    let tls = if wanted {
-        Tls::new().map_err(|error| StartError::Random(error.to_string()))?
-    } else {
-        None
-    };
-    if tls.is_none() {
-        for config in &mut configs {
-            config.encryption = Encryption::Never;
-        }
-    }
-    Ok(tls)
-}
-
-/// Starts to share the folders.
-fn share(
-    settings: &Settings,
-    home: Option<&(Home, HomeLock)>,
-    overlays: &Overlays,
-    newsroom: &Newsroom,
-) -> Result<Arc<Shelf>, StartError> {
-    let Settings {
-        shares,
-        share_options,
-        ..
-    } = settings;
-    if shares.is_empty() {
-        return Ok(Arc::new(Shelf::empty()));
-    }
-    let (home, _) = home.ok_or(StartError::ShareWithoutHome)?;
-    let shelf = Shelf::scan(
-        home,
-        shares,
-        share_options,
-        overlays.clone(),
-        newsroom.clone(),
-    )?;
-    Ok(Arc::new(shelf))
-}
-
-/// Makes what HTTP connections share.
-fn serve(
-    settings: &Settings,
-    tls: Option<Tls>,
-    id: ServentId,
-    listen: Option<SocketAddr>,
-    shares: &Arc<Shelf>,
-    overlays: &Overlays,
-    newsroom: &Newsroom,
-) -> Arc<Serving> {
-    let face = Face {
-        listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
-        servent: id,
-        name: overlays.shown_name().to_owned(),
-    };
-    let told = told(overlays.clone(), newsroom.clone());
-    let serving = Serving::new(
-        shares.clone(),
-        face,
-        settings.uploads,
-        settings.limit_up,
-        told,
-    );
-    // What strangers of the live network tell and are told keeps to its rules, whatever other net there is.
-    let nets = || overlays.all().map(Overlay::net);
-    let net = nets().find(|net| *net == Net::Gnutella);
-    let net = net.or_else(|| nets().next()).unwrap_or(Net::Lan);
-    let serving = serving.on(net).passing_pushes(overlays.clone());
-    Arc::new(serving.with_tls(tls))
-}
-
-/// Passes on what happens to uploads, without waiting.
-fn told(overlays: Overlays, newsroom: Newsroom) -> impl Fn(Told) + Send + Sync {
-    move |told| match told {
-        Told::Busy(busy) => {
-            for overlay in overlays.all() {
-                overlay.handle.post(Inbox::Event(Event::Busy(busy)));
-            }
-        }
-        Told::Uploaded { to, name, bytes } => {
-            newsroom.publish(|| News::Uploaded { to, name, bytes });
-        }
-    }
-}
-
-/// Takes a home for this node alone.
-fn hold(home: Home) -> Result<(Home, HomeLock), LockError> {
-    home.create()?;
-    let lock = home.lock()?;
-    if let Some(note) = home.socket_note() {
-        log::info!("{note}");
-    }
-    Ok((home, lock))
-}
-
-/// Keeps the address book for the next start.
-fn save_hosts(home: &Home, net: Net, hosts: &Remembered) {
-    if !hosts.is_empty()
-        && let Err(error) = home.save_hosts(net, hosts)
-    {
-        log::warn!("the addresses of other nodes are not remembered: {error}");
-    }
-}
-
-/// Saves the address book now and then, so that a node that is killed remembers it too.
-async fn keep_hosts(home: Home, net: Net, handle: Handle) {
-    loop {
-        rt::sleep(HOSTS_SAVED_EVERY).await;
-        let Ok(hosts) = handle.ask(Ask::Hosts).await else {
-            return;
-        };
-        let home = home.clone();
-        rt::spawn_blocking(move || save_hosts(&home, net, &hosts)).await;
-    }
-}
-
-async fn until_closed(closed: Receiver<()>) {
-    // Nothing is ever sent: this is ready when the sender is dropped.
-    let _ = closed.recv().await;
-}
-
-/// Has the router open the port we listen on, if that is wanted: what comes of it, and what is ready when it was closed
-/// again.
-fn map_port(
-    whom: MapPort,
-    listen: Option<SocketAddr>,
-    newsroom: &Newsroom,
-    closed: &Receiver<()>,
-) -> Option<(Opened, Receiver<()>)> {
-    let listen = listen.filter(|_| whom != MapPort::Off)?;
-    let opened = Opened::new(listen.port());
-    let (done, unmapped) = rt::bounded::<()>(1);
-    let keep = mapping::run(
-        whom,
-        opened.clone(),
-        newsroom.clone(),
-        until_closed(closed.clone()),
-    );
-    rt::spawn(async move {
-        keep.await;
-        drop(done);
-    });
-    Some((opened, unmapped))
-}
-
-/// Starts what looks for nodes of an overlay on this network. All detached: they end when `closed` is.
-fn look_around(
-    settings: &Settings,
-    overlay: &Overlay,
-    id: ServentId,
-    rng: &mut ChaCha8Rng,
-    clock: Clock,
-    closed: &Receiver<()>,
-) {
-    if looks_on_lan(settings, overlay) {
-        let look = discovery::lan::run(discovery::lan::Search {
-            handle: overlay.handle.clone(),
-            listen: overlay.config.listen,
-            max_links: overlay.config.max_links,
-            rng: ChaCha8Rng::from_rng(rng),
-            clock,
-        });
-        rt::spawn(rt::unless(until_closed(closed.clone()), look));
-        let announce = discovery::dns_sd::run(discovery::dns_sd::Settings {
-            handle: overlay.handle.clone(),
-            listen: overlay.config.listen,
-            name: overlay.config.name.clone(),
-            id,
-        });
-        rt::spawn(rt::unless(until_closed(closed.clone()), announce));
-    }
-}
-
-/// Who listens on loopback only cannot be reached from elsewhere: looking would find no neighbours, and tell others
-/// of one that they cannot have.
-fn looks_on_lan(settings: &Settings, overlay: &Overlay) -> bool {
-    settings.discovery == Discovery::Lan
-        && overlay.net() == Net::Lan
-        && !overlay
-            .config
-            .listen
-            .is_some_and(|addr| addr.ip().is_loopback())
-}
-
-/// The datagram socket. A node of a LAN that listens nowhere needs none, and links work without one.
-fn open_datagrams(settings: &Settings, listen: Option<SocketAddr>) -> Option<udp::Socket> {
-    let configs = settings.also.iter().map(|also| &also.config);
-    let mut configs = [&settings.config].into_iter().chain(configs);
-    let live = configs.any(|config| config.net.is_two_tier());
-    if listen.is_none() && !live {
-        return None;
-    }
-    let opened = udp::open(listen).inspect_err(|error| log::warn!("no datagrams: UDP: {error}"));
-    opened.ok()
-}
-
-impl Datagrams {
-    /// What the socket of a node with these overlays needs: nodes are looked for on the live network, where there is one.
-    fn of(settings: &Settings, overlays: &Overlays, rng: &mut ChaCha8Rng, clock: Clock) -> Self {
-        let live = overlays.all().find(|overlay| overlay.net().is_two_tier());
-        let overlay = live.unwrap_or(overlays.first());
-        let caches = live.map(|_| settings.host_caches.clone());
-        let web = live.map(|_| settings.web_caches.clone());
-        Self {
-            handle: overlay.handle.clone(),
-            overlays: overlays.clone(),
-            rng: ChaCha8Rng::from_rng(rng),
-            clock,
-            net: overlay.net(),
-            caches: caches.unwrap_or_default(),
-            web: web.unwrap_or_default(),
-            finding: Shown::default(),
-            greeting: overlay.greeting.clone(),
-        }
-    }
-}
-
-fn bind_error(listen: Listen, source: io::Error) -> StartError {
-    match listen {
-        Listen::Fixed(addr) if source.kind() == io::ErrorKind::AddrInUse => {
-            StartError::AddressInUse { addr }
-        }
-        Listen::Fixed(addr) => StartError::Listen { addr, source },
-        Listen::Default | Listen::Nowhere => StartError::NoPort(source),
-    }
-}
-
-fn system_rng() -> Result<ChaCha8Rng, StartError> {
-    let mut seed = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|error| StartError::Random(error.to_string()))?;
-    Ok(ChaCha8Rng::from_seed(seed))
-}
-
-fn random_servent(rng: &mut ChaCha8Rng) -> ServentId {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    ServentId::from_random(bytes)
 }
