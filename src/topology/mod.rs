@@ -8,6 +8,7 @@
 
 mod at;
 pub mod dice;
+pub mod events;
 pub mod foreign;
 pub mod graph;
 mod imports;
@@ -34,8 +35,8 @@ pub use roles::Roles;
 pub use shapes::Shape;
 pub use spec::parse_spec;
 pub use types::{
-    Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
-    Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
+    Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, File, Fill, Generate, Link,
+    LinkTraits, NodeSpec, Search, Topology, Workload,
 };
 pub use units::{parse_duration, parse_rate, parse_size};
 

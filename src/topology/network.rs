@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::events::Step;
 use super::names::Names;
-use super::types::{
-    Asker, Content, Defaults, Fault, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
-};
+use super::types::{Asker, Content, Defaults, LinkTraits, NodeSpec, Search, Topology, Workload};
 use super::{Graph, LINKS_MAX, Links, NODES_MAX, Roles, TopologyError, dice};
 use crate::node::event::Role;
 
@@ -307,30 +306,15 @@ impl Network {
             known(name, "workload.from".to_owned())?;
         }
         for (position, step) in self.events.iter().enumerate() {
-            let path = |key: &str| format!("events[{position}].{key}");
-            match &step.fault {
-                Fault::Expect { search, .. } => asks(search, path("from"))?,
-                Fault::Kill(node) | Fault::Restart(node) => known(node, path("node"))?,
-                Fault::Cut(from, to) => {
-                    known(from, path("from")).and_then(|()| known(to, path("to")))?;
-                }
-                Fault::Change(link) => {
-                    known(&link.from, path("from")).and_then(|()| known(&link.to, path("to")))?;
-                }
-                Fault::Partition(groups) => {
-                    for name in groups.iter().flatten().filter(|name| !name.ends_with('*')) {
-                        known(name, path("groups"))?;
-                    }
-                }
-                Fault::Heal => {}
-            }
+            step.act
+                .check(self, |key| format!("events[{position}].{key}"))?;
         }
         Ok(())
     }
 }
 
 /// The node of that name, or an error that guesses what was meant.
-fn find(names: &Names, name: &str, path: String) -> Result<u32, TopologyError> {
+pub(super) fn find(names: &Names, name: &str, path: String) -> Result<u32, TopologyError> {
     names.find(name).ok_or_else(|| {
         let message = match names.nearest(name) {
             Some(near) => format!("there is no node {name:?}; did you mean {near:?}?"),
@@ -437,7 +421,7 @@ fn resolve(own: &LinkTraits, default: &LinkTraits) -> Traits {
         delay_said: own.delay.or(default.delay).is_some(),
         jitter_ns: own.jitter.or(default.jitter).map_or(0, nanos),
         drop: own.drop.or(default.drop).unwrap_or(0.0),
-        rate: own.rate.or(default.rate),
+        rate: own.rate.or(default.rate).filter(|rate| *rate > 0),
     }
 }
 

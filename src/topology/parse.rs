@@ -2,15 +2,16 @@
 //! experiment in silence.
 
 use super::at::{At, Document, Object};
+use super::events::{EVENTS_MAX, event};
 use super::shapes::Kind;
 use super::types::{
-    Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate,
-    Link, LinkTraits, NodeSpec, Search, Step, Topology, Workload,
+    Amount, Arrival, Asker, Behaviour, Content, Copies, Defaults, File, Fill, Generate, Link,
+    LinkTraits, NodeSpec, Search, Topology, Workload,
 };
 use super::{FORMAT, ID_BYTES_MAX, Import, NODES_MAX, ROLES, TopologyError, is_id};
 use crate::node::event::Role;
 
-type Result<T> = std::result::Result<T, TopologyError>;
+pub(super) type Result<T> = std::result::Result<T, TopologyError>;
 
 /// Queries of one workload.
 const QUERIES_MAX: usize = 10_000_000;
@@ -55,7 +56,12 @@ pub fn parse(text: &str) -> Result<Topology> {
         searches: object.each("searches", |at| {
             search(&at.object(&["from", "query", "ttl", "hits"])?)
         })?,
-        events: object.each("events", event)?,
+        events: match object.get("events") {
+            Some(at) if at.list()?.len() > EVENTS_MAX => {
+                return Err(at.fault(format!("must have {EVENTS_MAX} items at most")));
+            }
+            _ => object.each("events", event)?,
+        },
     })
 }
 
@@ -101,13 +107,21 @@ fn seen_cache(at: &At<'_>) -> Result<usize> {
     at.count(1, 1 << 30)
 }
 
-fn link_traits(object: &Object<'_>) -> Result<LinkTraits> {
+pub(super) fn link_traits(object: &Object<'_>) -> Result<LinkTraits> {
     Ok(LinkTraits {
         delay: object.read("delay", super::at::At::duration)?,
         jitter: object.read("jitter", super::at::At::duration)?,
         drop: object.read("drop", |at| at.real(0.0, 1.0))?,
-        rate: object.read("rate", super::at::At::rate)?,
+        rate: object.read("rate", rate)?,
     })
+}
+
+/// Bytes a second; 0 for `none`.
+fn rate(at: &At<'_>) -> Result<u64> {
+    if at.is_text() && at.text()? == "none" {
+        return Ok(0);
+    }
+    at.rate()
 }
 
 fn generate(at: &At<'_>) -> Result<Generate> {
@@ -236,14 +250,11 @@ fn link(at: &At<'_>) -> Result<Link> {
             traits: LinkTraits::default(),
         });
     }
-    link_object(&at.object(&["from", "to", "delay", "jitter", "drop", "rate"])?)
-}
-
-fn link_object(object: &Object<'_>) -> Result<Link> {
+    let object = at.object(&["from", "to", "delay", "jitter", "drop", "rate"])?;
     Ok(Link {
         from: id(&object.need("from")?)?,
         to: id(&object.need("to")?)?,
-        traits: link_traits(object)?,
+        traits: link_traits(&object)?,
     })
 }
 
@@ -306,7 +317,7 @@ fn arrival(at: &At<'_>) -> Result<Arrival> {
     }
 }
 
-fn search(object: &Object<'_>) -> Result<Search> {
+pub(super) fn search(object: &Object<'_>) -> Result<Search> {
     let query = object.need("query")?;
     let words = query.text()?;
     if words.trim().is_empty() || words.len() > QUERY_BYTES_MAX || words.contains('\0') {
@@ -334,63 +345,4 @@ fn amount(at: &At<'_>) -> Result<Amount> {
     }
     Amount::parse(at.text()?)
         .ok_or_else(|| at.fault("must be a number of hits, such as \">=1\", \"=3\" or \"<5\""))
-}
-
-#[derive(Clone, Copy)]
-enum Do {
-    Expect,
-    Kill,
-    Restart,
-    Partition,
-    Heal,
-    Cut,
-    Change,
-}
-
-fn event(at: &At<'_>) -> Result<Step> {
-    let any = [
-        "at", "do", "from", "query", "ttl", "hits", "within", "node", "groups", "to", "delay",
-        "jitter", "drop", "rate",
-    ];
-    let what = at.object(&any)?.need("do")?.one_of(&[
-        ("expect", Do::Expect),
-        ("kill", Do::Kill),
-        ("restart", Do::Restart),
-        ("partition", Do::Partition),
-        ("heal", Do::Heal),
-        ("cut", Do::Cut),
-        ("change", Do::Change),
-    ])?;
-    let keys: &[&str] = match what {
-        Do::Expect => &["at", "do", "from", "query", "ttl", "hits", "within"],
-        Do::Kill | Do::Restart => &["at", "do", "node"],
-        Do::Partition => &["at", "do", "groups"],
-        Do::Heal => &["at", "do"],
-        Do::Cut => &["at", "do", "from", "to"],
-        Do::Change => &["at", "do", "from", "to", "delay", "jitter", "drop", "rate"],
-    };
-    let object = at.object(keys)?;
-    let fault = match what {
-        Do::Expect => Fault::Expect {
-            search: search(&object)?,
-            within: object.read("within", super::at::At::duration)?,
-        },
-        Do::Kill => Fault::Kill(id(&object.need("node")?)?),
-        Do::Restart => Fault::Restart(id(&object.need("node")?)?),
-        Do::Partition => {
-            let group = |at: &At<'_>| {
-                at.list()?
-                    .map(|item| item.text().map(str::to_owned))
-                    .collect()
-            };
-            Fault::Partition(object.each("groups", group)?)
-        }
-        Do::Heal => Fault::Heal,
-        Do::Cut => Fault::Cut(id(&object.need("from")?)?, id(&object.need("to")?)?),
-        Do::Change => Fault::Change(link_object(&object)?),
-    };
-    Ok(Step {
-        at: object.need("at")?.duration()?,
-        fault,
-    })
 }

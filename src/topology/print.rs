@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use super::types::{
-    Arrival, Asker, Behaviour, Content, Copies, Defaults, Fault, File, Fill, Generate, Link,
-    LinkTraits, NodeSpec, Search, Step, Topology, Workload,
+    Arrival, Asker, Behaviour, Content, Copies, Defaults, File, Fill, Generate, Link, LinkTraits,
+    NodeSpec, Search, Topology, Workload,
 };
 use super::units::show_duration;
-use super::{FORMAT, Import, ROLES};
+use super::{FORMAT, Import, ROLES, events};
 use crate::node::event::Role;
 
 /// Keys and values in the order in which they are written.
 #[derive(Default)]
-struct Line(Vec<(&'static str, String)>);
+pub(super) struct Line(Vec<(&'static str, String)>);
 
 impl Line {
-    fn put(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+    pub(super) fn put(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((key, value.into().to_string()));
         self
     }
 
-    fn maybe<T: Into<Value>>(self, key: &'static str, value: Option<T>) -> Self {
+    pub(super) fn maybe<T: Into<Value>>(self, key: &'static str, value: Option<T>) -> Self {
         match value {
             Some(value) => self.put(key, value),
             None => self,
@@ -32,7 +32,7 @@ impl Line {
         self
     }
 
-    fn list(mut self, key: &'static str, items: impl Iterator<Item = String>) -> Self {
+    pub(super) fn list(mut self, key: &'static str, items: impl Iterator<Item = String>) -> Self {
         let items: Vec<String> = items.collect();
         if !items.is_empty() {
             self.0.push((key, format!("[{}]", items.join(", "))));
@@ -40,14 +40,14 @@ impl Line {
         self
     }
 
-    fn traits(self, traits: &LinkTraits) -> Self {
+    pub(super) fn traits(self, traits: &LinkTraits) -> Self {
         self.maybe("delay", traits.delay.map(show_duration))
             .maybe("jitter", traits.jitter.map(show_duration))
             .maybe("drop", traits.drop)
-            .maybe("rate", traits.rate.map(|rate| format!("{rate}B/s")))
+            .maybe("rate", traits.rate.map(rate))
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let pairs: Vec<String> = self
             .0
             .iter()
@@ -88,7 +88,7 @@ impl Topology {
             self::search(Line::default(), search).text()
         });
         lines(&mut parts, "events", &self.events, |step| {
-            event(step).text()
+            events::written(step).text()
         });
         format!("{{\n  {}\n}}\n", parts.join(",\n  "))
     }
@@ -99,6 +99,13 @@ fn lines<T>(parts: &mut Vec<String>, key: &str, items: &[T], show: impl Fn(&T) -
     if !items.is_empty() {
         let items: Vec<String> = items.iter().map(show).collect();
         parts.push(format!("\"{key}\": [\n    {}\n  ]", items.join(",\n    ")));
+    }
+}
+
+fn rate(rate: u64) -> String {
+    match rate {
+        0 => "none".to_owned(),
+        rate => format!("{rate}B/s"),
     }
 }
 
@@ -184,14 +191,11 @@ fn link(link: &Link) -> String {
             Value::from(link.to.as_str())
         );
     }
-    link_object(Line::default(), link).text()
-}
-
-fn link_object(start: Line, link: &Link) -> Line {
-    start
+    Line::default()
         .put("from", link.from.as_str())
         .put("to", link.to.as_str())
         .traits(&link.traits)
+        .text()
 }
 
 fn content(content: &Content) -> Line {
@@ -226,7 +230,7 @@ fn workload(workload: &Workload) -> Line {
         .maybe("ttl", workload.ttl)
 }
 
-fn search(line: Line, search: &Search) -> Line {
+pub(super) fn search(line: Line, search: &Search) -> Line {
     let from = match &search.from {
         Asker::Each => "each",
         Asker::Node(name) => name,
@@ -235,21 +239,4 @@ fn search(line: Line, search: &Search) -> Line {
         .put("query", search.query.as_str())
         .maybe("ttl", search.ttl)
         .maybe("hits", search.hits.map(|hits| hits.to_string()))
-}
-
-fn event(step: &Step) -> Line {
-    let line = Line::default().put("at", show_duration(step.at));
-    match &step.fault {
-        Fault::Expect { search, within } => self::search(line.put("do", "expect"), search)
-            .maybe("within", within.map(show_duration)),
-        Fault::Kill(node) => line.put("do", "kill").put("node", node.as_str()),
-        Fault::Restart(node) => line.put("do", "restart").put("node", node.as_str()),
-        Fault::Partition(groups) => line.put("do", "partition").put("groups", groups.clone()),
-        Fault::Heal => line.put("do", "heal"),
-        Fault::Cut(from, to) => line
-            .put("do", "cut")
-            .put("from", from.as_str())
-            .put("to", to.as_str()),
-        Fault::Change(change) => link_object(line.put("do", "change"), change),
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::events::Step;
 use super::{Import, Shape};
 use crate::node::event::Role;
 
@@ -62,7 +63,7 @@ pub struct LinkTraits {
     pub jitter: Option<Duration>,
     /// Chance that one Gnutella message is lost, 0 to 1.
     pub drop: Option<f64>,
-    /// Bytes a second each way.
+    /// Bytes a second each way; 0: as many as come, whatever the defaults say.
     pub rate: Option<u64>,
 }
 
@@ -257,37 +258,4 @@ impl std::fmt::Display for Amount {
             (_, max) => write!(f, "<={max}"),
         }
     }
-}
-
-/// Something that happens at a time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// When, since the network is up.
-    pub at: Duration,
-    /// What.
-    pub fault: Fault,
-}
-
-/// What may happen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
-    /// A search is made and must find so much in that time.
-    Expect {
-        /// The search.
-        search: Search,
-        /// Time it has.
-        within: Option<Duration>,
-    },
-    /// A node dies.
-    Kill(String),
-    /// A dead node comes back.
-    Restart(String),
-    /// No frame passes between these groups of nodes; `*` at the end of an id stands for any ending.
-    Partition(Vec<Vec<String>>),
-    /// All partitions and cuts are over.
-    Heal,
-    /// A link is cut.
-    Cut(String, String),
-    /// A link changes.
-    Change(Link),
 }

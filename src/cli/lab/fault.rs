@@ -151,31 +151,11 @@ impl Named<'_> {
     fn nodes(&self, text: &str) -> Result<Vec<u32>, Failure> {
         let mut nodes = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
-            if self.0.names.find(part).is_some() {
-                nodes.push(self.node(part)?);
-            } else if let Some(prefix) = part.strip_suffix('*') {
-                let before = nodes.len();
-                let all = self.all();
-                let begins = |node: &u32| self.0.names.name(*node).starts_with(prefix);
-                nodes.extend(all.iter().copied().filter(begins));
-                if nodes.len() == before {
-                    let all = self.list(&all);
-                    return Err(usage(format!(
-                        "no node begins with {prefix:?}; there are: {all}"
-                    )));
-                }
-            } else if let Some((first, last)) = part.split_once("..") {
-                let (first, last) = (self.node(first)?, self.node(last)?);
-                let all = self.all();
-                let place = |node: u32| all.iter().position(|known| *known == node);
-                let (from, to) = (place(first), place(last));
-                let range = from.zip(to).and_then(|(from, to)| all.get(from..=to));
-                nodes.extend(range.ok_or_else(|| {
-                    usage(format!("{part}: the second node comes before the first"))
-                })?);
-            } else {
-                nodes.push(self.node(part)?);
-            }
+            let picked = self.0.names.pick(part);
+            nodes.extend(picked.map_err(|why| {
+                let all = self.list(&self.all());
+                usage(format!("{why}; there are: {all}"))
+            })?);
         }
         Ok(nodes)
     }
@@ -371,7 +351,7 @@ mod tests {
         for (text, parts) in [
             (
                 "kill n30",
-                &["\"n30\"", "did you mean n", "There are: a-b a-c n0 n1"][..],
+                &["\"n30\"", "did you mean \"n", "there are: a-b a-c n0 n1"][..],
             ),
             ("kill", &["name the nodes to kill", "n11"]),
             ("kill z*", &["\"z\"", "n0"]),
