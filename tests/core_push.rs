@@ -48,6 +48,22 @@ fn push(net: &mut Tiers, from: usize, to: ServentId, port: u16) -> Pushed {
     }
 }
 
+/// Node `from` asks these proxies for a push to `to`; what it is told.
+fn push_by(net: &mut Tiers, from: usize, to: ServentId, proxies: &[SocketAddr]) -> Pushed {
+    let ticket = Ticket(net.told.len() as u64 + 8_000);
+    let spec = PushSpec {
+        servent: to,
+        index: 5,
+        port: None,
+    };
+    let command = Command::PushByProxies(spec, proxies.to_vec());
+    net.give(from, Event::Command(ticket, command));
+    match net.told.iter().rev().find(|(_, to, _)| *to == ticket) {
+        Some((.., Notice::Pushed(pushed))) => *pushed,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// What comes of a push that a stranger at `asker` gives node 1 for `to`.
 fn pass(net: &mut Tiers, asker: SocketAddr, push_to: SocketAddr, to: ServentId) -> Passed {
     let ticket = Ticket(net.told.len() as u64 + 9_000);
@@ -272,6 +288,57 @@ fn a_proxy_takes_few_pushes_of_one_asker_and_for_one_neighbour() {
     assert_eq!(sent, 30 - 12);
     net.pass(Duration::from_secs(60));
     assert_eq!(ask(&mut net, 1), Passed::Sent);
+}
+
+#[test]
+fn a_datagram_to_a_proxy_brings_a_leaf_to_whom_no_way_is_known() {
+    let mut net = across();
+    net.give(0, Event::Reached);
+    assert_eq!(push(&mut net, 0, servent(3), 0), Pushed::NoWay);
+    // The first is no node; the second has no such leaf; both say nothing.
+    let proxies = [public(1, 6346), addr(1), addr(2)];
+    assert_eq!(push_by(&mut net, 0, servent(3), &proxies), Pushed::Sent);
+    let told: Vec<_> = net
+        .datagrams
+        .iter()
+        .map(|(from, to, _)| (*from, *to))
+        .collect();
+    assert_eq!(told, proxies.map(|to| (0, to)));
+    let ways: Vec<_> = net.carried_of(Kind::Push).into_keys().collect();
+    assert_eq!(ways, [(2, 3)], "over its link, and over no other");
+    let (.., sent) = net.carried.last().unwrap();
+    assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
+    assert_eq!(net.called_back, [(3, addr(0), 5)]);
+}
+
+#[test]
+fn few_proxies_are_told_and_none_that_could_be_a_victim_or_is_us() {
+    let mut net = across();
+    net.give(0, Event::Reached);
+    let many: Vec<_> = (1..20).map(|host| public(host, 6346)).collect();
+    assert_eq!(push_by(&mut net, 0, servent(3), &many), Pushed::Sent);
+    let told: Vec<_> = net.datagrams.iter().map(|(_, to, _)| *to).collect();
+    assert_eq!(told, many[..4]);
+    net.datagrams.clear();
+    let nobody = ["0.0.0.0:6346", "224.0.0.1:6346", "8.8.8.8:0"];
+    let mut nobody = nobody.map(|text| text.parse().unwrap()).to_vec();
+    nobody.push(addr(0));
+    assert_eq!(push_by(&mut net, 0, servent(3), &nobody), Pushed::NoWay);
+    assert_eq!(push_by(&mut net, 0, servent(3), &[]), Pushed::NoWay);
+    assert!(net.datagrams.is_empty());
+}
+
+#[test]
+fn a_neighbour_is_asked_over_its_link_and_nobody_by_one_who_cannot_be_reached() {
+    let mut net = across();
+    net.give(2, Event::Reached);
+    assert_eq!(push_by(&mut net, 2, servent(3), &[addr(1)]), Pushed::Sent);
+    assert_eq!(net.called_back, [(3, addr(2), 5)]);
+    assert_eq!(
+        push_by(&mut net, 0, servent(3), &[addr(2)]),
+        Pushed::NorCanWe
+    );
+    assert!(net.datagrams.is_empty());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use filbert::node::Config;
 use filbert::node::address::Net;
 use filbert::node::event::Role;
 use filbert::wire::push::Push;
-use filbert::wire::{Kind, ServentId};
+use filbert::wire::{Frame, Kind, ServentId};
 use nodes::{Node, SOON};
 use raw::Raw;
 use tempfile::TempDir;
@@ -152,6 +152,11 @@ fn a_file_of_a_node_that_listens_nowhere_comes_by_push_along_the_way_of_its_hit(
     let hit = found(&node, "moby");
     assert!(hit.push && hit.servent == source.servent.id().to_string());
     assert_eq!(hit.push_proxies, [middle.addr()]);
+    // They would be asked first.
+    let hit = Hit {
+        push_proxies: Vec::new(),
+        ..hit
+    };
     let into = tempfile::tempdir().unwrap();
     let fetched = get(&hit, &into, Some(node.servent.pusher())).unwrap();
     assert!(fetched.verified);
@@ -178,7 +183,8 @@ fn a_running_node_hands_the_connection_to_the_command_that_wants_it() {
         let fetched = get(&hit, &into, Some(pusher.clone())).unwrap();
         assert!(fetched.verified);
     }
-    assert_eq!(node.counters().sent["push"], 1);
+    // Nobody was asked twice: the one connection served both.
+    assert_eq!(middle.counters().sent["push"], 1);
 }
 
 #[test]
@@ -203,6 +209,77 @@ fn a_push_proxy_brings_a_node_to_whom_no_way_is_known() {
     assert!(error.to_string().contains("push proxies"), "{error}");
     let fetched = get(&hit(&[dead, middle.addr()]), &into, Some(pusher)).unwrap();
     assert_eq!(fs::read(fetched.path).unwrap(), b"call me");
+}
+
+/// A push proxy that is reached by datagram alone: what comes there goes on to `node`, and is kept.
+fn by_datagram_alone(node: &Node) -> (SocketAddr, std::sync::mpsc::Receiver<Push>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (here, to) = (socket.local_addr().unwrap(), node.addr());
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 2_048];
+        while let Ok(len) = socket.recv(&mut bytes) {
+            let frame = Frame::from_datagram(&bytes[..len]).unwrap();
+            assert_eq!((frame.header.kind, frame.header.hops), (Kind::Push, 0));
+            socket.send_to(&bytes[..len], to).unwrap();
+            if told.send(Push::parse(&frame.payload).unwrap()).is_err() {
+                break;
+            }
+        }
+    });
+    (here, tells)
+}
+
+#[test]
+fn a_datagram_to_a_proxy_is_enough_to_be_connected_to() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let alone = Node::start(&[], live(Role::Leaf, &[]));
+    middle.until("agreement", |node| {
+        (node.counters().sent["vendor"] >= 2).then_some(())
+    });
+    // Nobody takes connections there.
+    let (proxy, told) = by_datagram_alone(&middle);
+    let hit = Hit {
+        servent: source.servent.id().to_string(),
+        ..hit_of(STRANGER, &[proxy])
+    };
+    let into = tempfile::tempdir().unwrap();
+    let fetched = get(&hit, &into, Some(alone.servent.pusher())).unwrap();
+    assert_eq!(fs::read(fetched.path).unwrap(), b"call me");
+    let push = told.recv_timeout(SOON).unwrap();
+    assert_eq!((push.servent, push.index), (source.servent.id(), 7));
+    assert_eq!(push.addr, alone.addr());
+    assert_eq!(alone.counters().sent["push"], 0, "on no link");
+}
+
+#[test]
+fn a_proxy_is_sent_a_datagram_first_and_then_asked_over_http() {
+    let alone = Node::start(&[], live(Role::Leaf, &[]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let socket = UdpSocket::bind(proxy).unwrap();
+    let (pusher, into) = (alone.servent.pusher(), tempfile::tempdir().unwrap());
+    let hit = hit_of(STRANGER, &[proxy]);
+    std::thread::scope(|scope| {
+        let fetched = scope.spawn(|| get(&hit, &into, Some(pusher)));
+        let mut request = Raw::taken(&listener);
+        // By now it is there.
+        socket.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 2_048];
+        let len = socket.recv(&mut bytes).unwrap();
+        let frame = Frame::from_datagram(&bytes[..len]).unwrap();
+        assert_eq!(Push::parse(&frame.payload).unwrap().servent, STRANGER);
+        assert!(socket.recv(&mut bytes).is_err(), "one is enough");
+        let head = request.head();
+        assert!(
+            head.starts_with("GET /gnutella/push-proxy?ServerId="),
+            "{head}"
+        );
+        request.send(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
+        let error = fetched.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains("push proxies"), "{error}");
+    });
 }
 
 #[test]
@@ -384,4 +461,25 @@ fn a_push_that_comes_by_datagram_is_passed_on_like_any_other() {
     let sent = walled.next_of(Kind::Push);
     assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
     assert_eq!(Push::parse(&sent.payload).unwrap().index, 2);
+    // More than an asker may have passed on; and for one who is no neighbour: nothing on any link.
+    for index in 3..40 {
+        send(index, "127.0.0.1:7777");
+    }
+    let other = Push {
+        servent: ServentId([0x5B; 16]),
+        index: 1,
+        addr: "127.0.0.1:7777".parse().unwrap(),
+        tls: false,
+    };
+    let bytes = raw::frame(Kind::Push, 1, 9, 3, &other.build());
+    socket.send_to(&bytes, node.addr()).unwrap();
+    // Datagrams are taken in order: all are judged when this is answered, and that is the only answer there is.
+    let ping = raw::frame(Kind::Ping, 2, 1, 0, &[]);
+    socket.send_to(&ping, node.addr()).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut bytes = [0; 2_048];
+    let len = socket.recv(&mut bytes).unwrap();
+    let pong = Frame::from_datagram(&bytes[..len]).unwrap();
+    assert_eq!(pong.header.kind, Kind::Pong);
+    assert_eq!(node.counters().sent["push"], 12);
 }

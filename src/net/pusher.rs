@@ -1,8 +1,8 @@
 //! Asking servents that cannot be connected to to connect to us.
 //!
-//! A push goes the way the servent's hits came; if nothing comes of it soon, its push proxies are asked over HTTP, and
-//! in the end the push goes out once more. Then the servent connects to our port and says GIV, and `awaited` knows who
-//! waits for it. Source: content, "Push and GIV".
+//! Its push proxies are sent a push by datagram; if nothing comes of it soon, they are asked over HTTP; then the push
+//! goes the way the servent's hits came, and in the end it goes out once more. Then the servent connects to our port and
+//! says GIV, and `awaited` knows who waits for it. Source: content, "Push and GIV".
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -30,13 +30,16 @@ use crate::wire::heads::HeadWriter;
 
 /// A connection that was asked for is awaited so long (content, "Push and GIV": 30 to 45 s).
 pub(crate) const COMES_WITHIN: Duration = Duration::from_secs(45);
-/// A push that finds its way brings a connection within this; then the proxies are asked. Our estimate: it travels a
-/// handful of links, each of which may be a few seconds behind.
-const WAY_TIME: Duration = Duration::from_secs(8);
+/// A datagram that finds its proxy brings a connection within this; then the proxies are asked over HTTP. Our estimate:
+/// three ways through the network and one link.
+const DATAGRAM_TIME: Duration = Duration::from_secs(2);
+/// A push that a proxy says it has passed on brings a connection within this; then it goes the way of the hits. Our
+/// estimate: one link, which may be a few seconds behind.
+const PASSED_TIME: Duration = Duration::from_secs(8);
 /// When the push goes out once more: a servent connects to one address once in 30 s (`node::pushes`), and may just have
 /// done so for an earlier file.
 const AGAIN_AFTER: Duration = Duration::from_secs(32);
-/// Push proxies asked of those that a hit names.
+/// Push proxies asked over HTTP of those that a hit names.
 const PROXIES_ASKED_MAX: usize = 4;
 /// A push proxy must answer within this.
 const PROXY_TIME: Duration = Duration::from_secs(10);
@@ -155,23 +158,26 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
         index: whom.index,
         port,
     };
-    let pushed = match push(desk, whom, spec).await {
-        Ok(pushed) => pushed,
+    let by_proxies = Command::PushByProxies(spec, whom.proxies.clone());
+    let along = Command::Push(spec);
+    let told = match push(desk, whom, &by_proxies).await {
+        Ok(Pushed::NorCanWe) => return neither_can_we(),
+        Ok(pushed) => pushed == Pushed::Sent,
         Err(Ended) => return NoneCame::NotAsked(stopping),
     };
-    match pushed {
-        Pushed::Sent => rt::sleep(WAY_TIME).await,
-        Pushed::NoWay => {}
-        Pushed::NorCanWe => {
-            return NoneCame::NotAsked(
-                "it cannot be connected to, and neither can we, so nobody can open the connection; \
-                 make a port of this machine reachable, or find another source"
-                    .to_owned(),
-            );
-        }
+    if told {
+        rt::sleep(DATAGRAM_TIME).await;
     }
     let passed = ask_proxies(desk, port, whom).await;
-    if pushed != Pushed::Sent && !passed {
+    if passed {
+        rt::sleep(PASSED_TIME).await;
+    }
+    let pushed = match push(desk, whom, &along).await {
+        Ok(Pushed::NorCanWe) => return neither_can_we(),
+        Ok(pushed) => pushed == Pushed::Sent,
+        Err(Ended) => return NoneCame::NotAsked(stopping),
+    };
+    if !pushed && !passed {
         let proxies = match whom.proxies.len() {
             0 => "",
             _ => ", and none of its push proxies knows it any more",
@@ -180,10 +186,10 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
             "it cannot be connected to, no way is known to ask it to connect to us{proxies}; search for it again"
         ));
     }
-    if pushed == Pushed::Sent {
-        rt::sleep(left(AGAIN_AFTER)).await;
-        // A way that has gone meanwhile changes nothing: it was asked before.
-        let _ = push(desk, whom, spec).await;
+    rt::sleep(left(AGAIN_AFTER)).await;
+    // A way that has gone meanwhile changes nothing: it was asked before.
+    for once_more in [&by_proxies, &along] {
+        let _ = push(desk, whom, once_more).await;
     }
     rt::sleep(left(COMES_WITHIN)).await;
     let port = port.map_or_else(|| listen_port(desk), NonZeroU16::get);
@@ -194,15 +200,23 @@ async fn ways(desk: &Desk, port: Option<NonZeroU16>, whom: &Walled) -> NoneCame 
     ))
 }
 
+fn neither_can_we() -> NoneCame {
+    NoneCame::NotAsked(
+        "it cannot be connected to, and neither can we, so nobody can open the connection; make a port of this \
+         machine reachable, or find another source"
+            .to_owned(),
+    )
+}
+
 fn listen_port(desk: &Desk) -> u16 {
     desk.listen.map_or(0, |listen| listen.port())
 }
 
 /// Pushes on each net that it may be on; the best of what came of it.
-async fn push(desk: &Desk, whom: &Walled, spec: PushSpec) -> Result<Pushed, Ended> {
+async fn push(desk: &Desk, whom: &Walled, command: &Command) -> Result<Pushed, Ended> {
     let mut best = Pushed::NoWay;
     for overlay in desk.overlays.on(whom.net.as_slice()) {
-        match push_on(&overlay.handle, spec).await? {
+        match push_on(&overlay.handle, command.clone()).await? {
             Pushed::Sent => best = Pushed::Sent,
             Pushed::NorCanWe if best == Pushed::NoWay => best = Pushed::NorCanWe,
             Pushed::NorCanWe | Pushed::NoWay => {}
@@ -211,8 +225,8 @@ async fn push(desk: &Desk, whom: &Walled, spec: PushSpec) -> Result<Pushed, Ende
     Ok(best)
 }
 
-async fn push_on(handle: &Handle, spec: PushSpec) -> Result<Pushed, Ended> {
-    let notices = handle.command(Command::Push(spec)).await?;
+async fn push_on(handle: &Handle, command: Command) -> Result<Pushed, Ended> {
+    let notices = handle.command(command).await?;
     while let Some(notice) = notices.next().await {
         if let Notice::Pushed(pushed) = notice {
             return Ok(pushed);

@@ -57,6 +57,18 @@ impl Node {
         seen.iter().max_by_key(votes).copied()
     }
 
+    /// Our address for those we have no link to; `None`: none is known that they would believe.
+    pub(super) fn ip_for_strangers(&self) -> Option<IpAddr> {
+        let listen = self.config.listen.map(|listen| listen.ip());
+        let specified = listen.filter(|ip| !ip.is_unspecified());
+        let believed = |ip: &IpAddr| self.is_public(*ip);
+        let locals = self.links.iter().map(|(_, link)| link.peer.local_ip);
+        specified
+            .filter(believed)
+            .or_else(|| self.seen_ip())
+            .or_else(|| locals.into_iter().find(believed))
+    }
+
     fn is_public(&self, ip: IpAddr) -> bool {
         self.config.net.believes(SocketAddr::new(ip, UNHEARD_PORT))
     }

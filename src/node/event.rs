@@ -217,6 +217,9 @@ pub enum Command {
     DropPeer(SocketAddr),
     /// Ask a servent that cannot be connected to to connect to us. Answer: [`Notice::Pushed`].
     Push(PushSpec),
+    /// The same by datagrams to its push proxies, at most [`PROXIES_TOLD_MAX`](super::limits::PROXIES_TOLD_MAX) of
+    /// them. Answer: [`Notice::Pushed`], [`Pushed::NoWay`] when none of them may be sent one.
+    PushByProxies(PushSpec, Vec<SocketAddr>),
     /// Somebody asks us, as the push proxy of a neighbour, to pass a push on to it. Answer: [`Notice::Passed`].
     PassPush(PassedPush),
     /// Say Bye to everyone; [`Action::Close`] follows for each link and nothing is dialled any more.

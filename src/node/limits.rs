@@ -143,6 +143,8 @@ pub const EXPECTED_MAX: usize = 512;
 pub const SPOKEN_TO_RATE: u64 = 8 * 1024;
 /// Such addresses at a time.
 pub const SPOKEN_TO_MAX: usize = 1024;
+/// Push proxies of one servent that a push goes to by datagram (LimeWire names 4).
+pub const PROXIES_TOLD_MAX: usize = 4;
 /// Steps between two questions to their asker up to which walkers are answered by datagram: one that asks no sooner
 /// would lead many nodes to an address that may be forged. Its hits go back the way it came.
 pub const WALK_CHECK_MAX: u8 = 8;

@@ -308,6 +308,9 @@ impl Node {
             Command::Search(spec) => self.search(now, ticket, &spec, out),
             Command::Cancel => self.end_search(ticket, out),
             Command::Push(spec) => self.push_to(now, ticket, spec, out),
+            Command::PushByProxies(spec, proxies) => {
+                self.push_by_proxies(now, ticket, spec, &proxies, out);
+            }
             Command::PassPush(push) => self.pass_push(now, ticket, &push, out),
             Command::AddPeer(addr) => self.add_peer(ticket, addr, out),
             Command::DropPeer(addr) => self.drop_peer(now, ticket, addr, out),

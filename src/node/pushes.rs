@@ -15,7 +15,7 @@ use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec,
 use super::relay::Taken;
 use super::routes::Origin;
 use super::tiers::Tier;
-use super::{Drop, Node, Time};
+use super::{Drop, Node, Time, limits};
 
 /// One address is connected to for pushes at most once in this time: a push names any address, and somebody might
 /// name one that is nobody's servent (overlay, "Push": 2 a minute).
@@ -122,26 +122,101 @@ impl Node {
         let way = direct
             .or_else(|| self.push_routes.way(&spec.servent))
             .filter(|link| self.links.contains(*link));
-        let heard = spec.port.is_some() || self.config.listen.is_some();
-        if !heard || self.unreachable(now) {
+        if self.awaits_in_vain(now, spec) {
             return Pushed::NorCanWe;
         }
         let Some(to) = way else {
             return Pushed::NoWay;
         };
-        let mut addr = self.own_addr(to);
+        let push = self.push_of(spec, self.own_addr(to));
+        let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
+        self.start_push(now, to, &push, ttl, out);
+        Pushed::Sent
+    }
+
+    /// Asks a servent to connect to us, by a datagram to each of its push proxies.
+    pub(super) fn push_by_proxies(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        spec: PushSpec,
+        proxies: &[SocketAddr],
+        out: &mut Outbox,
+    ) {
+        let pushed = if self.awaits_in_vain(now, spec) {
+            Pushed::NorCanWe
+        } else if self.links.by_servent(spec.servent).is_some() {
+            // A neighbour needs no proxy.
+            self.send_push(now, spec, out)
+        } else {
+            self.tell_proxies(now, spec, proxies, out)
+        };
+        out.push(Action::Tell(ticket, Notice::Pushed(pushed)));
+    }
+
+    /// A datagram is small, costs its proxy no connection, and needs no way that is still there (content, "Push and
+    /// GIV": the first of three). On a LAN there are no proxies.
+    fn tell_proxies(
+        &mut self,
+        now: Time,
+        spec: PushSpec,
+        proxies: &[SocketAddr],
+        out: &mut Outbox,
+    ) -> Pushed {
+        // A proxy passes a push on towards the address that its datagram came from, and no other.
+        let Some(ip) = self
+            .ip_for_strangers()
+            .filter(|_| self.tier() != Tier::Flat)
+        else {
+            return Pushed::NoWay;
+        };
+        let listen = self.config.listen;
+        let port = listen.map_or(0, |listen| listen.port());
+        let push = self.push_of(spec, SocketAddr::new(ip, port));
+        let may = |proxy: &&SocketAddr| {
+            self.config.net.believes(**proxy)
+                && !self.config.hostile.lists(proxy.ip())
+                && Some(**proxy) != listen
+        };
+        let told: Vec<_> = proxies
+            .iter()
+            .filter(may)
+            .take(limits::PROXIES_TOLD_MAX)
+            .copied()
+            .collect();
+        let mut pushed = Pushed::NoWay;
+        for proxy in told {
+            let header = Header {
+                guid: self.new_guid(),
+                kind: Kind::Push,
+                ttl: 1,
+                hops: 0,
+            };
+            let payload = push.build().into();
+            match self.speak_to(now, proxy, Frame { header, payload }, out) {
+                Ok(()) => pushed = Pushed::Sent,
+                Err(reason) => self.stats.count_drop(reason),
+            }
+        }
+        pushed
+    }
+
+    /// Would nobody get through to us who was asked to connect?
+    fn awaits_in_vain(&self, now: Time, spec: PushSpec) -> bool {
+        let heard = spec.port.is_some() || self.config.listen.is_some();
+        !heard || self.unreachable(now)
+    }
+
+    fn push_of(&self, spec: PushSpec, mut addr: SocketAddr) -> Push {
         if let Some(port) = spec.port {
             addr.set_port(port.get());
         }
-        let push = Push {
+        Push {
             servent: spec.servent,
             index: spec.index,
             addr,
             tls: self.config.says_tls(),
-        };
-        let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
-        self.start_push(now, to, &push, ttl, out);
-        Pushed::Sent
+        }
     }
 
     /// Is it certain enough that nobody can connect to us? Neighbours were asked to, and had their time.

@@ -6,6 +6,8 @@
     reason = "each test file uses its own part; a failed unwrap fails the test"
 )]
 
+mod datagrams;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use filbert::node::address::Net;
 use filbert::node::event::{Bye, DialError, Direction, Gone, Peer, Role, Verdict};
 use filbert::node::library::{Entry, Library};
+use filbert::node::udp::Udp;
 use filbert::node::{Action, Command, Config, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use filbert::wire::{Frame, ServentId};
 use rand::SeedableRng;
@@ -289,6 +292,10 @@ pub struct Wired {
     pub dead: Vec<SocketAddr>,
     /// Connections that nodes opened because of a push: who, where to, for which file.
     pub called_back: Vec<(usize, SocketAddr, u32)>,
+    /// Datagrams of nodes: who, where to, what.
+    pub datagrams: Vec<(usize, SocketAddr, Frame)>,
+    /// What judges the datagrams that come to each node.
+    sockets: Vec<Udp>,
 }
 
 impl Wired {
@@ -305,6 +312,8 @@ impl Wired {
             next_link: 0,
             dead: Vec::new(),
             called_back: Vec::new(),
+            datagrams: Vec::new(),
+            sockets: Vec::new(),
         };
         (0..count).for_each(|_| wired.add(config));
         wired
@@ -396,7 +405,8 @@ impl Wired {
             }
             Action::Tell(ticket, notice) => self.told.push((node, *ticket, notice.clone())),
             Action::CallBack { to, index, .. } => self.called_back.push((node, *to, *index)),
-            Action::Admit(..) | Action::Knock(_) | Action::Datagram(..) => {}
+            Action::Datagram(to, frame) => self.datagram(node, *to, frame),
+            Action::Admit(..) | Action::Knock(_) => {}
         }
     }
 
