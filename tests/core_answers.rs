@@ -1,5 +1,5 @@
-//! What a node answers to whom: the form of hashes, how many results, which kinds; and whom of those that others
-//! name we believe.
+//! What a node answers to whom: the form of hashes, how many results, which kinds, the pongs of others; and whom of
+//! those that others name we believe.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
@@ -12,8 +12,9 @@ use common::{Tiers, Wired, library, quiet, servent};
 use filbert::node::address::Net;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::library::{Entry, Library};
-use filbert::node::{Config, Event};
+use filbert::node::{Config, Event, limits};
 use filbert::wire::hit::{Alternate, QueryHit, Record};
+use filbert::wire::ping::Pong;
 use filbert::wire::query::{Media, Query, QueryFlags};
 use filbert::wire::{Frame, Guid, Header, Kind, Sha1};
 
@@ -228,5 +229,91 @@ fn whom_a_hit_names_is_believed_only_where_one_may_be_led() {
             .map(|one| one.addr)
             .collect();
         assert_eq!(named, expected, "{on:?}");
+    }
+}
+
+#[test]
+fn cached_pongs_are_passed_on_with_their_ggep_as_it_came() {
+    let mut net = Tiers::new(&[Ultrapeer, Ultrapeer]);
+    let between = net.add_node(Config {
+        min_links: 0,
+        ..Config::live(Ultrapeer)
+    });
+    net.link(between, 0);
+    net.link(between, 1);
+    let asked = |net: &Tiers, from, to| {
+        let pings = net
+            .carried
+            .iter()
+            .rev()
+            .find(|(by, at, frame)| (*by, *at, frame.header.kind) == (from, to, Kind::Ping));
+        pings.unwrap().2.header
+    };
+    let plain = Pong {
+        addr: "127.0.9.9:6346".parse().unwrap(),
+        files: 42,
+        kilobytes: 65_536,
+        ultrapeer: Some((7, 3)),
+        tls: true,
+    };
+    // What this program does not know, or would write otherwise: an id of later days, a length in more groups than it
+    // needs, values that are deflated or COBS-encoded, a second block, and a NUL behind it.
+    let unknown = b"\xc3\x0fWHATEVERCOMES15\x80\x43new\x22Zz\x49\x78\xda\x4b\x04\x00\x00\x62\x00\x62\xc2DU\x42\x02\x01";
+    let mut payloads = vec![Bytes::from(plain.build())];
+    for (port, extra) in [
+        (1, &unknown[..]),
+        (2, b"\xc3\x82GU\x40\xc3\x82VC\x45TEST\x12\x00"),
+        (3, b""),
+    ] {
+        let mut payload = plain.build();
+        payload[..2].copy_from_slice(&u16::to_le_bytes(port));
+        payload.truncate(14);
+        payload.extend_from_slice(extra);
+        payloads.push(payload.into());
+    }
+    let seek = asked(&net, between, 0);
+    let link = net.link_of(between, 0);
+    for (hops, payload) in (0..).zip(&payloads) {
+        let header = Header {
+            kind: Kind::Pong,
+            ttl: 1,
+            hops,
+            ..seek
+        };
+        let payload = payload.clone();
+        net.give(between, Event::Received(link, Frame { header, payload }));
+    }
+    net.carried.clear();
+    net.pass(limits::PING_INTERVAL_MIN);
+    let ping = Header {
+        guid: Guid([0x77; 16]),
+        kind: Kind::Ping,
+        ttl: 4,
+        hops: 0,
+    };
+    let link = net.link_of(between, 1);
+    let payload = Bytes::new();
+    let frame = Frame {
+        header: ping,
+        payload,
+    };
+    net.give(between, Event::Received(link, frame));
+    for (hops, payload) in (0..).zip(&payloads) {
+        let passed = net
+            .carried
+            .iter()
+            .find(|(by, to, frame)| (*by, *to, &frame.payload) == (between, 1, payload));
+        let header = passed
+            .unwrap_or_else(|| panic!("{hops}: {payload:?}"))
+            .2
+            .header;
+        // Nothing else of it changes but these.
+        let expected = Header {
+            kind: Kind::Pong,
+            ttl: 1,
+            hops: hops + 1,
+            ..ping
+        };
+        assert_eq!(header, expected);
     }
 }

@@ -1,4 +1,5 @@
-//! Last words to links that are one too many, how far a neighbour lets fresh queries go, and pings too soon.
+//! Last words to links that are one too many or that do wrong, how far a neighbour lets fresh queries go, and pings:
+//! those too soon, and what answers the others.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
@@ -8,8 +9,14 @@ use common::{Tiers, addr, servent};
 use filbert::node::event::Peer;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::event::SearchSpec;
-use filbert::node::{Action, Command, Drop, Event, Outbox, Ticket, limits};
+use filbert::node::{Action, Command, Config, Drop, Event, Outbox, Ticket, limits};
 use filbert::wire::{Frame, Guid, Header, Kind};
+
+/// The code of the last Bye that node 0 said.
+fn last_code(net: &Tiers) -> u16 {
+    let said = net.byes.iter().rev().find(|(who, _)| *who == 0);
+    said.unwrap().1.unwrap().code
+}
 
 #[test]
 fn a_second_link_to_the_same_node_ends_with_bye_202() {
@@ -102,4 +109,81 @@ fn pings_for_more_addresses_are_not_answered_too_soon() {
     assert_eq!(pongs(&mut net, 3, 1), 1);
     net.pass(limits::PING_INTERVAL_MIN);
     assert_eq!(pongs(&mut net, 4, 4), 2);
+}
+
+#[test]
+fn a_neighbour_that_repeats_itself_gets_bye_401_unless_that_is_little_of_what_it_sends() {
+    for (others, said) in [(0, Some(401)), (1_000, None)] {
+        let mut net = Tiers::new(&[Ultrapeer, Ultrapeer, Ultrapeer]);
+        net.link(0, 1);
+        net.link(0, 2);
+        let (first, link) = (net.query("red fox", 2), net.link_of(0, 1));
+        for n in 0..others {
+            let mut other = first.clone();
+            other.header.guid.0[..4].copy_from_slice(&u32::to_be_bytes(n));
+            net.give(0, Event::Received(link, other));
+        }
+        net.give(0, Event::Received(link, first.clone()));
+        // The same from another neighbour is a duplicate as any flood makes them.
+        let elsewhere = net.link_of(0, 2);
+        for _ in 0..20 {
+            net.give(0, Event::Received(elsewhere, first.clone()));
+        }
+        assert_eq!(net.nodes[0].link_count(), 2);
+        for n in 0..=limits::REPEATS_MIN {
+            assert_eq!(net.nodes[0].link_count(), 2, "after {n} repeats");
+            net.give(0, Event::Received(link, first.clone()));
+        }
+        assert_eq!(net.nodes[0].link_count(), 2 - said.iter().len());
+        assert_eq!(said, said.map(|_| last_code(&net)));
+    }
+}
+
+#[test]
+fn a_neighbour_whose_messages_live_too_long_or_not_at_all_gets_bye_403_or_408() {
+    for (ttl, hops, times, code) in [
+        (20, 0, limits::TTL_HIGH_OFFENCES_MAX, 403),
+        (14, 2, limits::TTL_HIGH_OFFENCES_MAX, 403),
+        (13, 3, limits::OFFENCES_MAX, 409),
+        (0, 1, limits::OFFENCES_MAX, 408),
+    ] {
+        let mut net = Tiers::new(&[Ultrapeer, Ultrapeer]);
+        net.link(0, 1);
+        let (mut query, link) = (net.query("red fox", ttl), net.link_of(0, 1));
+        query.header.hops = hops;
+        for n in 0..=times {
+            assert_eq!(net.nodes[0].link_count(), 1, "{code} after {n}");
+            query.header.guid.0[..4].copy_from_slice(&n.to_be_bytes());
+            net.give(0, Event::Received(link, query.clone()));
+        }
+        assert_eq!(net.nodes[0].link_count(), 0);
+        assert_eq!(last_code(&net), code);
+    }
+}
+
+#[test]
+fn a_link_that_takes_too_little_for_three_minutes_is_closed_with_bye_405() {
+    let mut net = Tiers::new(&[Ultrapeer]);
+    let config = Config {
+        min_links: 0,
+        ..Config::live(Ultrapeer)
+    };
+    let at = net.add_node(config);
+    net.link(at, 0);
+    let link = net.link_of(at, 0);
+    net.give(at, Event::Pressed(link, true));
+    net.pass(limits::PRESSED_MAX / 2);
+    // It caught up in between: the time begins anew.
+    net.give(at, Event::Pressed(link, false));
+    net.give(at, Event::Pressed(link, true));
+    net.pass(limits::PRESSED_MAX);
+    assert_eq!(
+        net.nodes[at].link_count(),
+        1,
+        "pings are answered meanwhile"
+    );
+    net.pass(limits::KEEPALIVE * 2);
+    assert_eq!(net.nodes[at].link_count(), 0);
+    let (who, bye) = net.byes.last().unwrap();
+    assert_eq!((*who, bye.unwrap().code), (at, 405));
 }

@@ -353,3 +353,27 @@ fn who_is_listed_as_hostile_is_neither_let_in_nor_served_and_counted() {
     let answer = other.offer("X-Ultrapeer: True\r\nListen-IP: 127.0.0.1:9\r\n");
     assert!(answer.starts_with("GNUTELLA/0.6 200 "), "{answer}");
 }
+
+#[test]
+fn pings_for_more_addresses_too_soon_are_dropped_and_counted_and_cost_nothing_else() {
+    let node = ultrapeer();
+    let mut raw = link(&node, 9, "", "");
+    node.until_links(1);
+    // In one read: no machine is so slow that the others come in time.
+    let pings: Vec<u8> = (1..=5)
+        .flat_map(|tag| raw::frame(Kind::Ping, tag, 4, 0, b""))
+        .chain(raw::frame(Kind::Ping, 9, 1, 0, b""))
+        .collect();
+    raw.send(&pings);
+    let mut answered = std::collections::BTreeSet::new();
+    while !answered.contains(&9) {
+        answered.insert(raw.next_of(Kind::Pong).header.guid.0[0]);
+    }
+    // Whether we are alive may always be asked.
+    assert_eq!(answered, [1, 9].into());
+    node.until_dropped("ping_too_soon", 4);
+    assert_eq!(node.counters().dropped["ping_too_soon"], 4);
+    raw.send(&raw::frame(Kind::Ping, 10, 1, 0, b""));
+    assert_eq!(raw.next_of(Kind::Pong).header.guid, Guid([10; 16]));
+    assert_eq!(node.peers()[0].dropped, 4);
+}

@@ -86,6 +86,9 @@ pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(3);
 pub const KEEPALIVE: Duration = Duration::from_secs(14);
 /// A link that said nothing for so long is closed (Bye 405): four of its keep-alives.
 pub const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// A link whose send queue was never empty enough for so long is closed (Bye 405): nothing it asks is answered
+/// (gtk-gnutella: 180 s).
+pub const PRESSED_MAX: Duration = Duration::from_secs(180);
 /// Dials under way at a time.
 pub const DIALS_MAX: usize = 8;
 /// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
@@ -109,8 +112,14 @@ pub const HIT_BYTES: usize = 2_016;
 pub const HIT_FRAMES_PER_QUERY: u16 = 2_000;
 /// Searches of ours at a time.
 pub const SEARCHES_MAX: usize = 64;
-/// Wire offences (malformed, too high TTL...) after which a link is closed.
+/// Offences of one kind (malformed, TTL 0...) after which a link is closed. Half are forgiven with each keep-alive.
 pub const OFFENCES_MAX: u32 = 100;
+/// The same for TTLs above the hard limit on frames from nearby (gtk-gnutella: 10).
+pub const TTL_HIGH_OFFENCES_MAX: u32 = 10;
+/// Ids that one neighbour may send again without a higher TTL (gtk-gnutella: 5) ...
+pub const REPEATS_MIN: u64 = 5;
+/// ... or one in so many of its frames, when that is more (gtk-gnutella: 1.5 %).
+pub const REPEATS_ONE_IN: u64 = 66;
 /// Rounds of one search by rings.
 pub const RING_ROUNDS_MAX: usize = 16;
 /// Wait for the answers of a ring, for each hop of its TTL, on the live network (Fisk: 2.4 s) ...

@@ -7,6 +7,7 @@ use crate::wire::{Guid, ServentId};
 use super::Time;
 use super::event::{LinkId, Peer, Role};
 use super::limits;
+use super::offences::Offences;
 use super::qrp::QueryTable;
 use super::qrp::receive::TableReceiver;
 use super::rate::Bucket;
@@ -19,8 +20,8 @@ pub(super) struct Link {
     pub(super) heard: Time,
     pub(super) received: u64,
     pub(super) dropped: u64,
-    /// Wire offences; halved at each keep-alive.
-    pub(super) offences: u32,
+    /// What it did wrong.
+    pub(super) offences: Offences,
     /// Bytes in, but for hits and routing tables.
     pub(super) rate_in: Bucket,
     /// Updates of its routing table in: what they cost us. One that is dropped would break its sequence, so they have
@@ -38,8 +39,8 @@ pub(super) struct Link {
     pub(super) pongs_left: u8,
     /// Only queries that travelled fewer hops are wanted there (BEAR/4).
     pub(super) hops_flow: u8,
-    /// Its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
-    pub(super) pressed: bool,
+    /// Since when its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
+    pub(super) pressed: Option<Time>,
     /// It takes us for its neighbour of most links: queries go to it along the tree.
     pub(super) child: bool,
     /// Its query routing table as far as it has come.
@@ -61,7 +62,7 @@ impl Link {
             heard: now,
             received: 0,
             dropped: 0,
-            offences: 0,
+            offences: Offences::default(),
             rate_in: Bucket::default(),
             rate_tables: Bucket::default(),
             rate_out: Bucket::default(),
@@ -70,7 +71,7 @@ impl Link {
             pings: [Guid([0; 16]); 2],
             pongs_left: 0,
             hops_flow: u8::MAX,
-            pressed: false,
+            pressed: None,
             child: false,
             tables: None,
             has_of_us: None,
@@ -129,7 +130,7 @@ impl Links {
     pub(super) fn look(&self, id: LinkId) -> usize {
         let link = self
             .get(id)
-            .map(|link| link.heard.0 ^ u64::from(link.pressed));
+            .map(|link| link.heard.0 ^ u64::from(link.pressed.is_some()));
         usize::try_from(link.unwrap_or(0) & 0xFFFF).unwrap_or(0)
     }
 

@@ -7,7 +7,7 @@
 //! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`: so that nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
 //! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
-//! - `sendq`, `rate`, `limits`: how much of anything; `stats`: what was done and dropped.
+//! - `sendq`, `rate`, `limits`: how much of anything; `offences`: what costs a neighbour its link; `stats`: what was done and dropped.
 
 pub mod address;
 mod agreements;
@@ -30,6 +30,7 @@ pub mod library;
 pub mod limits;
 mod links;
 pub mod media;
+mod offences;
 mod offers;
 mod peering;
 mod pongs;
@@ -72,7 +73,7 @@ pub use stats::{Drop, Stats};
 pub use time::Time;
 
 use asking::Asker;
-use event::{Bye, SearchSpec};
+use event::SearchSpec;
 use hosts::Source;
 use library::{FileId, Library};
 use qrp::QueryWords;
@@ -143,11 +144,6 @@ pub struct LinkInfo<'a> {
     pub dropped: u64,
 }
 
-const TOO_MANY_ERRORS: Bye = Bye {
-    code: 409,
-    text: "Too many errors",
-};
-
 impl Node {
     /// A node without links or shares.
     pub fn new(config: Arc<Config>, id: ServentId, mut rng: ChaCha8Rng) -> Self {
@@ -192,7 +188,7 @@ impl Node {
             Event::Library(library) => return self.library_changed(now, library),
             Event::Datagram(from, frame) => return self.datagram_in(now, from, &frame, out),
             Event::Busy(busy) => return self.busy = busy,
-            Event::Pressed(link, pressed) => return self.pressed(link, pressed, out),
+            Event::Pressed(link, pressed) => return self.pressed(now, link, pressed, out),
             Event::Reached => return self.reached(),
             Event::Offer(link, peer) => self.offer(link, &peer, out),
             Event::LinkUp(link, peer) => self.link_up(now, link, peer, out),
@@ -235,7 +231,8 @@ impl Node {
     }
 
     fn received(&mut self, now: Time, from: LinkId, frame: Frame, out: &mut Outbox) {
-        let kind = frame.header.kind;
+        let header = frame.header;
+        let kind = header.kind;
         self.stats.count_received(kind);
         let Some(link) = self.links.get_mut(from) else {
             return self.stats.count_drop(Drop::LinkGone);
@@ -253,7 +250,7 @@ impl Node {
             _ => self.dispatch(now, from, frame, out),
         };
         if let Err(reason) = taken {
-            self.dropped(now, from, reason, out);
+            self.dropped(now, from, header, reason, out);
         }
     }
 
@@ -277,29 +274,6 @@ impl Node {
             Kind::Qrp => self.qrp_in(now, from, &frame, out),
             Kind::Vendor | Kind::StandardVendor => self.vendor_in(now, from, &frame, out),
             Kind::Unknown(_) => Err(Drop::UnknownKind),
-        }
-    }
-
-    /// Counts a drop; a neighbour that sends too much nonsense loses its link.
-    fn dropped(&mut self, now: Time, from: LinkId, reason: Drop, out: &mut Outbox) {
-        self.stats.count_drop(reason);
-        let Some(link) = self.links.get_mut(from) else {
-            return;
-        };
-        link.dropped += 1;
-        if matches!(
-            reason,
-            Drop::Malformed | Drop::TooLarge | Drop::TtlTooHigh | Drop::FalseServent
-        ) {
-            link.offences += 1;
-            if link.offences > limits::OFFENCES_MAX {
-                let listen = link.peer.listen;
-                self.close(from, TOO_MANY_ERRORS, out);
-                if let Some(addr) = listen {
-                    self.hosts.failed(addr, now, hosts::Failure::TurnedAway);
-                }
-                self.seek(now, out);
-            }
         }
     }
 
@@ -452,16 +426,16 @@ impl Node {
 
     /// The send queue of a link is too full, or has room again: its queries are not taken in meanwhile, and it is
     /// told so.
-    fn pressed(&mut self, id: LinkId, pressed: bool, out: &mut Outbox) {
+    fn pressed(&mut self, now: Time, id: LinkId, pressed: bool, out: &mut Outbox) {
         let two_tier = self.tier() != Tier::Flat;
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
         // On a flat overlay the send queue sheds and TCP slows the peer; a flood must not depend on more.
-        if !two_tier || link.pressed == pressed {
+        if !two_tier || link.pressed.is_some() == pressed {
             return;
         }
-        link.pressed = pressed;
+        link.pressed = pressed.then_some(now);
         if link.peer.vendor_messages {
             let hops = if pressed { 0 } else { u8::MAX };
             let guid = self.new_guid();

@@ -63,6 +63,10 @@ const SILENT: Bye = Bye {
     code: 405,
     text: "Silent for too long",
 };
+const BEHIND: Bye = Bye {
+    code: 405,
+    text: "Took too little for too long",
+};
 const LEAVING: Bye = Bye {
     code: 200,
     text: "Shutting down",
@@ -551,15 +555,18 @@ impl Node {
 
     fn keepalive(&mut self, now: Time, out: &mut Outbox) {
         self.peering.ticks = self.peering.ticks.wrapping_add(1);
-        let mut silent = Vec::new();
+        let mut useless = Vec::new();
         for (id, link) in self.links.iter_mut() {
-            link.offences /= 2;
+            link.offences.forgive();
+            let pressed = |since| now.since(since) > limits::PRESSED_MAX;
             if now.since(link.heard) > limits::SILENCE_MAX {
-                silent.push(id);
+                useless.push((id, SILENT));
+            } else if link.pressed.is_some_and(pressed) {
+                useless.push((id, BEHIND));
             }
         }
-        for id in silent {
-            self.close(id, SILENT, out);
+        for (id, bye) in useless {
+            self.close(id, bye, out);
         }
         let short = self.links.count(Role::Ultrapeer) < self.config.min_links;
         let seek = short || self.peering.ticks.is_multiple_of(REFRESH_TICKS);

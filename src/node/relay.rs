@@ -55,7 +55,13 @@ impl Node {
         match novelty {
             Novelty::Fresh => {}
             Novelty::Raised if self.config.ext_probes && !self.is_leaf(from) => {}
-            Novelty::Raised | Novelty::Duplicate { .. } => return Err(Drop::Duplicate),
+            Novelty::Raised | Novelty::Duplicate { same_link: false } => {
+                return Err(Drop::Duplicate);
+            }
+            Novelty::Duplicate { same_link: true } => {
+                self.repeated(now, from, out);
+                return Err(Drop::Duplicate);
+            }
         }
         let query = Query::parse(&frame.payload).map_err(|error| match error {
             WireError::Empty(_) => Drop::EmptyQuery,
@@ -103,7 +109,7 @@ impl Node {
     pub(super) fn check_asker(&mut self, from: LinkId, hops: u8, out: &mut Outbox) -> Taken {
         let tier = self.tier();
         let link = self.links.get(from).ok_or(Drop::LinkGone)?;
-        if link.pressed {
+        if link.pressed.is_some() {
             return Err(Drop::Congested);
         }
         if tier == Tier::Ultrapeer && link.peer.role == Role::Leaf && hops != 0 {

@@ -94,7 +94,11 @@ impl Node {
             .roles
             .started
             .map_or(Duration::ZERO, |at| now.since(at));
-        let pressed = self.links.iter().filter(|(_, link)| link.pressed).count();
+        let pressed = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.pressed.is_some())
+            .count();
         let least = limits::ULTRAPEER_UPLOAD_MIN;
         let known = [self.config.upload, self.config.limit_search];
         let reasons = [
