@@ -7,7 +7,8 @@ use filbert::wire::bye::Bye;
 use filbert::wire::frame::drop_above;
 use filbert::wire::ggep::{Block, Extensions, Zeros};
 use filbert::wire::hit::{
-    ALTERNATES_MAX, Alternate, HashForm, NICK_BYTES_MAX, PUSH_PROXIES_MAX, QueryHit, Record,
+    ALTERNATES_MAX, Alternate, HashForm, NICK_BYTES_MAX, PATH_BYTES_MAX, PUSH_PROXIES_MAX,
+    QueryHit, Record,
 };
 use filbert::wire::magnet::Magnet;
 use filbert::wire::ping::{Ping, Pong};
@@ -58,9 +59,11 @@ fn record() -> impl Strategy<Value = Record> {
         all.sort_by_key(|alternate| alternate.addr.is_ipv6());
         all
     });
-    let more = (any::<bool>(), alternates);
+    let path =
+        option::of(text(PATH_BYTES_MAX)).prop_map(|path| path.filter(|path| !path.is_empty()));
+    let more = (any::<bool>(), alternates, path);
     (any::<u32>(), size, text(60), hashes, more).prop_map(
-        |(index, size, name, (sha1, tiger, created), (partial, alternates))| Record {
+        |(index, size, name, (sha1, tiger, created), (partial, alternates, path))| Record {
             index,
             size,
             name,
@@ -68,6 +71,7 @@ fn record() -> impl Strategy<Value = Record> {
             tiger,
             created,
             partial,
+            path,
             // Without a hash nobody can have the same.
             alternates: sha1.map_or_else(Vec::new, |_| alternates),
         },

@@ -60,4 +60,7 @@ pub struct Record {
     /// Who else has it, as the responder says; at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternates: Vec<SocketAddr>,
+    /// Folders that it lies in, below what the responder shares, `/` between them, as it says. Data of a stranger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }

@@ -22,7 +22,7 @@ use crate::node::library::{FileId, Library};
 use crate::node::limits::RECORDS_PER_HIT;
 use crate::node::swarm::Ended;
 use crate::wire::heads::HeadWriter;
-use crate::wire::hit::QueryHit;
+use crate::wire::hit::{QueryHit, Record};
 use crate::wire::{Frame, FrameReader, Guid, Header, Kind, VENDOR};
 
 /// Files in one answer to a browsing program; readers stop there too (content.md 7).
@@ -63,7 +63,10 @@ impl Frames {
             let records: Vec<_> = (self.next..)
                 .take(RECORDS_PER_HIT)
                 .map_while(|id| self.library.file(FileId(id)))
-                .map(|file| record(&file))
+                .map(|file| Record {
+                    path: Some(self.library.shown_folder(&file)),
+                    ..record(&file)
+                })
                 .collect();
             let count = u32::try_from(records.len()).expect("at most RECORDS_PER_HIT");
             if count == 0 || self.next as usize >= RESULTS_MAX {

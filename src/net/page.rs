@@ -78,14 +78,7 @@ fn link(html: &mut String, words: &str, number: usize, text: &str) {
 }
 
 fn row(html: &mut String, library: &Library, file: &FileView<'_>) {
-    let share = library
-        .share_names()
-        .get(usize::from(file.share))
-        .map_or("", String::as_str);
-    let folder = match file.path.rsplit_once('/') {
-        Some((folder, _)) => format!("{share}/{folder}"),
-        None => share.to_owned(),
-    };
+    let folder = library.shown_folder(file);
     let target = match file.sha1 {
         Some(sha1) => format!("/uri-res/N2R?{sha1}"),
         None => format!("/get/{}/{}", file.index, encoded(file.name())),

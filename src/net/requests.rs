@@ -472,6 +472,7 @@ pub(crate) fn hit_of(net: Option<Net>, hops: u8, hit: QueryHit) -> control::Hit 
                 tiger: record.tiger.map(|root| tiger_to_base32(&root)),
                 partial: record.partial,
                 alternates: record.alternates.iter().map(|one| one.addr).collect(),
+                path: record.path,
             })
             .collect(),
     }

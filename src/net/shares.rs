@@ -68,17 +68,11 @@ impl Shelf {
     /// All files, with what one needs to tell others of them.
     pub(crate) fn files(&self) -> Vec<control::File> {
         let library = self.library();
-        let names = library.share_names();
-        let shown = |file: FileView<'_>| {
-            let share = names
-                .get(usize::from(file.share))
-                .map_or("", String::as_str);
-            control::File {
-                name: format!("{share}/{}", file.path),
-                size: file.size,
-                urn: file.sha1.map(|sha1| sha1.to_string()),
-                magnet: file.sha1.map(|sha1| magnet(sha1, &file)),
-            }
+        let shown = |file: FileView<'_>| control::File {
+            name: library.shown_path(&file),
+            size: file.size,
+            urn: file.sha1.map(|sha1| sha1.to_string()),
+            magnet: file.sha1.map(|sha1| magnet(sha1, &file)),
         };
         library.files().map(shown).collect()
     }

@@ -565,16 +565,12 @@ fn file(request: &Request, serving: &Serving, library: &Library, id: FileId) -> 
                 .may_go_on();
         }
     };
-    let share = library
-        .share_names()
-        .get(usize::from(view.share))
-        .map_or("", String::as_str);
     let body = Body::File(FileRange {
         file,
         start,
         end,
         settled: true,
-        shown: format!("{share}/{}", view.path),
+        shown: library.shown_path(&view),
     });
     Reply {
         code,

@@ -208,6 +208,20 @@ impl Library {
         self.hashes.find_tiger(root).map(FileId)
     }
 
+    /// Where a file of this library lies as others see it: the shown name of its share, then the path below that.
+    /// Nothing of where the share lies on this machine.
+    pub fn shown_path(&self, file: &FileView<'_>) -> String {
+        let share = self.share_names().get(usize::from(file.share));
+        format!("{}/{}", share.map_or("", String::as_str), file.path)
+    }
+
+    /// The folders of [`shown_path`](Self::shown_path).
+    pub fn shown_folder(&self, file: &FileView<'_>) -> String {
+        let mut path = self.shown_path(file);
+        path.truncate(path.rfind('/').unwrap_or(0));
+        path
+    }
+
     /// Appends to `out` up to `max` files that have **all** words of `text` in the words of their name and
     /// folders (see [`words`](super::words)). Text without any word matches nothing. The cost grows with the
     /// shortest list of matching files, never with the size of the library.

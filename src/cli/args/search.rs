@@ -155,5 +155,6 @@ pub struct PrintArgs {
 
 const FIELDS: &[&str] = &[
     "id", "copies", "size", "name", "from", "urn", "magnet", "ext", "hops", "host", "node", "spam",
+    "path",
 ];
 const SORTS: &[&str] = &["best", "copies", "size", "name", "hops"];

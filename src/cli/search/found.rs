@@ -27,10 +27,13 @@ pub struct Offer {
     pub hops: u8,
     /// It has a free upload slot, if told.
     pub free_slot: Option<bool>,
+    /// The folders it lies in there, if told; data of a stranger.
+    pub path: Option<String>,
 }
 
 impl Offer {
-    fn new(hit: &control::Hit, record: &Record) -> Self {
+    /// One file of a hit.
+    pub fn new(hit: &control::Hit, record: &Record) -> Self {
         let copy = Copy {
             urn: record.urn.clone(),
             name: record.name.clone(),
@@ -51,6 +54,16 @@ impl Offer {
             node: hit.nick.clone(),
             hops: hit.hops,
             free_slot: hit.free_slot,
+            path: record.path.clone(),
+        }
+    }
+
+    /// Where it lies there, its name last; the name alone where no folder is told.
+    pub fn path_and_name(&self) -> String {
+        let name = &self.copy.name;
+        match &self.path {
+            Some(path) => format!("{}/{name}", path.trim_end_matches('/')),
+            None => name.clone(),
         }
     }
 

@@ -31,11 +31,12 @@ enum Field {
     Host,
     Node,
     Spam,
+    Path,
 }
 
 impl Field {
     /// Word of `--fields`, and columns on a terminal; 0 takes what the others leave.
-    const ALL: [(Self, &'static str, usize); 12] = [
+    const ALL: [(Self, &'static str, usize); 13] = [
         (Self::Id, "id", 6),
         (Self::Copies, "copies", 6),
         (Self::Size, "size", 8),
@@ -48,6 +49,7 @@ impl Field {
         (Self::Host, "host", 21),
         (Self::Node, "node", 16),
         (Self::Spam, "spam", 4),
+        (Self::Path, "path", 40),
     ];
     const DEFAULT: [Self; 5] = [Self::Id, Self::Copies, Self::Size, Self::Name, Self::From];
 
@@ -85,9 +87,10 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn cell(&self, field: Field, format: Format) -> String {
+    fn cell(&self, field: Field, format: Format, folders: bool) -> String {
         let copy = &self.offer.copy;
         match field {
+            Field::Name if folders && format == Format::People => self.offer.path_and_name(),
             Field::Id => copy.key().id(),
             Field::Copies => self.file.map_or(1, |file| file.copies).to_string(),
             Field::Size if format == Format::People => units::size(copy.size),
@@ -104,6 +107,7 @@ impl Row<'_> {
             Field::Host => copy.addr.to_string(),
             Field::Node => self.offer.node.clone().unwrap_or_default(),
             Field::Spam => format!("{:.2}", self.spam),
+            Field::Path => self.offer.path.clone().unwrap_or_default(),
         }
     }
 }
@@ -151,6 +155,8 @@ struct HitLine<'a> {
     servent: &'a str,
     index: u32,
     spam: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
 }
 
 /// Seconds with three digits.
@@ -170,6 +176,8 @@ pub struct Printer {
     sort: Option<Sort>,
     ungroup: bool,
     silent: bool,
+    /// Names stand with their folders, on a terminal.
+    folders: bool,
     /// Lines on the terminal so far, the header included.
     lines: usize,
     columns: usize,
@@ -195,8 +203,18 @@ impl Printer {
             sort: args.sort.as_deref().map(Sort::named),
             ungroup: args.ungroup,
             silent,
+            folders: false,
             lines: 0,
             columns: usize::from(columns).saturating_sub(1),
+        }
+    }
+
+    /// On a terminal, shows names with the folders they lie in, as far as these are told.
+    #[must_use]
+    pub fn with_folders(self) -> Self {
+        Self {
+            folders: true,
+            ..self
         }
     }
 
@@ -292,7 +310,7 @@ impl Printer {
         let cells = self
             .fields
             .iter()
-            .map(|&field| shown(&row.cell(field, format)).into_owned());
+            .map(|&field| shown(&row.cell(field, format, self.folders)).into_owned());
         if format == Format::Tabs {
             return out.line(&cells.collect::<Vec<_>>().join("\t"));
         }
@@ -356,6 +374,7 @@ fn json(out: &Output, offer: &Offer, spam: f64, t: Duration) -> Result<(), Failu
         servent: &copy.servent,
         index: copy.index,
         spam: score(spam),
+        path: offer.path.as_deref(),
     };
     out.json("hit", &line)
 }
@@ -387,6 +406,7 @@ mod tests {
             node: None,
             hops: 0,
             free_slot: Some(true),
+            path: Some("Books/a".into()),
         }
     }
 
@@ -396,6 +416,7 @@ mod tests {
             sort: None,
             ungroup: false,
             silent: false,
+            folders: false,
             lines: 0,
             columns,
         }
@@ -414,7 +435,7 @@ mod tests {
             let cells: Vec<String> = printer
                 .fields
                 .iter()
-                .map(|&field| row.cell(field, Format::People))
+                .map(|&field| row.cell(field, Format::People, false))
                 .collect();
             let line = printer.aligned(&cells);
             assert!(measure_text_width(&line) <= 80, "{line}");
@@ -432,7 +453,7 @@ mod tests {
         };
         let cells: Vec<String> = Field::ALL
             .iter()
-            .map(|&(field, ..)| row.cell(field, Format::Tabs))
+            .map(|&(field, ..)| row.cell(field, Format::Tabs, true))
             .collect();
         let id = offer.copy.key().id();
         assert_eq!(
@@ -440,6 +461,14 @@ mod tests {
             [id.as_str(), "1", "1234567", "Moby.TXT", "10.0.0.1:6346"]
         );
         assert!(cells[5].starts_with("urn:sha1:") && cells[6].starts_with("magnet:?xt=urn:sha1:"));
-        assert_eq!(cells[7..], ["txt", "1", "10.0.0.1:6346", "", "0.12"]);
+        assert_eq!(
+            cells[7..],
+            ["txt", "1", "10.0.0.1:6346", "", "0.12", "Books/a"]
+        );
+        let shown = |folders| row.cell(Field::Name, Format::People, folders);
+        assert_eq!(
+            [shown(false), shown(true)],
+            ["Moby.TXT", "Books/a/Moby.TXT"]
+        );
     }
 }

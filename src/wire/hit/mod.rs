@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::addr::{Ipv4OrSix, read_port_ip, write_ip};
 use super::vendor::Token;
 use super::{ServentId, WireError};
-pub use record::{ALTERNATES_MAX, Alternate, HashForm, Record};
+pub use record::{ALTERNATES_MAX, Alternate, HashForm, PATH_BYTES_MAX, Record};
 use trailer::Trailer;
 
 /// Records in one hit: what its count can say.

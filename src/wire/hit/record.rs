@@ -17,6 +17,11 @@ const FIXED_BYTES_MAX: usize = 4 + 4 + 2 + 41 + 2 + 29 + 13 + 13 + 5;
 const ALTERNATE_BYTES_MAX: usize = 18;
 /// Bytes around the alternates: four extensions, their bitmaps and COBS.
 const VECTORS_BYTES_MAX: usize = 44;
+/// Bytes of GGEP `PATH` that are written and read (gtk-gnutella reads 1,023); longer ones are left out whole, since a
+/// path that was cut names another folder.
+pub const PATH_BYTES_MAX: usize = 1_023;
+/// Bytes around it: flags, id, length and COBS.
+const PATH_FRAME_BYTES: usize = 16;
 
 /// One file in a hit. The default is a nameless file of which nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +43,9 @@ pub struct Record {
     /// Who else has it (GGEP `ALT`, `ALT6`), at most [`ALTERNATES_MAX`], IPv4 first; none without a hash. Said by
     /// a stranger.
     pub alternates: Vec<Alternate>,
+    /// Folders that it lies in, below what the responder shares, `/` between them (GGEP `PATH`), at most
+    /// [`PATH_BYTES_MAX`]; `None`: not told. Data of a stranger.
+    pub path: Option<String>,
 }
 
 /// Another source of a file, as somebody says.
@@ -93,7 +101,11 @@ impl Record {
     pub fn bytes_max(&self) -> usize {
         let alternates = self.alternates.len().min(ALTERNATES_MAX);
         let vectors = if alternates > 0 { VECTORS_BYTES_MAX } else { 0 };
-        self.name.len() + FIXED_BYTES_MAX + vectors + alternates * ALTERNATE_BYTES_MAX
+        let path = self
+            .path
+            .as_ref()
+            .map_or(0, |path| path.len() + PATH_FRAME_BYTES);
+        self.name.len() + FIXED_BYTES_MAX + vectors + alternates * ALTERNATE_BYTES_MAX + path
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<(Self, &[u8]), WireError> {
@@ -151,6 +163,11 @@ impl Record {
             b"TT" => self.tiger = self.tiger.or_else(|| extension.array()),
             b"CT" => self.created = self.created.or_else(|| extension.uint()),
             b"LF" if size.is_none() => *size = extension.uint().filter(|&size| size > 0),
+            b"PATH" if self.path.is_none() => {
+                let path = extension.value_within(PATH_BYTES_MAX).ok();
+                let path = path.map(|path| String::from_utf8_lossy(&path).into_owned());
+                self.path = path.filter(|path| !path.is_empty());
+            }
             b"PRU" | b"PR0" | b"PR1" | b"PR2" | b"PR3" | b"PR4" => self.partial = true,
             b"ALT" if vectors.four.is_none() => vectors.four = vector4(extension),
             b"ALT6" if vectors.six.is_none() => vectors.six = vector6(extension),
@@ -183,6 +200,10 @@ impl Record {
         }
         if self.partial {
             block.put(b"PRU", &[]);
+        }
+        let path = self.path.as_ref();
+        if let Some(path) = path.filter(|path| (1..=PATH_BYTES_MAX).contains(&path.len())) {
+            block.put(b"PATH", path.as_bytes());
         }
         if self.sha1.is_some() {
             write_alternates(&self.alternates, &mut block);

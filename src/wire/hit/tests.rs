@@ -89,6 +89,24 @@ fn what_we_build_reads_back() {
 }
 
 #[test]
+fn a_path_is_told_whole_or_not_at_all() {
+    let (_, mut hit) = fox();
+    hit.records[0].path = Some("Bücher/Melville".into());
+    let payload = hit.build();
+    assert_eq!(QueryHit::parse(&payload), Ok(hit.clone()));
+    assert!(
+        payload
+            .windows(5)
+            .any(|bytes| bytes == b"\x84PATH" || bytes == b"\x04PATH")
+    );
+    hit.records[0].path = Some("x".repeat(PATH_BYTES_MAX));
+    assert_eq!(QueryHit::parse(&hit.build()), Ok(hit.clone()));
+    hit.records[0].path = Some("x".repeat(PATH_BYTES_MAX + 1));
+    let read = QueryHit::parse(&hit.build()).unwrap();
+    assert_eq!(read.records[0].path, None);
+}
+
+#[test]
 fn a_hash_of_ours_reads_by_everyone() {
     let (_, hit) = fox();
     let text = String::from_utf8_lossy(&hit.build()).into_owned();
