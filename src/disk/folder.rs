@@ -31,6 +31,32 @@ impl Folder {
         })
     }
 
+    /// A folder in this one, made if it is not there; never through a link.
+    ///
+    /// # Errors
+    /// `NotADirectory` when something else has the name, a link included; whatever else the system says.
+    pub fn below(&self, name: &str) -> io::Result<Self> {
+        match rustix::fs::mkdirat(&self.fd, check(name)?, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            // How a link is told depends on the system.
+            Err(rustix::io::Errno::LOOP) => Err(rustix::io::Errno::NOTDIR),
+            other => other,
+        }?;
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
+    }
+
+    /// Where it lies, for people. Never for opening.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where `name` lies, for people. Never for opening.
     pub fn shown(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -188,4 +214,36 @@ fn check(name: &str) -> io::Result<&str> {
         ));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_below_is_made_once_and_never_reached_through_a_link() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let outside = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::open(dir.path()).expect("it is there");
+        for _ in 0..2 {
+            let deep = folder.below("a").and_then(|a| a.below("b")).expect("made");
+            assert_eq!(deep.path(), dir.path().join("a/b"));
+        }
+        assert!(dir.path().join("a/b").is_dir());
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).expect("made");
+        std::os::unix::fs::symlink("a", dir.path().join("in")).expect("made");
+        std::fs::write(dir.path().join("file"), "x").expect("written");
+        for name in ["link", "in", "file"] {
+            let error = folder.below(name).expect_err(name);
+            assert_eq!(
+                error.kind(),
+                io::ErrorKind::NotADirectory,
+                "{name}: {error}"
+            );
+        }
+        for name in ["..", ".", "", "a/b", "/"] {
+            assert!(folder.below(name).is_err(), "{name:?}");
+        }
+        assert_eq!(outside.path().read_dir().expect("read").count(), 0);
+    }
 }

@@ -24,6 +24,24 @@ const RESERVED_ENDS: [&str; 6] = [
 /// Names that Windows gives to devices, with any extension.
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
+/// Folders one in the other that a stranger's path may ask for. Our choice: deeper than what people keep.
+pub const FOLDERS_MAX: usize = 32;
+
+/// A relative path of folders as a stranger tells it, its parts made safe by [`safe_name`].
+///
+/// `None`: nobody who means well tells such a path: it is absolute, climbs (`..`), has parts without a name, or is deeper
+/// than [`FOLDERS_MAX`]. The empty path is no folder at all. Both slashes part folders, whatever the stranger's system is.
+pub fn safe_folders(path: &str) -> Option<Vec<String>> {
+    if path.is_empty() {
+        return Some(Vec::new());
+    }
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let parts = path.split(['/', '\\']);
+    let whole = |part: &str| !matches!(part.trim(), "" | "." | "..") && !part.contains('\0');
+    (parts.clone().count() <= FOLDERS_MAX && parts.clone().all(whole))
+        .then(|| parts.map(safe_name).collect())
+}
+
 /// A name that stays in its folder, on every common file system and on a terminal.
 ///
 /// The last part of a path, in NFC, at most [`NAME_BYTES_MAX`] bytes cut at a character. Control,
@@ -169,6 +187,38 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_strangers_stay_below_or_are_refused() {
+        let safe = |path: &str| safe_folders(path).map(|parts| parts.join("/"));
+        for (path, is) in [
+            ("", ""),
+            ("Wedding", "Wedding"),
+            ("Wedding/2 Party/", "Wedding/2 Party"),
+            ("a\\b", "a/b"),
+            (".git/hooks", "git/hooks"),
+            ("a/\x1b[2Jb/con", "a/[2Jb/_con"),
+            ("C:/x", "C:/x"),
+        ] {
+            assert_eq!(safe(path).as_deref(), Some(is), "{path:?}");
+        }
+        for path in [
+            "/",
+            "/etc",
+            "..",
+            "a/../b",
+            "a/..",
+            "a\\..\\b",
+            "a//b",
+            "./a",
+            "a/ .. /b",
+            "a\0b",
+            &"d/".repeat(FOLDERS_MAX + 1),
+        ] {
+            assert_eq!(safe(path), None, "{path:?}");
+        }
+        assert!(safe(&"d/".repeat(FOLDERS_MAX)).is_some());
+    }
+
+    #[test]
     fn long_names_are_cut_between_characters_and_keep_their_extension() {
         let safe = safe_name(&format!("{}.flac", "ü".repeat(300)));
         assert!(
@@ -192,6 +242,14 @@ mod tests {
             prop_assert!(!safe.starts_with('.') && !safe.contains(['/', '\\', '\0']));
             prop_assert!(!safe.chars().any(char::is_control));
             prop_assert_eq!(safe_name(&safe), safe);
+        }
+
+        #[test]
+        fn any_folders_stay_below(path in "[a./\\\\\\PC]{0,40}") {
+            for part in safe_folders(&path).unwrap_or_default() {
+                prop_assert!(!part.is_empty() && !part.starts_with('.'), "{:?}", part);
+                prop_assert!(!part.contains(['/', '\\', '\0']), "{:?}", part);
+            }
         }
     }
 }

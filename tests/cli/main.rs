@@ -3,6 +3,7 @@
 
 mod exits;
 mod find;
+mod folder;
 mod get;
 mod net;
 mod node;

@@ -20,14 +20,19 @@ use super::values::{Address, Rate, Span, connections};
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB -o ~/Books
     filbert get 'http://192.168.1.20:6346/uri-res/N2R?urn:sha1:PLST...'
     filbert search --json lecture | filbert get -o papers -   ids, links or JSON lines, one a line
+    filbert get --from desk Wedding/ -o ~/Pictures            a folder of one node, with all below it
     filbert get --stdout k7m2qd | mpv -                       the bytes in order, as they come
 
 Prints the path of each file. What was interrupted goes on where it stopped."
 )]
 pub struct GetArgs {
-    /// Result id, urn:sha1:..., magnet:..., http://HOST:PORT/..., or - for lines of them on standard input
+    /// Result id, urn:sha1:..., magnet:..., http://HOST:PORT/..., or - for lines of them on standard input; with --from
+    /// a path there
     #[structopt(value_name = "TARGET", required = true)]
     pub targets: Vec<String>,
+    /// Fetch from this node: each TARGET is a folder there, with all below it, or a file; / is all it shares
+    #[structopt(long, value_name = "HOST:PORT", conflicts_with_all = &["name", "stdout"])]
+    pub from: Option<Address>,
     /// Folder for the files [default: the download folder]
     #[structopt(short, value_name = "DIR", parse(from_os_str))]
     pub output: Option<PathBuf>,

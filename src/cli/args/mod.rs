@@ -239,6 +239,7 @@ mod tests {
             "filbert search --urn sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB --first",
             "filbert get k7m2qd - -o dir --on-exist rename --json -q",
             "filbert get k7m2qd --as name --net lan",
+            "filbert get --from desk:6347 Wedding/ Ski/a.jpg -o dir",
             "filbert share d --net gnutella --role ultrapeer --allow-private",
             "filbert search a --net gnutella --host-cache h:1 --host-cache [::1]:2",
             "filbert browse desk --ext pdf",

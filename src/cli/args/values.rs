@@ -123,7 +123,7 @@ impl FromStr for Rate {
 }
 
 /// A span of time: `500ms`, `10s`, `2m`, `1h`; `0` for none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 impl Span {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Run;
 use super::target::Wanted;
+use super::{Run, failure};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::node::NodeHandle;
 use crate::cli::output::Format;
 use crate::control::{OnExist, Reply, Request, TransferSpec};
 use crate::disk::results::Key;
+use crate::net::download::folder;
 use crate::wire::urn::tiger_to_base32;
 
 /// Taking one on needs the disk of the node, and no network.
@@ -47,6 +48,8 @@ impl Run<'_> {
         let node = NodeHandle::expect_running(self.context)?;
         let disk = |error| Failure::new(Exit::Disk, format!("the download folder: {error}"));
         let into = std::path::absolute(&self.folder).map_err(disk)?;
+        let into = folder(&into, &wanted.folders).map_err(|error| failure(&error.into()))?;
+        let into = into.path();
         let Some(into) = into.to_str() else {
             let into = into.display();
             let text = format!(

@@ -1,6 +1,7 @@
 //! `get`: fetch files, print their paths and nothing else.
 
 mod detach;
+mod folder;
 pub mod place;
 mod retry;
 pub(in crate::cli) mod show;
@@ -39,6 +40,8 @@ struct StartLine<'a> {
     name: Option<&'a str>,
     size: Option<u64>,
     sources: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_path: Option<&'a str>,
 }
 
 /// One file is complete.
@@ -52,6 +55,8 @@ struct DoneLine<'a> {
     was_there: bool,
     resumed_from: u64,
     elapsed: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_path: Option<&'a str>,
 }
 
 /// One file is not.
@@ -60,6 +65,8 @@ struct FailedLine<'a> {
     id: &'a str,
     code: u8,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_path: Option<&'a str>,
 }
 
 /// The last line.
@@ -81,6 +88,12 @@ pub fn run(context: &Context, args: &GetArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(
             Exit::Usage,
             "--as names one file; give one target with it",
+        ));
+    }
+    if args.from.is_some() && args.targets.iter().any(|target| target == "-") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "with --from each target is a path on that node, such as Wedding/; give - without it",
         ));
     }
     let scratch = if args.stdout {
@@ -164,7 +177,11 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&mut self) -> Result<(), Failure> {
         let args = self.args;
-        for target in &args.targets {
+        if let Some(host) = &args.from {
+            self.listed_on(host)?;
+        }
+        let targets = args.targets.iter().filter(|_| args.from.is_none());
+        for target in targets {
             if target == "-" {
                 self.standard_input()?;
             } else {
@@ -178,7 +195,9 @@ impl Run<'_> {
                             self.one(target, Ok(Some(wanted)))?;
                         }
                     }
-                    Err(failure) => self.one(target, Err(failure))?,
+                    Err(failure) => {
+                        self.one(target, Err(failure))?;
+                    }
                 }
             }
         }
@@ -217,17 +236,24 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Fetches one file and reports how it ended; an error is one of our own output.
-    fn one(&mut self, text: &str, wanted: Result<Option<Wanted>, Failure>) -> Result<(), Failure> {
-        let (id, ended) = match wanted {
-            Ok(None) => return Ok(()),
-            Ok(Some(wanted)) if !self.seen.insert(wanted.id.clone()) => return Ok(()),
+    /// Fetches one file and reports how it ended; `None`: it was not tried. An error is one of our own output.
+    fn one(
+        &mut self,
+        text: &str,
+        wanted: Result<Option<Wanted>, Failure>,
+    ) -> Result<Option<Exit>, Failure> {
+        let (id, path, ended) = match wanted {
+            Ok(None) => return Ok(None),
+            Ok(Some(wanted)) if !self.seen.insert(wanted.what()) => return Ok(None),
             _ if self.context.interrupt.asked() => {
                 self.worst = Exit::Interrupted;
-                return Ok(());
+                return Ok(None);
             }
-            Ok(Some(wanted)) => (wanted.id.clone(), self.deliver(wanted)),
-            Err(failure) => (text.to_owned(), Err(failure)),
+            Ok(Some(wanted)) => {
+                let (id, path) = (wanted.id.clone(), wanted.path.clone());
+                (id, path, self.deliver(wanted))
+            }
+            Err(failure) => (text.to_owned(), None, Err(failure)),
         };
         let exit = match ended {
             Ok(()) => Exit::Good,
@@ -238,24 +264,28 @@ impl Run<'_> {
                     id: &id,
                     code: failure.exit.code(),
                     message: &failure.message,
+                    remote_path: path.as_deref(),
                 };
                 self.context.out.json("failed", &line)?;
-                if failure.exit == Exit::Interrupted {
+                if failure.exit == Exit::Interrupted && self.args.from.is_some() {
+                    // One word at the end is about all of them.
+                } else if failure.exit == Exit::Interrupted {
                     self.context.out.say(&format!(
                         "{}\ngo on with: filbert get {id}",
                         failure.message
                     ));
                 } else {
+                    let what = path.as_deref().unwrap_or(&id);
                     self.context
                         .out
-                        .error(&format!("{id}: {}", failure.message));
+                        .error(&format!("{what}: {}", failure.message));
                 }
                 failure.exit
             }
         };
         *self.codes.entry(exit.code()).or_default() += 1;
         self.worst = self.worst.worst(exit);
-        Ok(())
+        Ok(Some(exit))
     }
 
     /// Fetches one file to where it belongs.
@@ -272,7 +302,8 @@ impl Run<'_> {
     /// Fetches from the sources that are known; looks for others when there are none or none is of use.
     fn fetch(&mut self, mut wanted: Wanted) -> Result<(), Failure> {
         let clock = Stopwatch::start();
-        let mut searched = false;
+        // Where all is fetched from one node, it is asked for all.
+        let mut searched = self.args.from.is_some();
         let mut retries = Retries::new(self.args.retry);
         self.check_hash(&wanted)?;
         if wanted.sources.is_empty() {
@@ -284,6 +315,7 @@ impl Run<'_> {
             name: wanted.name.as_deref(),
             size: wanted.size,
             sources: wanted.sources.len(),
+            remote_path: wanted.path.as_deref(),
         };
         self.context.out.json("start", &line)?;
         loop {
@@ -318,7 +350,7 @@ impl Run<'_> {
             if !retries.wait(self.context, &wanted.id, &ended, left)? {
                 return Err(ended);
             }
-            searched = false;
+            searched = self.args.from.is_some();
         }
     }
 
@@ -403,6 +435,7 @@ impl Run<'_> {
             nets: self.finder.nets(self.context),
             requery,
             liars: Liars::new(&self.context.home.liars()).load(now_s()),
+            folders: wanted.folders.clone(),
             ..Job::new(name.clone(), self.folder.clone())
         };
         let cancel = self.tap.as_ref().map_or_else(Cancel::new, Tap::cancel);
@@ -425,6 +458,7 @@ impl Run<'_> {
             was_there: fetched.was_there,
             resumed_from: fetched.resumed_from,
             elapsed: seconds(clock.elapsed()),
+            remote_path: wanted.path.as_deref(),
         };
         out.json("done", &line)?;
         if out.format() == Format::Json {

@@ -31,6 +31,10 @@ pub struct Wanted {
     pub size: Option<u64>,
     /// Who is said to have it, best first.
     pub sources: Vec<Source>,
+    /// Folders that it goes to below the target, made safe.
+    pub folders: Vec<String>,
+    /// Where it lies on the node that it is fetched from, when it was named by that; data of a stranger.
+    pub path: Option<String>,
 }
 
 /// A JSON line of `search` or `browse`; other lines have no id.
@@ -95,6 +99,11 @@ pub fn source_of(copy: &Copy) -> Source {
 }
 
 impl Wanted {
+    /// What tells it from other targets of one command: its place on the node it comes from, else its id.
+    pub fn what(&self) -> String {
+        self.path.clone().unwrap_or_else(|| self.id.clone())
+    }
+
     /// Adds the sources of copies: whole ones that can be connected to, those behind walls, parts, and last whom
     /// they name beside themselves. What is said anew of a known source counts.
     pub fn add_copies(&mut self, copies: &[Copy]) {
@@ -143,7 +152,7 @@ impl Wanted {
             tiger: None,
             name: Some(shown.name.clone()),
             size: Some(shown.size),
-            sources: Vec::new(),
+            ..Self::default()
         };
         wanted.add_copies(copies);
         wanted
@@ -378,6 +387,7 @@ impl Wanted {
             name: json.name,
             size: json.size,
             sources,
+            ..Self::default()
         }))
     }
 }

@@ -125,6 +125,9 @@ fn way_out(error: &io::Error) -> &'static str {
         io::ErrorKind::FileTooLarge => {
             "; what arrived is kept, but no larger file may be written here"
         }
+        io::ErrorKind::NotADirectory => {
+            "; something else has its name: move it out of the way or choose another folder with -o"
+        }
         io::ErrorKind::NotFound => "; the folder is gone: make it again or choose another with -o",
         io::ErrorKind::InvalidInput => "; move it out of the way or choose another name with --as",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

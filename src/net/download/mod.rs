@@ -21,7 +21,7 @@ mod trees;
 mod writer;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pusher::Pusher;
@@ -59,6 +59,9 @@ pub struct Job {
     pub sources: Vec<Source>,
     /// An existing folder.
     pub into: PathBuf,
+    /// Folders below it, one in the other, that the file goes to: made when they are not there, never reached through a
+    /// link. Names of a stranger, made safe here.
+    pub folders: Vec<String>,
     /// What to do when the name is taken.
     pub on_exist: OnExist,
     /// Give up after this, keeping what arrived; `None`: never.
@@ -93,6 +96,7 @@ impl Job {
             size: None,
             sources: Vec::new(),
             into: into.into(),
+            folders: Vec::new(),
             on_exist: OnExist::default(),
             timeout: None,
             pusher: None,
@@ -408,12 +412,22 @@ fn place(job: &Job) -> Result<(Folder, Wanted), PartError> {
             .filter(|_| job.urn.is_none())
             .map(Source::url),
     };
-    let folder = Folder::open(&job.into).map_err(|source| PartError::Disk {
-        what: "open",
-        path: job.into.clone(),
-        source,
-    })?;
-    Ok((folder, wanted))
+    Ok((folder(&job.into, &job.folders)?, wanted))
+}
+
+/// Opens a folder below an existing one, made if it is not there; see [`Job::folders`].
+///
+/// # Errors
+/// [`PartError::Disk`].
+pub fn folder(into: &Path, folders: &[String]) -> Result<Folder, PartError> {
+    let failed = |what, path| move |source| PartError::Disk { what, path, source };
+    let mut folder = Folder::open(into).map_err(failed("open", into.to_owned()))?;
+    for name in folders {
+        let name = safe_name(name);
+        let below = folder.below(&name);
+        folder = below.map_err(failed("make the folder", folder.shown(&name)))?;
+    }
+    Ok(folder)
 }
 
 /// A name that is taken is settled before anything is fetched.
