@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use structopt::StructOpt;
 
-use super::values::{self, BadValue, Span};
+use super::values::{self, BadValue, Listen, Span};
 use crate::node::strategy::{Approach, BadStrategy};
 use crate::sim::yardstick::{BadYardstick, Yardstick};
 use crate::topology::Amount;
@@ -23,7 +23,8 @@ use crate::topology::Amount;
     filbert lab expect --from n0 moby --within 2s      exit code 1 if nothing is found
     filbert lab down
     filbert lab import crawl.txt --largest > crawl.json   a graph of another program, and back:
-    filbert lab export crawl.json --to graphml > crawl.graphml")]
+    filbert lab export crawl.json --to graphml > crawl.graphml
+    filbert lab export ring.json --to compose > compose.yaml   each node in a container")]
 pub struct LabArgs {
     /// What to do.
     #[structopt(subcommand)]
@@ -46,6 +47,7 @@ impl LabArgs {
             LabVerb::Gen(_)
             | LabVerb::Import(_)
             | LabVerb::Export(_)
+            | LabVerb::Node(_)
             | LabVerb::Experiment(_)
             | LabVerb::Keep(_) => {
                 return self;
@@ -65,7 +67,7 @@ pub enum LabVerb {
     Gen(GenArgs),
     /// Print a graph of another program as a topology
     Import(ImportArgs),
-    /// Print a topology for another program
+    /// Print a topology for another program, or for containers
     Export(ExportArgs),
     /// Run the searches of a topology once and report
     Run(RunArgs),
@@ -83,6 +85,8 @@ pub enum LabVerb {
     Fault(FaultArgs),
     /// Stop a network and remove its files
     Down(DownArgs),
+    /// Run one node of a topology whose others run elsewhere, as in the containers of `lab export`
+    Node(NodeArgs),
     /// Hold the nodes of a network; started by `lab up`
     #[structopt(setting = structopt::clap::AppSettings::Hidden)]
     Keep(KeepArgs),
@@ -119,9 +123,12 @@ pub struct ExportArgs {
     /// Topology file, or a shape such as ring:12
     #[structopt(value_name = "FILE|SPEC")]
     pub topology: String,
-    /// What to write
-    #[structopt(long, value_name = "FORMAT", possible_values = GRAPHS_WRITTEN)]
+    /// What to write: a graph; or compose, k8s: what runs each node in a container
+    #[structopt(long, value_name = "FORMAT", possible_values = WRITTEN)]
     pub to: String,
+    /// Image of the containers, with this program in it
+    #[structopt(long, value_name = "IMAGE", default_value = "filbert:latest", parse(try_from_str = values::image))]
+    pub image: String,
     /// What every random choice is drawn from [default: the file's]
     #[structopt(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -130,7 +137,9 @@ pub struct ExportArgs {
 /// Graphs that are read.
 const GRAPHS_READ: &[&str] = &["edges", "csv", "graphml", "dot"];
 /// What a topology is written as.
-const GRAPHS_WRITTEN: &[&str] = &["edges", "csv", "graphml", "dot", "mermaid", "packed"];
+const WRITTEN: &[&str] = &[
+    "edges", "csv", "graphml", "dot", "mermaid", "packed", "compose", "k8s",
+];
 
 /// Who runs the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -506,6 +515,32 @@ const FAULTS: &[&str] = &[
     "heal",
     "churn",
 ];
+
+/// `lab node`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct NodeArgs {
+    /// Its id in the topology
+    #[structopt(value_name = "NODE", required_unless = "number")]
+    pub node: Option<String>,
+    /// Its number in the topology, from 0, in place of the id
+    #[structopt(long, value_name = "N", conflicts_with = "node")]
+    pub number: Option<u32>,
+    /// Topology file, or a shape such as ring:12: the same for all nodes
+    #[structopt(long, value_name = "FILE|SPEC")]
+    pub topology: String,
+    /// What every random choice is drawn from: the same for all nodes [default: the file's]
+    #[structopt(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where the others are: {id} stands for their ids, {} for their numbers, and a port may follow
+    #[structopt(long, value_name = "HOST", default_value = "{id}")]
+    pub hosts: String,
+    /// Listen here
+    #[structopt(long, value_name = "IP:PORT", default_value = "0.0.0.0:6346")]
+    pub listen: Listen,
+    /// Folder for its home and its made-up files
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub data: PathBuf,
+}
 
 /// `lab down`.
 #[derive(Clone, Debug, StructOpt)]

@@ -43,6 +43,23 @@ pub fn seeds(text: &str) -> Result<u64, BadValue> {
     })
 }
 
+/// Name of a container image: what registries allow, and no more than that.
+///
+/// # Errors
+/// Anything else. Source: OCI Distribution Specification 1.1, "Pulling manifests" (names, tags), with host and digest.
+pub fn image(text: &str) -> Result<String, BadValue> {
+    const LETTERS_MAX: usize = 512;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_/:@".contains(&b);
+    let whole = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if whole && text.len() <= LETTERS_MAX && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(BadValue(format!(
+        "`{text}` is no name of an image, such as filbert:latest or registry.example/lab/filbert:1"
+    )))
+}
+
 /// Splits `12.5MB` in number and unit.
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     let at = text

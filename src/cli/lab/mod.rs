@@ -2,6 +2,7 @@
 //!
 //! - `source`: the topology that a file or a short text means;
 //! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `graphs`: graphs of other programs, in and out;
+//! - `manifest`: topologies for container orchestrators; `node`: one node, in a container;
 //! - `experiment`: known results, reproduced;
 //! - `fault`: what is done to them; `expect`: what they must find;
 //! - `up`, `ps`, `down`, `search`: networks of real processes that stay until told to go; `real`: how.
@@ -11,6 +12,8 @@ mod expect;
 mod experiment;
 mod fault;
 mod graphs;
+mod manifest;
+mod node;
 mod real;
 mod record;
 mod search;
@@ -33,7 +36,11 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
     match &args.verb {
         LabVerb::Gen(args) => generate(args, output),
         LabVerb::Import(args) => graphs::import(args, output),
+        LabVerb::Export(args) if manifest::FORMATS.contains(&args.to.as_str()) => {
+            manifest::export(args, output)
+        }
         LabVerb::Export(args) => graphs::export(args, output),
+        LabVerb::Node(args) => node::run(args, output),
         LabVerb::Run(args) => run_once(args, output),
         LabVerb::Experiment(args) => experiment::run(args, output),
         LabVerb::Up(args) => up::up(args, output),

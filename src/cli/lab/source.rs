@@ -21,6 +21,17 @@ pub struct Source {
     pub base: PathBuf,
 }
 
+impl Source {
+    /// The topology as it needs no other graph: those of other files are written out.
+    pub fn standing_alone(&self) -> Topology {
+        if self.topology.import.is_empty() {
+            self.topology.clone()
+        } else {
+            self.network.spelled_out(&self.topology)
+        }
+    }
+}
+
 /// Reads `text` as a file if there is one of that name, or as a shape such as `ring:12`; `-` is standard
 /// input. A `seed` takes the place of the file's.
 ///

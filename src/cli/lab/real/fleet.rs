@@ -327,9 +327,7 @@ impl<'a> Fleet<'a> {
             for (end, (node, other)) in [(edge.a, edge.b), (edge.b, edge.a)].into_iter().enumerate()
             {
                 if !self.is_dead(node) {
-                    let number = (2 * *at + end) as u64;
-                    let seed = self.order.network.seed.rotate_left(32) ^ number;
-                    let shape = (shape != Shape::default()).then_some(Shape { seed, ..shape });
+                    let shape = seeded(self.order.network.seed, *at, end, shape);
                     ends.push((node, other, shape));
                 }
             }
@@ -389,7 +387,7 @@ impl<'a> Fleet<'a> {
 }
 
 /// What a link does to frames by itself. The delay that the simulator takes for granted is none that a file asks for.
-fn as_the_file_says(traits: &Traits) -> Shape {
+pub(super) fn as_the_file_says(traits: &Traits) -> Shape {
     Shape {
         delay_us: if traits.delay_said {
             traits.delay_ns / 1_000
@@ -401,6 +399,12 @@ fn as_the_file_says(traits: &Traits) -> Shape {
         rate: traits.rate,
         ..Shape::default()
     }
+}
+
+/// What one end of a link does to frames, with a seed of its own; `None`: nothing. `end`: 0 for the one that dials.
+pub(super) fn seeded(seed: u64, link: usize, end: usize, shape: Shape) -> Option<Shape> {
+    let seed = seed.rotate_left(32) ^ (2 * link + end) as u64;
+    (shape != Shape::default()).then_some(Shape { seed, ..shape })
 }
 
 /// A chance as so many of a million.

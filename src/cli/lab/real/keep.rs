@@ -54,12 +54,8 @@ pub(in crate::cli::lab) fn start(
     let dir = held.dir().to_owned();
     let path = dir.join(TOPOLOGY);
     // The keeper reads what stands here and nothing beside it: graphs of other files are written out.
-    let topology = if source.topology.import.is_empty() {
-        source.topology.to_json()
-    } else {
-        source.network.spelled_out(&source.topology).to_json()
-    };
-    fs::write(&path, topology).map_err(|error| disk(&path, "cannot be written", &error))?;
+    fs::write(&path, source.standing_alone().to_json())
+        .map_err(|error| disk(&path, "cannot be written", &error))?;
     let mut keeper = spawn(&held, source, base_port).map_err(|error| {
         Failure::new(
             Exit::Usage,

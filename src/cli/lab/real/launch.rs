@@ -1,6 +1,7 @@
 //! Starting the nodes of a network as processes, linking them as the file says, and ending them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -25,6 +26,8 @@ const BASE_PORT: u16 = 41_000;
 const SETTLE_TIME: Duration = Duration::from_secs(60);
 /// How often nodes are asked while something settles.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
+/// The home of a node, in its folder.
+pub(in crate::cli::lab) const HOME: &str = "home";
 /// Real nodes in one network: each has a process, a port and four open files here.
 const NODES_MAX: usize = 2_000;
 
@@ -112,7 +115,7 @@ pub(in crate::cli::lab) fn launch(
     for (node, port) in (0..).zip(ports) {
         let name = order.network.names.name(node).into_owned();
         let dir = order.dir.join(&name);
-        let home = dir.join("home");
+        let home = dir.join(HOME);
         fs::create_dir_all(&home).map_err(|error| disk(&home, "cannot be made", &error))?;
         let mut command = command(order, node, &dir, port, degrees[node as usize])?;
         let child = children.spawn(&mut command, &name, &dir, nodes.len(), &ready)?;
@@ -245,27 +248,22 @@ fn folders(order: Order<'_>, node: u32, dir: &Path) -> Result<Vec<PathBuf>, Fail
     Ok(folders)
 }
 
-/// `filbert share` for one node.
-pub(super) fn command(
+/// What a node is told to do: `share` and the rest of its command line. Its made-up files are written now.
+///
+/// # Errors
+/// The disk; a shared folder that is none.
+pub(in crate::cli::lab) fn words(
     order: Order<'_>,
     node: u32,
     dir: &Path,
-    port: u16,
+    listen: SocketAddr,
     links: usize,
-) -> Result<Command, Failure> {
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("cannot find this program again: {error}"),
-        )
-    })?;
+) -> Result<Vec<OsString>, Failure> {
     let network = order.network;
-    let mut command = Command::new(program);
-    command.arg("share").args(folders(order, node, dir)?);
-    let mut flag = |name: &str, value: &str| {
-        command.arg(name).arg(value);
-    };
-    flag("--listen", &format!("127.0.0.1:{port}"));
+    let mut words = vec![OsString::from("share")];
+    words.extend(folders(order, node, dir)?.into_iter().map(PathBuf::into));
+    let mut flag = |name: &str, value: &str| words.extend([name.into(), value.into()]);
+    flag("--listen", &listen.to_string());
     flag("--name", &network.names.name(node));
     flag("--min-links", "0");
     flag("--max-links", &links.to_string());
@@ -284,13 +282,34 @@ pub(super) fn command(
     {
         flag("--slots", &slots.max(1).to_string());
     }
-    command.arg("--home").arg(dir.join("home"));
-    command.arg("--downloads").arg(dir.join("downloads"));
-    command.args(["--json", "--stop-with-stdin"]);
-    command.args(role.map_or_else(Vec::new, |role| tiers::flags(role, network.names.len())));
+    words.extend(["--home".into(), dir.join(HOME).into()]);
+    words.extend(["--downloads".into(), dir.join("downloads").into()]);
+    let tiers = role.map_or_else(Vec::new, |role| tiers::flags(role, network.names.len()));
+    words.extend(tiers.into_iter().map(OsString::from));
     if network.ext_probes() {
-        command.arg("--ext-probes");
+        words.push("--ext-probes".into());
     }
+    Ok(words)
+}
+
+/// The process of one node, on loopback.
+pub(super) fn command(
+    order: Order<'_>,
+    node: u32,
+    dir: &Path,
+    port: u16,
+    links: usize,
+) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            format!("cannot find this program again: {error}"),
+        )
+    })?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut command = Command::new(program);
+    command.args(words(order, node, dir, listen, links)?);
+    command.args(["--json", "--stop-with-stdin"]);
     // Many nodes share few cores: one thread for tasks each.
     command.env("ASYNC_STD_THREAD_COUNT", "1");
     command

@@ -5,6 +5,7 @@
 //! - `measure`: what a query costs on a network at rest;
 //! - `children`: processes; `fleet`: nodes that die and come back, links that change;
 //! - `tiers`: leaves and ultrapeers;
+//! - `tend`: the links of one node whose neighbours run elsewhere;
 //! - `run`: a whole topology once; `keep`: the process that holds the nodes of `lab up`.
 //!
 //! Nothing outlives its holder: each node reads its standard input, and ends when that does. Nothing is killed
@@ -23,4 +24,5 @@ pub(super) mod measure;
 pub(super) mod place;
 mod process;
 pub(super) mod run;
-mod tiers;
+pub(super) mod tend;
+pub(super) mod tiers;

@@ -32,7 +32,7 @@ pub(super) fn stages(network: &Network) -> Vec<Vec<Edge>> {
 
 /// Links that each node accepts: those it has, or what the file says; of an ultrapeer those to ultrapeers, which is
 /// also what it says of itself.
-pub(super) fn links_accepted(network: &Network) -> Vec<usize> {
+pub(in crate::cli::lab) fn links_accepted(network: &Network) -> Vec<usize> {
     let mut degrees = vec![0_usize; network.names.len()];
     let tiers = network.roles.are_two_tiers();
     let counts = |other: u32| !tiers || network.roles.of(other) == Some(Role::Ultrapeer);
@@ -70,7 +70,8 @@ pub(super) fn prove_reach(network: &Network, nodes: &[NodeState]) -> Result<(), 
         return Ok(());
     }
     for_all(nodes, |node| {
-        knock(node.port).map_err(|error| {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, node.port));
+        knock(addr).map_err(|error| {
             let text = format!("node {} cannot be connected to: {error}", node.name);
             Failure::new(Exit::NoNetwork, text)
         })
@@ -80,8 +81,7 @@ pub(super) fn prove_reach(network: &Network, nodes: &[NodeState]) -> Result<(), 
 
 /// Connects and says nothing, which is how nodes try for each other whether they can be reached. The end of the
 /// connection says that it was noticed.
-fn knock(port: u16) -> std::io::Result<()> {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+pub(super) fn knock(addr: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&addr, KNOCK_TIME)?;
     stream.set_read_timeout(Some(KNOCK_TIME))?;
     stream.write_all(b"\n\n")?;
