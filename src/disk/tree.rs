@@ -20,7 +20,10 @@
 //! ```
 //!
 //! A leaf is the hash of a zero byte and up to 1024 bytes, a node that of a one byte and its two children; a node
-//! without a neighbour moves up as it is. Source: "Tree Hash Exchange format".
+//! without a neighbour moves up as it is. Source: "Tree Hash Exchange format". Rows of whole leaves are hashed by
+//! `leaves`, all else by the crate `tiger`.
+
+mod leaves;
 
 use std::ops::Range;
 
@@ -263,6 +266,11 @@ impl TreeHasher {
         }
     }
 
+    /// Bytes of each block but the last.
+    pub fn block_bytes(&self) -> u64 {
+        LEAF_BYTES << self.height
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.size += bytes.len() as u64;
@@ -280,6 +288,17 @@ impl TreeHasher {
             bytes = rest;
         }
         let (leaves, rest) = bytes.as_chunks::<LEAF>();
+        // Without optimisation the rows are slower than the crate, which is built with it always.
+        let (rows, leaves) = if cfg!(debug_assertions) {
+            (&[][..], leaves)
+        } else {
+            leaves.as_chunks()
+        };
+        for row in rows {
+            for leaf in leaves::hash(row) {
+                self.add(0, leaf);
+            }
+        }
         for leaf in leaves {
             self.add(0, new_leaf().chain_update(leaf).finalize().into());
         }

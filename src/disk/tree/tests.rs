@@ -268,3 +268,15 @@ proptest! {
         prop_assert_eq!(HashTree::from_dime(&tree.to_dime(), size, &tree.root()), Ok(read));
     }
 }
+
+proptest! {
+    #[test]
+    fn leaves_in_a_row_have_the_hashes_that_each_has_alone(seed in any::<u64>()) {
+        use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+        let mut row = [[0; LEAF]; leaves::LANES];
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        row.iter_mut().for_each(|leaf| rng.fill(leaf));
+        let alone: [TigerRoot; leaves::LANES] = row.map(|leaf| new_leaf().chain_update(leaf).finalize().into());
+        prop_assert_eq!(leaves::hash(&row), alone);
+    }
+}
