@@ -1,4 +1,4 @@
-//! What it costs to share folders: scan and hash many small files, hash a big one, start again with all known.
+//! What it costs to share folders: scan and hash many small files, start again with all known.
 //!
 //! `cargo bench --bench shares [-- FILES]` prints JSON lines. Times are of whole runs on a real file system, so
 //! they are measured once each. The files were just written: they are read from memory, not from the disk.
@@ -21,8 +21,6 @@ use filbert::disk::store::Home;
 const FOLDER_FILES: u32 = 100;
 /// Bytes of a small file.
 const SMALL_BYTES: usize = 4_096;
-/// Bytes of the big file.
-const BIG_BYTES: usize = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn make(share: &Path, files: u32) {
@@ -83,11 +81,4 @@ fn main() {
             );
         }
     }
-    let base = base.join("big");
-    fs::create_dir_all(base.join("big")).unwrap();
-    fs::write(base.join("big/big.bin"), vec![7; BIG_BYTES]).unwrap();
-    let (_, hashed, read) = run(&base, "big");
-    #[expect(clippy::cast_precision_loss, reason = "a gigabyte")]
-    let rate = read as f64 / hashed / 1e6;
-    println!(r#"{{"bench":"hash","threads":1,"bytes":{read},"mb_per_s":{rate:.0}}}"#);
 }

@@ -1,7 +1,10 @@
 //! SHA-1 and Tiger tree of files in the background, in one pass: a few threads, small files first, no faster than asked for.
+//! Threads for which there is no file left help with the trees of the others' files (`pieces`).
 //!
 //! What is to be hashed comes as a [`Batch`] of numbers; a new batch takes the place of the one before. A
 //! file that changes while it is read gets no hash.
+
+mod pieces;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,8 +17,9 @@ use rustix::fs::{Advice, fadvise, fstat};
 use sha1::Digest;
 
 use super::beneath::{Root, Stamp};
-use super::tree::{HashTree, TreeHasher};
+use super::tree::HashTree;
 use crate::wire::Sha1;
+use pieces::{Piece, Pieces, WAITING_EACH};
 
 /// Bytes read at a time by one thread; larger reads gained nothing. Measured.
 const READ_BYTES: usize = 256 * 1024;
@@ -81,6 +85,13 @@ struct Queue {
     wake: Condvar,
     bytes_read: AtomicU64,
     rate: Option<u64>,
+    threads: usize,
+}
+
+/// What a thread is given to do.
+enum Task {
+    File(Job),
+    Piece(Piece),
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +101,8 @@ struct State {
     numbers: Vec<u32>,
     /// What the threads work on.
     at_work: Vec<Job>,
+    /// Pieces of large files for threads that have no file.
+    pieces: Vec<Piece>,
     stopped: bool,
     /// Bytes that may still pass under the rate bound; below zero: passed in advance.
     allowance: f64,
@@ -107,19 +120,14 @@ impl Hasher {
         rate: Option<u64>,
         report: impl Fn(Report) -> bool + Clone + Send + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::new(Queue {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-            bytes_read: AtomicU64::new(0),
-            rate: rate.map(|rate| rate.max(1)),
-        });
+        let queue = Arc::new(Queue::of(threads.max(1), rate));
         let mut hasher = Self {
             queue,
             threads: Vec::new(),
         };
-        for number in 0..threads.max(1) {
+        for number in 0..hasher.queue.threads {
             let (queue, report) = (Arc::clone(&hasher.queue), report.clone());
-            let work = move || queue.work(&report);
+            let work = move || queue.work(number, &report);
             hasher.threads.push(
                 thread::Builder::new()
                     .name(format!("hash-{number}"))
@@ -157,14 +165,32 @@ impl Drop for Hasher {
 }
 
 impl Queue {
+    /// For so many threads, at that rate.
+    fn of(threads: usize, rate: Option<u64>) -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            bytes_read: AtomicU64::new(0),
+            rate: rate.map(|rate| rate.max(1)),
+            threads,
+        }
+    }
+
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, report: &impl Fn(Report) -> bool) {
+    fn work(&self, thread: usize, report: &impl Fn(Report) -> bool) {
         let mut buffer = vec![0; READ_BYTES];
-        while let Some(job) = self.next_job() {
-            let result = self.hash(&job, &mut buffer);
+        while let Some(task) = self.next_task() {
+            let job = match task {
+                Task::File(job) => job,
+                Task::Piece(piece) => {
+                    piece.hash();
+                    continue;
+                }
+            };
+            let result = self.hash(&job, thread, &mut buffer);
             let stopped = self.locked().stopped;
             // Reported first, then taken off the list: so a file whose report still waits is not begun again.
             let go_on = !(stopped && result.is_err())
@@ -179,31 +205,49 @@ impl Queue {
         }
     }
 
-    fn next_job(&self) -> Option<Job> {
+    fn next_task(&self) -> Option<Task> {
         let mut state = self.locked();
         loop {
             if state.stopped {
                 return None;
             }
-            match state.numbers.pop() {
-                Some(number) => {
-                    let job = state.batch.as_ref().and_then(|batch| batch.job(number));
-                    if let Some(job) = job.filter(|job| !state.at_work.contains(job)) {
-                        state.at_work.push(job.clone());
-                        return Some(job);
-                    }
+            if let Some(number) = state.numbers.pop() {
+                let job = state.batch.as_ref().and_then(|batch| batch.job(number));
+                if let Some(job) = job.filter(|job| !state.at_work.contains(job)) {
+                    state.at_work.push(job.clone());
+                    return Some(Task::File(job));
                 }
-                None => {
-                    state = self
-                        .wake
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+            } else if let Some(piece) = state.pieces.pop() {
+                return Some(Task::Piece(piece));
+            } else {
+                state = self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
 
-    fn hash(&self, job: &Job, buffer: &mut [u8]) -> Result<Hashed, HashError> {
+    /// Whether somebody without a file would take a piece of one.
+    fn wants_piece(&self) -> bool {
+        let state = self.locked();
+        let free = self.threads.saturating_sub(state.at_work.len());
+        state.pieces.len() < free * WAITING_EACH
+    }
+
+    fn add_piece(&self, piece: Piece) {
+        self.locked().pieces.push(piece);
+        self.wake.notify_all();
+    }
+
+    /// A piece of that reader's file that nobody has begun.
+    fn take_piece_of(&self, reader: usize) -> Option<Piece> {
+        let mut state = self.locked();
+        let at = state.pieces.iter().position(|piece| piece.is_of(reader))?;
+        Some(state.pieces.swap_remove(at))
+    }
+
+    fn hash(&self, job: &Job, thread: usize, buffer: &mut Vec<u8>) -> Result<Hashed, HashError> {
         let (mut file, stamp) = job.root.open_file(&job.path).map_err(HashError::Io)?;
         if stamp != job.stamp {
             return Err(HashError::Changed);
@@ -212,7 +256,8 @@ impl Queue {
             // Only advice: what the system makes of it changes speed alone.
             let _ = fadvise(&file, 0, None, Advice::Sequential);
         }
-        let hashed = self.read_all(&mut file, stamp.size, buffer)?;
+        let pieces = Pieces::of(self, thread, stamp.size);
+        let hashed = self.read_all(&mut file, stamp.size, pieces, buffer)?;
         let after = fstat(&file).map_err(|error| HashError::Io(error.into()))?;
         if Stamp::of(&after) == stamp {
             Ok(hashed)
@@ -221,29 +266,36 @@ impl Queue {
         }
     }
 
-    fn read_all(&self, file: &mut File, size: u64, buffer: &mut [u8]) -> Result<Hashed, HashError> {
-        let (mut sha1, mut tree) = (sha1::Sha1::new(), TreeHasher::for_file(size));
+    fn read_all(
+        &self,
+        file: &mut File,
+        size: u64,
+        mut pieces: Pieces<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Hashed, HashError> {
+        let mut sha1 = sha1::Sha1::new();
         let mut left = size;
         while left > 0 {
-            let want = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-            if !self.wait_for(want) {
+            let piece = pieces.piece_bytes();
+            let piece = usize::try_from(left).map_or(piece, |left| left.min(piece));
+            if !self.wait_for(piece) {
                 return Err(HashError::Io(io::ErrorKind::Interrupted.into()));
             }
-            match file.read(&mut buffer[..want]) {
-                Ok(0) => return Err(HashError::Changed),
-                Ok(read) => {
-                    sha1.update(&buffer[..read]);
-                    tree.update(&buffer[..read]);
-                    left -= read as u64;
-                    self.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
+            file.read_exact(&mut buffer[..piece]).map_err(|error| {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    HashError::Changed
+                } else {
+                    HashError::Io(error)
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(HashError::Io(error)),
-            }
+            })?;
+            sha1.update(&buffer[..piece]);
+            pieces.take(buffer, piece);
+            left -= piece as u64;
+            self.bytes_read.fetch_add(piece as u64, Ordering::Relaxed);
         }
         Ok(Hashed {
             sha1: Sha1(sha1.finalize().into()),
-            tree: tree.finish(),
+            tree: pieces.finish(),
         })
     }
 
