@@ -78,7 +78,10 @@ const PURE_ROOMS: &[&str] = &["wire", "node", "topology", "sim"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("async_std", &["net/rt.rs", "net/rt"]),
     ("async_io", &["net/rt.rs", "net/rt"]),
-    ("std::thread", &["sim/parallel.rs", "net", "disk", "cli"]),
+    (
+        "std::thread",
+        &["sim/parallel.rs", "sim/windows.rs", "net", "disk", "cli"],
+    ),
     ("structopt", &["cli/args.rs", "cli/args"]),
     ("futures_rustls", &["net/tls.rs"]),
     ("rustls", &["net/tls.rs"]),

@@ -64,7 +64,7 @@ fn flood(world: &mut World, asker: u32, ttl: u8) -> Measured {
     let query = world.search(asker, "moby dick", ttl);
     world.run_until_quiet(u64::MAX);
     world.end_queries(query);
-    world.measured(query).clone()
+    world.measured(query)
 }
 
 /// Nodes and links of the piece of the graph that holds `node`.

@@ -48,7 +48,7 @@ impl Sea {
         let query = self.world.search_by(0, "moby dick", ttl, strategy);
         self.world.run_until_quiet(10_000_000);
         self.world.end_queries(query);
-        let measured = self.world.measured(query).clone();
+        let measured = self.world.measured(query);
         let broken = self.world.finish().unwrap();
         assert_eq!(broken, [], "{}", self.network.describe);
         measured

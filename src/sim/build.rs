@@ -1,6 +1,7 @@
 //! From a network to a world: all nodes, and all links up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -13,16 +14,15 @@ use crate::node::event::{Direction, Peer, Role};
 use crate::node::library::Library;
 use crate::node::strategy::Forward;
 use crate::node::{Config, Event, LinkId, Node, Outbox, Time, limits};
-use crate::topology::{Network, TopologyError, dice};
+use crate::topology::{Graph, Network, TopologyError, dice};
 use crate::wire::ServentId;
 
-use super::calendar::Calendar;
 use super::check::Checks;
-use super::frames::Frames;
 use super::line::Lines;
-use super::meter::Meter;
+use super::parallel::{THREADS_MAX, in_order};
+use super::shard::{Map, Shard};
 use super::trace::{Sink, Trace};
-use super::{Totals, World, run};
+use super::{World, run};
 
 /// Port every simulated node says it listens at.
 const PORT: u16 = 6346;
@@ -40,6 +40,29 @@ pub struct Setting {
     pub check: bool,
     /// How all nodes pass floods on.
     pub forward: Forward,
+    /// Threads to run on, where there is enough to do; 0 is one. What comes out is the same with any number.
+    pub threads: usize,
+}
+
+/// Why a world runs on one thread only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneThread {
+    /// The lines of its trace are written in the order of all events.
+    Trace,
+    /// Its invariants are checked after every event.
+    Checks,
+    /// Some links take no time: what a node does reaches others at once.
+    NoDelay,
+}
+
+impl fmt::Display for OneThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trace => "a trace is written event by event",
+            Self::Checks => "invariants are checked event by event",
+            Self::NoDelay => "links without delay leave nothing to do at the same time",
+        })
+    }
 }
 
 impl World {
@@ -49,15 +72,97 @@ impl World {
     /// What the file asks for and the simulator cannot do.
     pub fn new(network: &Network, setting: Setting) -> Result<Self, TopologyError> {
         run::check_supported(network)?;
-        let graph = network.graph();
-        let count = graph.nodes();
-        let lines = Lines::new(network);
+        let mut map = Map {
+            names: network.names.clone(),
+            graph: network.graph(),
+            lines: Lines::new(network),
+            firsts: vec![0],
+            datagram_ns: network.traits[0].delay_ns,
+        };
+        let one_thread = if setting.threads <= 1 {
+            None
+        } else if setting.trace.is_some() {
+            Some(OneThread::Trace)
+        } else if setting.check {
+            Some(OneThread::Checks)
+        } else if map.look_ahead_ns() == 0 {
+            Some(OneThread::NoDelay)
+        } else {
+            None
+        };
+        if one_thread.is_none() {
+            map.firsts = firsts(&map.graph, setting.threads.clamp(1, THREADS_MAX));
+        }
+        let numbers: Vec<usize> = (0..map.firsts.len()).collect();
+        let ids = in_order(numbers.len(), &numbers, |number| {
+            let id = |node| servent(&mut node_rng(network.seed, node));
+            map.nodes_of(*number).map(id).collect::<Vec<_>>()
+        });
+        let builder = Builder {
+            network,
+            libraries: &setting.libraries,
+            forward: setting.forward,
+            ids: &ids.concat(),
+            degrees: &network.ultrapeer_links(),
+        };
+        let mut shards = in_order(numbers.len(), &numbers, |number| {
+            builder.shard(&map, *number)
+        });
+        if let [shard] = &mut shards[..] {
+            let checks = setting.check.then(|| Box::new(Checks::new(network)));
+            shard.watch(Trace::new(setting.trace), checks);
+        }
+        let mut world = Self {
+            now: 0,
+            map,
+            shards,
+            one_thread,
+            askers: Vec::new(),
+            called_back: Vec::new(),
+        };
+        // Nodes that build a tree tell each other.
+        world.run_until_quiet(u64::MAX);
+        Ok(world)
+    }
+}
+
+/// The first node of each of so many shards, or of fewer, with about the same number of links each.
+fn firsts(graph: &Graph, shards: usize) -> Vec<u32> {
+    let nodes = u32::try_from(graph.nodes()).expect("nodes are counted in 32 bits");
+    let shards = shards.clamp(1, graph.nodes().max(1));
+    // A node without links is something to do too.
+    let weight = |node: u32| graph.degree(node) + 1;
+    let all: usize = (0..nodes).map(weight).sum();
+    let (mut firsts, mut sum) = (vec![0], 0);
+    for node in 0..nodes {
+        if sum * shards >= all * firsts.len() && node > 0 {
+            firsts.push(node);
+        }
+        sum += weight(node);
+    }
+    firsts
+}
+
+/// What all nodes are built with.
+struct Builder<'a> {
+    network: &'a Network,
+    libraries: &'a BTreeMap<u32, Arc<Library>>,
+    forward: Forward,
+    /// Servent ids of all nodes.
+    ids: &'a [ServentId],
+    /// What nodes say of their number of links.
+    degrees: &'a [usize],
+}
+
+impl Builder<'_> {
+    /// A shard, its nodes linked.
+    fn shard(&self, map: &Map, number: usize) -> Shard {
+        let network = self.network;
         let mut configs = BTreeMap::new();
-        let mut nodes = Vec::with_capacity(count);
         // Most nodes share nothing: one empty library does for all of them.
         let empty = Arc::new(Library::default());
         let mut out = Outbox::new();
-        for at in 0..u32::try_from(count).expect("nodes are counted in 32 bits") {
+        let nodes = map.nodes_of(number).map(|at| {
             let seen = network
                 .seen_cache(at)
                 .and_then(NonZeroUsize::new)
@@ -66,76 +171,51 @@ impl World {
             let config = Arc::clone(
                 configs
                     .entry((seen, role == Some(Role::Leaf)))
-                    .or_insert_with(|| Arc::new(config(network, seen, role, setting.forward))),
+                    .or_insert_with(|| Arc::new(config(network, seen, role, self.forward))),
             );
             let mut rng = node_rng(network.seed, at);
             let servent = servent(&mut rng);
             let mut node = Node::new(config, servent, rng);
-            let library = setting.libraries.get(&at).unwrap_or(&empty);
+            let library = self.libraries.get(&at).unwrap_or(&empty);
             node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
             if role.is_some() {
                 // Everybody can be connected to here; else two leaves would not answer each other.
                 node.handle(Time::ZERO, Event::Reached, &mut out);
             }
-            nodes.push(node);
+            node
+        });
+        let mut shard = Shard::new(map, number, nodes.collect());
+        for node in map.nodes_of(number) {
+            for (link, half) in (0..).zip(map.graph.links(node)) {
+                let peer = Box::new(self.peer(map, node, half.to, half.edge));
+                shard.hand(map, node, Event::LinkUp(LinkId(link), peer));
+            }
         }
-        let mut world = Self {
-            now: 0,
-            names: network.names.clone(),
-            calendar: Calendar::new(lines.span_ns()),
-            frames: Frames::default(),
-            meter: Meter::new(count),
-            checks: setting.check.then(|| Box::new(Checks::new(network))),
-            trace: Trace::new(setting.trace),
-            graph,
-            nodes,
-            lines,
-            out,
-            closed: BTreeSet::new(),
-            alarms: BTreeMap::new(),
-            askers: Vec::new(),
-            totals: Totals::default(),
-            in_flight: 0,
-            warmed: 0,
-            byes: 0,
-            called_back: Vec::new(),
-            datagram_ns: network.traits[0].delay_ns,
-        };
-        world.link_up(network, setting.forward);
-        // Nodes that build a tree tell each other.
-        world.run_until_quiet(u64::MAX);
-        Ok(world)
+        shard
     }
 
-    /// Brings all links up, in the order of the file.
-    fn link_up(&mut self, network: &Network, forward: Forward) {
-        let mut next = vec![0_u32; self.nodes.len()];
-        let ext_probes = network.ext_probes();
-        let degrees = network.ultrapeer_links();
-        for edge in &network.edges {
-            for (node, other, direction) in [
-                (edge.a, edge.b, Direction::Dialled(addr(edge.b))),
-                (edge.b, edge.a, Direction::Accepted),
-            ] {
-                let link = LinkId(next[node as usize]);
-                next[node as usize] += 1;
-                let flat = Peer {
-                    listen: Some(addr(other)),
-                    servent: Some(self.nodes[other as usize].id()),
-                    agent: Box::default(),
-                    degree: u16::try_from(self.graph.degree(other)).unwrap_or(u16::MAX),
-                    vendor_messages: matches!(forward, Forward::Light(_)),
-                    max_ttl: u8::MAX,
-                    ext_probes,
-                    bye: true,
-                    ..Peer::bare(direction, addr(other), addr(node).ip())
-                };
-                let peer = Box::new(match network.roles.of(other) {
-                    None => flat,
-                    Some(role) => in_tiers(flat, role, degrees[other as usize]),
-                });
-                self.hand(node, Event::LinkUp(link, peer));
-            }
+    /// What a node is told of its neighbour.
+    fn peer(&self, map: &Map, node: u32, other: u32, edge: u32) -> Peer {
+        let network = self.network;
+        let direction = if network.edges[edge as usize].a == node {
+            Direction::Dialled(addr(other))
+        } else {
+            Direction::Accepted
+        };
+        let flat = Peer {
+            listen: Some(addr(other)),
+            servent: Some(self.ids[other as usize]),
+            agent: Box::default(),
+            degree: u16::try_from(map.graph.degree(other)).unwrap_or(u16::MAX),
+            vendor_messages: matches!(self.forward, Forward::Light(_)),
+            max_ttl: u8::MAX,
+            ext_probes: network.ext_probes(),
+            bye: true,
+            ..Peer::bare(direction, addr(other), addr(node).ip())
+        };
+        match network.roles.of(other) {
+            None => flat,
+            Some(role) => in_tiers(flat, role, self.degrees[other as usize]),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The event queue of virtual time. What comes first in time comes first; of events at the same time those of
-//! the lower node, and of those the one added first. So the events of one moment run through the nodes in the
-//! order in which they lie in memory, all of one node together: on a million nodes that is worth a factor, for
-//! the time goes into fetching nodes from memory.
+//! the lower place, and of one place the one added first. Places rise with the nodes, so that the events of one
+//! moment run through the nodes in the order in which they lie in memory, all of one node together: on a million
+//! nodes that is worth a factor, for the time goes into fetching nodes from memory.
 //!
 //! A ring of slots, each a short span of time wide, takes events in constant time; a slot is put in order only
 //! when its turn comes. Events beyond the ring wait in an ordered set of slots. Buffers are used again.
@@ -15,13 +15,15 @@ const SPARE_MAX: usize = 64;
 
 /// Something that happens to one node.
 pub(super) trait Placed {
-    /// The node.
-    fn node(&self) -> u32;
+    /// Where it stands among all that happens at the same time.
+    fn place(&self) -> u64;
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     entries: VecDeque<(u64, T)>,
+    /// Time of its first event; the end of time when it has none.
+    first_at: u64,
     in_order: bool,
 }
 
@@ -29,14 +31,16 @@ impl<T: Placed> Slot<T> {
     fn empty() -> Self {
         Self {
             entries: VecDeque::new(),
+            first_at: u64::MAX,
             in_order: true,
         }
     }
 
     fn push(&mut self, at: u64, item: T) {
-        let after = |(last, before): &(u64, T)| (*last, before.node()) <= (at, item.node());
+        let after = |(last, before): &(u64, T)| (*last, before.place()) <= (at, item.place());
         self.in_order &= self.entries.back().is_none_or(after);
         self.entries.push_back((at, item));
+        self.first_at = self.first_at.min(at);
     }
 
     fn sort(&mut self) {
@@ -44,7 +48,7 @@ impl<T: Placed> Slot<T> {
             // Stable: the rest is the order in which they were added.
             self.entries
                 .make_contiguous()
-                .sort_by_key(|(at, item)| (*at, item.node()));
+                .sort_by_key(|(at, item)| (*at, item.place()));
         }
     }
 }
@@ -60,8 +64,8 @@ pub(super) struct Calendar<T> {
     far: BTreeMap<u64, Slot<T>>,
     /// The slot whose turn it is, in order.
     open: VecDeque<(u64, T)>,
-    /// Events added to the open slot, by time, node and serial number.
-    late: BTreeMap<(u64, u32, u64), T>,
+    /// Events added to the open slot, by time, place and serial number.
+    late: BTreeMap<(u64, u64, u64), T>,
     late_serial: u64,
     turn: u64,
     in_ring: usize,
@@ -99,7 +103,7 @@ impl<T: Placed> Calendar<T> {
         let slot = at >> self.width_bits;
         if slot <= self.turn {
             self.late_serial += 1;
-            self.late.insert((at, item.node(), self.late_serial), item);
+            self.late.insert((at, item.place(), self.late_serial), item);
         } else if slot - self.turn <= RING as u64 {
             let ring = &mut self.ring[index(slot)];
             if ring.entries.capacity() == 0
@@ -117,14 +121,24 @@ impl<T: Placed> Calendar<T> {
         }
     }
 
-    /// Time of the first event.
-    pub(super) fn next_at(&mut self) -> Option<u64> {
-        while self.open.is_empty() && self.late.is_empty() {
-            self.advance()?;
-        }
+    /// Time of the first event. Puts nothing in order: what is added before it still finds its place cheaply.
+    pub(super) fn next_at(&self) -> Option<u64> {
         let late = self.late.first_key_value().map(|((at, ..), _)| *at);
         let open = self.open.front().map(|(at, _)| *at);
-        open.into_iter().chain(late).min()
+        let at = open.into_iter().chain(late).min();
+        at.or_else(|| self.next_slot().map(|(_, first_at)| first_at))
+    }
+
+    /// The next slot with events, and the time of its first; the open one aside.
+    fn next_slot(&self) -> Option<(u64, u64)> {
+        if self.in_ring == 0 {
+            let (number, slot) = self.far.first_key_value()?;
+            return Some((*number, slot.first_at));
+        }
+        (self.turn + 1..=self.turn + RING as u64).find_map(|number| {
+            let slot = &self.ring[index(number)];
+            (!slot.entries.is_empty()).then_some((number, slot.first_at))
+        })
     }
 
     /// The next events, as far as they are known to be: at most `count`, and none that comes late.
@@ -132,39 +146,49 @@ impl<T: Placed> Calendar<T> {
         self.open.iter().take(count).map(|(_, item)| item)
     }
 
-    /// Takes the first event and its time.
-    pub(super) fn pop(&mut self) -> Option<(u64, T)> {
-        while self.open.is_empty() && self.late.is_empty() {
-            self.advance()?;
+    /// Takes the first event and its time, unless that is after `last`.
+    pub(super) fn pop(&mut self, last: u64) -> Option<(u64, T)> {
+        if self.open.is_empty() && self.late.is_empty() {
+            let (number, first_at) = self.next_slot()?;
+            if first_at > last {
+                return None;
+            }
+            self.turn_to(number);
+        }
+        // Of equals the open slot's came first: it was filled before its turn.
+        let (at, is_late) = match (self.open.front(), self.late.first_key_value()) {
+            (Some((open_at, open)), Some(((late_at, place, _), _))) => {
+                if (*late_at, *place) < (*open_at, open.place()) {
+                    (*late_at, true)
+                } else {
+                    (*open_at, false)
+                }
+            }
+            (Some((at, _)), None) => (*at, false),
+            (None, Some(((at, ..), _))) => (*at, true),
+            (None, None) => return None,
+        };
+        if at > last {
+            return None;
         }
         self.len -= 1;
-        // Of equals the open slot's came first: it was filled before its turn.
-        let late_first = match (self.open.front(), self.late.first_key_value()) {
-            (Some((open_at, open)), Some(((late_at, node, _), _))) => {
-                (*late_at, *node) < (*open_at, open.node())
-            }
-            (open, _) => open.is_none(),
-        };
-        if late_first {
+        if is_late {
             self.late.pop_first().map(|((at, ..), item)| (at, item))
         } else {
             self.open.pop_front()
         }
     }
 
-    /// Opens the next slot that has events. `None`: there is none.
-    fn advance(&mut self) -> Option<()> {
+    /// Opens the next slot that has events.
+    fn turn_to(&mut self, number: u64) {
         if self.in_ring == 0 {
-            self.turn = *self.far.first_key_value()?.0 - 1;
+            self.turn = number - 1;
             self.draw_near();
         }
-        self.turn += 1;
-        let slot = &mut self.ring[index(self.turn)];
-        if slot.entries.is_empty() {
-            self.draw_near();
-            return Some(());
-        }
+        self.turn = number;
+        let slot = &mut self.ring[index(number)];
         slot.sort();
+        slot.first_at = u64::MAX;
         let events = std::mem::take(&mut slot.entries);
         self.in_ring -= events.len();
         let used = std::mem::replace(&mut self.open, events);
@@ -172,7 +196,6 @@ impl<T: Placed> Calendar<T> {
             self.spare.push(used);
         }
         self.draw_near();
-        Some(())
     }
 
     /// Gives slots that have come near their place in the ring, before anything newer is added to them.
@@ -203,11 +226,11 @@ mod tests {
     use super::*;
     use crate::topology::dice;
 
-    /// A node and a serial number.
-    type Item = (u32, u64);
+    /// A place and a serial number.
+    type Item = (u64, u64);
 
     impl Placed for Item {
-        fn node(&self) -> u32 {
+        fn place(&self) -> u64 {
             self.0
         }
     }
@@ -219,7 +242,7 @@ mod tests {
         let mut serial = 0_u64;
         let mut add = |calendar: &mut Calendar<Item>, map: &mut BTreeSet<(u64, Item)>, at: u64| {
             serial += 1;
-            let item = (u32::try_from(serial * 7919 % 5).expect("below 5"), serial);
+            let item = (serial * 7919 % 5, serial);
             calendar.push(at, item);
             map.insert((at, item));
         };
@@ -227,7 +250,11 @@ mod tests {
             add(&mut calendar, &mut map, at);
         }
         let mut popped = 0_u64;
-        while let Some((at, item)) = calendar.pop() {
+        while let Some(next_at) = calendar.next_at() {
+            if let Some(before) = next_at.checked_sub(1) {
+                assert_eq!(calendar.pop(before), None, "event {popped} is too late");
+            }
+            let (at, item) = calendar.pop(next_at).unwrap();
             let wanted = map.pop_first().unwrap();
             assert_eq!((at, item), wanted, "event {popped}");
             popped += 1;
@@ -245,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_by_time_then_by_node_then_in_the_order_added() {
+    fn events_come_by_time_then_by_place_then_in_the_order_added() {
         agrees_with_a_map(10_000_000, |_| 10_000_000);
         agrees_with_a_map(10_000_000, |rng| dice::below(rng, 10_000_000));
         agrees_with_a_map(1_000, |rng| {

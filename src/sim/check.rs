@@ -13,6 +13,7 @@ use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::Totals;
+use super::mail::Asked;
 
 /// Broken invariants kept; one is bad enough.
 const BREACHES_MAX: usize = 20;
@@ -39,6 +40,8 @@ pub(super) struct Checks {
     ext_probes: bool,
     roles: Roles,
     known: BTreeMap<(u32, Guid), Known>,
+    /// Who asked each query.
+    askers: BTreeMap<usize, u32>,
     /// The frame that the node at work got, and on which link.
     at_work: Option<(u32, u32, Header)>,
     relayed: bool,
@@ -53,6 +56,7 @@ impl Checks {
             ext_probes: network.ext_probes(),
             roles: network.roles.clone(),
             known: BTreeMap::new(),
+            askers: BTreeMap::new(),
             at_work: None,
             relayed: false,
             if_remembered: Vec::new(),
@@ -71,9 +75,10 @@ impl Checks {
     }
 
     /// A node asks.
-    pub(super) fn asked(&mut self, node: u32, guid: Guid) {
+    pub(super) fn asked(&mut self, asked: Asked) {
+        self.askers.insert(asked.query, asked.asker);
         self.known.insert(
-            (node, guid),
+            (asked.asker, asked.guid),
             Known {
                 from: None,
                 relays: 1,
@@ -158,13 +163,12 @@ impl Checks {
         }
     }
 
-    /// A hit was given to whoever asked at `node`.
-    pub(super) fn told(&mut self, node: u32, asker: u32) {
-        if node != asker {
-            self.breach(
-                "hits reach only the asker",
-                format!("node {node} instead of {asker}"),
-            );
+    /// A hit for a query was given to whoever asked at `node`.
+    pub(super) fn told(&mut self, node: u32, query: usize) {
+        let asker = self.askers.get(&query);
+        if asker != Some(&node) {
+            let detail = format!("node {node} instead of {asker:?}");
+            self.breach("hits reach only the asker", detail);
         }
     }
 
@@ -204,15 +208,16 @@ impl Checks {
     }
 
     /// At every moment: no frame appears or vanishes.
-    pub(super) fn conserves(&mut self, totals: Totals, in_flight: u64) {
-        if totals.sent != totals.delivered + totals.lost + totals.shed + in_flight {
+    pub(super) fn conserves(&mut self, totals: Totals, in_flight: i64) {
+        let gone = totals.delivered + totals.lost + totals.shed;
+        if Some(totals.sent) != gone.checked_add_signed(in_flight) {
             let detail = format!("{totals:?}, {in_flight} in flight");
             self.breach("sent = delivered + lost + shed + in flight", detail);
         }
     }
 
     /// No frame is lost without being counted. `byes`: last words, which shells send for nodes.
-    pub(super) fn balance(&mut self, totals: Totals, in_flight: u64, byes: u64, nodes: &[Node]) {
+    pub(super) fn balance(&mut self, totals: Totals, in_flight: i64, byes: u64, nodes: &[Node]) {
         self.conserves(totals, in_flight);
         let sum = |count: fn(&Node, Kind) -> u64| -> u64 {
             nodes

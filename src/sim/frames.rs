@@ -2,14 +2,16 @@
 
 use crate::wire::{Frame, Header};
 
+use super::trace;
+
 /// Names a frame that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored(u32);
 
 #[derive(Debug)]
 enum Place {
-    /// A frame and how many more will take it.
-    Taken(Frame, u32),
+    /// A frame, what it adds to a digest, and how many more will take it.
+    Taken(Frame, u64, u32),
     /// The next free place, if there is one.
     Free(Option<u32>),
 }
@@ -24,7 +26,8 @@ pub(super) struct Frames {
 impl Frames {
     /// Keeps a frame for one arrival.
     pub(super) fn keep(&mut self, frame: Frame) -> Stored {
-        let place = Place::Taken(frame, 1);
+        let words = trace::words(&frame);
+        let place = Place::Taken(frame, words, 1);
         if let Some(at) = self.free {
             let old = std::mem::replace(&mut self.places[at as usize], place);
             let Place::Free(next) = old else {
@@ -39,7 +42,7 @@ impl Frames {
 
     /// Keeps a kept frame for one arrival more.
     pub(super) fn again(&mut self, stored: Stored) {
-        if let Place::Taken(_, more) = &mut self.places[stored.0 as usize] {
+        if let Place::Taken(_, _, more) = &mut self.places[stored.0 as usize] {
             *more += 1;
         }
     }
@@ -47,26 +50,27 @@ impl Frames {
     /// The header of a kept frame.
     pub(super) fn header(&self, stored: Stored) -> Option<&Header> {
         match &self.places[stored.0 as usize] {
-            Place::Taken(frame, _) => Some(&frame.header),
+            Place::Taken(frame, ..) => Some(&frame.header),
             Place::Free(_) => None,
         }
     }
 
-    /// Takes a frame for one of its arrivals.
-    pub(super) fn take(&mut self, stored: Stored) -> Frame {
+    /// Takes a frame for one of its arrivals, with what it adds to a digest.
+    pub(super) fn take(&mut self, stored: Stored) -> (Frame, u64) {
         let place = &mut self.places[stored.0 as usize];
-        let Place::Taken(frame, more) = place else {
+        let Place::Taken(frame, words, more) = place else {
             unreachable!("a frame is taken as often as it was kept")
         };
+        let words = *words;
         *more -= 1;
         if *more > 0 {
-            return frame.clone();
+            return (frame.clone(), words);
         }
-        let Place::Taken(frame, _) = std::mem::replace(place, Place::Free(self.free)) else {
+        let Place::Taken(frame, ..) = std::mem::replace(place, Place::Free(self.free)) else {
             unreachable!("it was just there")
         };
         self.free = Some(stored.0);
-        frame
+        (frame, words)
     }
 }
 
@@ -93,11 +97,11 @@ mod tests {
         let mut frames = Frames::default();
         let (one, two) = (frames.keep(frame(1)), frames.keep(frame(2)));
         frames.again(one);
-        assert_eq!(frames.take(one), frame(1));
-        assert_eq!(frames.take(two), frame(2));
+        assert_eq!(frames.take(one).0, frame(1));
+        assert_eq!(frames.take(two).0, frame(2));
         assert_eq!(frames.keep(frame(3)), two, "the place that became free");
-        assert_eq!(frames.take(one), frame(1));
-        assert_eq!(frames.take(two), frame(3));
+        assert_eq!(frames.take(one).0, frame(1));
+        assert_eq!(frames.take(two).0, frame(3));
         assert_eq!(frames.places.len(), 2);
     }
 }

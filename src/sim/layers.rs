@@ -161,7 +161,7 @@ mod tests {
                     let query = world.search(asker, "moby dick", ttl);
                     world.run_until_quiet(u64::MAX);
                     world.end_queries(query);
-                    let core = Flooded::of(world.measured(query), thin.last_hop);
+                    let core = Flooded::of(&world.measured(query), thin.last_hop);
                     assert_eq!(core, thin, "{spec}, asker {asker}, TTL {ttl}");
                     let predicted = predict(&graph, asker, ttl, &BTreeMap::new());
                     assert_eq!(predicted.messages, thin.messages);

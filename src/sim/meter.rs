@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::wire::hit::QueryHit;
 use crate::wire::{Frame, Guid, Kind};
 
+use super::mail::Asked;
+
 /// What one query cost and found so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
@@ -41,69 +43,124 @@ pub struct Measured {
     pub refused: Option<String>,
 }
 
+impl Measured {
+    /// Adds what was counted at other nodes.
+    fn add(&mut self, other: &Self) {
+        let Self {
+            messages,
+            duplicates,
+            lost,
+            reached: _,
+            bytes,
+            hits,
+            hit_frames,
+            hit_messages,
+            checks,
+            hops_before,
+            first_hit_hops,
+            first_hit_ns,
+            asked_ns: _,
+            last_ns,
+            refused,
+        } = self;
+        for (sum, more) in [
+            (messages, other.messages),
+            (duplicates, other.duplicates),
+            (lost, other.lost),
+            (bytes, other.bytes),
+            (hits, other.hits),
+            (hit_frames, other.hit_frames),
+            (hit_messages, other.hit_messages),
+            (checks, other.checks),
+        ] {
+            *sum += more;
+        }
+        *last_ns = other.last_ns.max(*last_ns);
+        // Of the asker only, so that all others have none.
+        *hops_before += other.hops_before;
+        *first_hit_hops = first_hit_hops.or(other.first_hit_hops);
+        *first_hit_ns = first_hit_ns.or(other.first_hit_ns);
+        *refused = refused.take().or_else(|| other.refused.clone());
+    }
+}
+
 /// The query being counted, and where it has been.
 #[derive(Debug)]
 struct Active {
     query: usize,
+    round: usize,
     visited: Vec<u64>,
-    reached: u64,
 }
 
-/// Counts all queries of a run.
+/// One query, as far as some nodes have to do with it.
+#[derive(Debug)]
+struct Part {
+    measured: Measured,
+    /// Nodes reached in each round: the later ones reach the same nodes again, and more.
+    reached: Vec<u64>,
+    /// TTL of the present round.
+    ttl: u8,
+}
+
+/// Counts all queries of a run, at nodes that follow each other.
 #[derive(Debug)]
 pub(super) struct Meter {
-    nodes: usize,
-    measured: Vec<Measured>,
-    active: BTreeMap<Guid, Active>,
-    /// TTL of the present round of each query.
-    round: Vec<Option<u8>>,
-    /// Visited sets of queries that are over, for use again.
-    spare: Vec<Vec<u64>>,
+    /// The first of its nodes.
+    first: u32,
     /// Query frames that each node got.
     loads: Vec<u32>,
+    parts: Vec<Part>,
+    active: BTreeMap<Guid, Active>,
+    /// Visited sets of queries that are over, for use again.
+    spare: Vec<Vec<u64>>,
 }
 
 impl Meter {
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(super) fn new(first: u32, nodes: usize) -> Self {
         Self {
-            nodes,
-            measured: Vec::new(),
-            active: BTreeMap::new(),
-            round: Vec::new(),
-            spare: Vec::new(),
+            first,
             loads: vec![0; nodes],
+            parts: Vec::new(),
+            active: BTreeMap::new(),
+            spare: Vec::new(),
         }
     }
 
-    /// Begins a query and returns its number.
-    pub(super) fn begin(&mut self, now_ns: u64) -> usize {
-        self.measured.push(Measured {
-            asked_ns: now_ns,
-            last_ns: now_ns,
-            ..Measured::default()
+    /// Begins a query: the next number.
+    pub(super) fn begin(&mut self, now_ns: u64) {
+        self.parts.push(Part {
+            measured: Measured {
+                asked_ns: now_ns,
+                last_ns: now_ns,
+                ..Measured::default()
+            },
+            reached: Vec::new(),
+            ttl: 0,
         });
-        self.round.push(None);
-        self.measured.len() - 1
     }
 
     /// Its message id is known now, before any of its frames is sent. Each round has one of its own.
-    pub(super) fn asked(&mut self, query: usize, asker: u32, guid: Guid, ttl: u8) {
-        let before = self.round[query].replace(ttl);
-        self.measured[query].hops_before += before.map_or(0, u32::from);
+    pub(super) fn asked(&mut self, asked: Asked) {
+        let part = &mut self.parts[asked.query];
+        let before = std::mem::replace(&mut part.ttl, asked.ttl);
         let mut visited = self.spare.pop().unwrap_or_default();
         visited.clear();
-        visited.resize(self.nodes.div_ceil(64), 0);
-        mark(&mut visited, asker);
+        visited.resize(self.loads.len().div_ceil(64), 0);
+        if let Some(asker) = own(self.first, self.loads.len(), asked.asker) {
+            part.measured.hops_before += u32::from(before);
+            mark(&mut visited, asker);
+        }
         let active = Active {
-            query,
+            query: asked.query,
+            round: part.reached.len(),
             visited,
-            reached: 0,
         };
-        self.active.insert(guid, active);
+        part.reached.push(0);
+        self.active.insert(asked.guid, active);
     }
 
     pub(super) fn refused(&mut self, query: usize, why: String) {
-        self.measured[query].refused = Some(why);
+        self.parts[query].measured.refused = Some(why);
     }
 
     /// All queries so far are over.
@@ -119,7 +176,7 @@ impl Meter {
     /// A frame was given to so many links.
     pub(super) fn sent(&mut self, frame: &Frame, links: u64) {
         if let Some(active) = self.active.get(&frame.header.guid) {
-            let measured = &mut self.measured[active.query];
+            let measured = &mut self.parts[active.query].measured;
             match frame.header.kind {
                 Kind::Query => measured.messages += links,
                 Kind::QueryHit => measured.hit_messages += links,
@@ -131,7 +188,7 @@ impl Meter {
 
     pub(super) fn datagram(&mut self, frame: &Frame) {
         if let Some(active) = self.active.get(&frame.header.guid) {
-            let measured = &mut self.measured[active.query];
+            let measured = &mut self.parts[active.query].measured;
             measured.bytes += frame.wire_len() as u64;
             if frame.header.kind != Kind::QueryHit {
                 measured.checks += 1;
@@ -143,30 +200,29 @@ impl Meter {
         if frame.header.kind == Kind::Query
             && let Some(active) = self.active.get(&frame.header.guid)
         {
-            self.measured[active.query].lost += 1;
+            self.parts[active.query].measured.lost += 1;
         }
     }
 
-    pub(super) fn arrived(&mut self, now_ns: u64, to: u32, frame: &Frame) {
+    /// A frame arrived at the node that is so many after the first.
+    pub(super) fn arrived(&mut self, now_ns: u64, at: usize, frame: &Frame) {
         if frame.header.kind == Kind::Query
             && let Some(active) = self.active.get_mut(&frame.header.guid)
         {
-            let measured = &mut self.measured[active.query];
-            measured.last_ns = now_ns;
-            let load = &mut self.loads[to as usize];
+            let part = &mut self.parts[active.query];
+            part.measured.last_ns = now_ns;
+            let load = &mut self.loads[at];
             *load = load.saturating_add(1);
-            if mark(&mut active.visited, to) {
-                // Rounds reach the same nodes again, and more.
-                active.reached += 1;
-                measured.reached = measured.reached.max(active.reached);
+            if mark(&mut active.visited, at) {
+                part.reached[active.round] += 1;
             } else {
-                measured.duplicates += 1;
+                part.measured.duplicates += 1;
             }
         }
     }
 
     pub(super) fn hit(&mut self, query: usize, now_ns: u64, hops: u8, hit: &QueryHit) {
-        let measured = &mut self.measured[query];
+        let measured = &mut self.parts[query].measured;
         measured.hits += hit.records.len() as u64;
         measured.hit_frames += 1;
         if measured.first_hit_ns.is_none() {
@@ -180,14 +236,33 @@ impl Meter {
         self.loads.iter().max().copied().unwrap_or(0)
     }
 
-    pub(super) fn measured(&self, query: usize) -> &Measured {
-        &self.measured[query]
+    /// A query, by what all meters of a world counted.
+    pub(super) fn measured<'a>(meters: impl Iterator<Item = &'a Self>, query: usize) -> Measured {
+        let mut all = Measured::default();
+        let mut reached: Vec<u64> = Vec::new();
+        for meter in meters {
+            let part = &meter.parts[query];
+            all.asked_ns = part.measured.asked_ns;
+            all.add(&part.measured);
+            reached.resize(reached.len().max(part.reached.len()), 0);
+            for (sum, more) in reached.iter_mut().zip(&part.reached) {
+                *sum += more;
+            }
+        }
+        all.reached = reached.into_iter().max().unwrap_or(0);
+        all
     }
 }
 
+/// Place of a node among so many from `first` on.
+pub(super) fn own(first: u32, nodes: usize, node: u32) -> Option<usize> {
+    let at = node.checked_sub(first)? as usize;
+    (at < nodes).then_some(at)
+}
+
 /// Marks a node in a set; false when it was there already.
-fn mark(visited: &mut [u64], node: u32) -> bool {
-    let (word, bit) = (&mut visited[node as usize / 64], 1_u64 << (node % 64));
+fn mark(visited: &mut [u64], node: usize) -> bool {
+    let (word, bit) = (&mut visited[node / 64], 1_u64 << (node % 64));
     let new = *word & bit == 0;
     *word |= bit;
     new

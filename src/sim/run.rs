@@ -32,6 +32,8 @@ pub struct Options {
     pub check: bool,
     /// How searches spread.
     pub approach: Approach,
+    /// Threads to run on, where there is enough to do; 0 is one. What comes out is the same with any number.
+    pub threads: usize,
 }
 
 /// Events after which a run is given up: some hours. A flood ends by itself, unless tables are far too small.
@@ -132,6 +134,7 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         trace: options.trace,
         check: options.check,
         forward: options.approach.forward,
+        threads: options.threads,
     };
     let strategy = options.approach.strategy;
     let mut world = World::new(network, setting)?;
@@ -172,7 +175,7 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
                 QueryReport::new(
                     network,
                     ask,
-                    world.measured(query).clone(),
+                    world.measured(query),
                     predicted,
                     is_plain && exact(network, plan, ask),
                 )

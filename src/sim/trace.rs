@@ -1,4 +1,7 @@
-//! The trace of a run: every frame delivered, in order, as one number or as JSON lines.
+//! The trace of a run: every frame delivered, as one number or as JSON lines.
+//!
+//! Each node has a digest of what was delivered to it, in order; that of a world is made of all of them. So it does
+//! not depend on the order among nodes, which means nothing where frames take time.
 
 use std::io::Write;
 
@@ -21,32 +24,27 @@ pub(super) struct Delivery<'a> {
 /// Where the lines of a trace go.
 pub type Sink = Box<dyn Write + Send>;
 
-/// A running digest of all deliveries, and their lines when somebody wants them.
+/// The lines of a trace, when somebody wants them.
 #[derive(Default)]
 pub(super) struct Trace {
-    digest: u64,
     sink: Option<Sink>,
     failed: Option<std::io::Error>,
 }
 
 impl std::fmt::Debug for Trace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Trace({:016x})", self.digest)
+        f.write_str(self.sink.as_ref().map_or("no trace", |_| "a trace"))
     }
 }
 
 impl Trace {
     pub(super) fn new(sink: Option<Sink>) -> Self {
-        Self {
-            digest: 0,
-            sink,
-            failed: None,
-        }
+        Self { sink, failed: None }
     }
 
-    /// One number that differs when anything delivered differs in time, order, place or bytes.
-    pub(super) fn digest(&self) -> u64 {
-        self.digest
+    /// Somebody wants its lines.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.sink.is_some()
     }
 
     /// Ends the trace; the first error of its sink, if there was one.
@@ -59,18 +57,6 @@ impl Trace {
 
     pub(super) fn add(&mut self, delivery: Delivery<'_>, names: &Names) {
         let header = delivery.frame.header;
-        let bytes =
-            header.to_bytes(u32::try_from(delivery.frame.payload.len()).unwrap_or(u32::MAX));
-        let place = u64::from(delivery.to) << 32 | u64::from(delivery.link);
-        let mut digest = mix(mix(self.digest, delivery.at_ns), place);
-        for part in [&bytes[..], &delivery.frame.payload] {
-            for word in part.chunks(8) {
-                let mut eight = [0; 8];
-                eight[..word.len()].copy_from_slice(word);
-                digest = mix(digest, u64::from_le_bytes(eight));
-            }
-        }
-        self.digest = digest;
         if let Some(sink) = &mut self.sink
             && self.failed.is_none()
         {
@@ -82,6 +68,33 @@ impl Trace {
             self.failed = writeln!(sink, "{line}").err();
         }
     }
+}
+
+/// All of a frame as one number.
+pub(super) fn words(frame: &Frame) -> u64 {
+    let len = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
+    let head = frame.header.to_bytes(len);
+    let mut digest = 0;
+    for part in [&head[..], &frame.payload] {
+        for word in part.chunks(8) {
+            let mut eight = [0; 8];
+            eight[..word.len()].copy_from_slice(word);
+            digest = mix(digest, u64::from_le_bytes(eight));
+        }
+    }
+    digest
+}
+
+/// The digest of a node after a frame was delivered to it, given as its [`words`].
+pub(super) fn heard(digest: u64, at_ns: u64, link: u32, words: u64) -> u64 {
+    mix(mix(mix(digest, at_ns), u64::from(link)), words)
+}
+
+/// One digest of those of all nodes, given with their numbers in any order.
+pub(super) fn of_all(digests: impl Iterator<Item = (u32, u64)>) -> u64 {
+    digests.fold(0, |sum, (node, digest)| {
+        sum.wrapping_add(mix(mix(digest, u64::from(node)), 0))
+    })
 }
 
 /// One step of the digest: rotate, exclusive or, multiply by an odd number without pattern (2^64 divided by the

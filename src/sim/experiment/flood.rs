@@ -91,7 +91,7 @@ impl Flood {
                 let query = world.search(asker, NOTHING, *ttl);
                 world.run_until_quiet(u64::MAX);
                 world.end_queries(query);
-                let core = Flooded::of(world.measured(query), thin.last_hop);
+                let core = Flooded::of(&world.measured(query), thin.last_hop);
                 if !self.random_delays || *ttl == u8::MAX {
                     let what = format!("{name}, seed {seed}, asker {asker}, TTL {ttl}");
                     bench.outcome.compare(&what, &core, &thin);

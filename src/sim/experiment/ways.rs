@@ -98,7 +98,7 @@ impl Ways {
                 let query = world.search_by(question.asker, word, ttl, way.strategy.clone());
                 world.run_until_quiet(u64::MAX);
                 world.end_queries(query);
-                let measured = world.measured(query).clone();
+                let measured = world.measured(query);
                 if let Some(thin) = thin {
                     let core = Flooded::of(&measured, thin.last_hop);
                     let what = format!("{name}, {way}, asker {}", question.asker);

@@ -1,0 +1,580 @@
+//! A part of a world: nodes that follow each other, and all that happens to them.
+//!
+//! It alone changes its nodes, their ends of links, their frames under way and what is counted at them, so that
+//! several shards of one world can be run at once. What its nodes send to those of others waits as [`Mail`].
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::node::event::{DialError, Gone};
+use crate::node::{Action, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
+use crate::topology::{Graph, Names};
+use crate::wire::Frame;
+
+use super::calendar::Calendar;
+use super::check::Checks;
+use super::frames::{Frames, Stored};
+use super::happening::Happening;
+use super::line::{Ends, Fate, Lines};
+use super::mail::{Asked, Letter, Mail, copied};
+use super::meter::{Meter, own};
+use super::trace::{self, Delivery, Trace};
+use super::{Totals, build};
+
+/// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
+const DIAL_NS: u64 = 1_000_000_000;
+/// Whoever asks for a push; no query is numbered so.
+pub(super) const PUSH_TICKET: Ticket = Ticket(u64::MAX);
+/// Events looked at ahead: a core waits for some ten to twenty answers of memory at once.
+const AHEAD: usize = 16;
+/// Nodes below which all of them are in the cache anyway.
+const WARM_NODES_MIN: usize = 500;
+/// No alarm.
+const NEVER: u64 = u64::MAX;
+
+/// What all shards of a world read and none changes.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) names: Names,
+    pub(super) graph: Graph,
+    pub(super) lines: Lines,
+    /// The first node of each shard.
+    pub(super) firsts: Vec<u32>,
+    /// Time a datagram takes.
+    pub(super) datagram_ns: u64,
+}
+
+impl Map {
+    /// The shard that has a node.
+    pub(super) fn shard_of(&self, node: u32) -> usize {
+        self.firsts.partition_point(|first| *first <= node) - 1
+    }
+
+    /// The nodes of a shard.
+    pub(super) fn nodes_of(&self, shard: usize) -> std::ops::Range<u32> {
+        let end = self.firsts.get(shard + 1).copied();
+        let all = || u32::try_from(self.graph.nodes()).expect("nodes are counted in 32 bits");
+        self.firsts[shard]..end.unwrap_or_else(all)
+    }
+
+    /// What a node does reaches no other one sooner.
+    pub(super) fn look_ahead_ns(&self) -> u64 {
+        self.lines.least_ns().min(self.datagram_ns)
+    }
+}
+
+/// What is kept for a node besides itself.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    /// Of all frames delivered to it, in order.
+    digest: u64,
+    /// When its next alarm is, if it waits for time to pass.
+    alarm: u64,
+}
+
+/// A connection that a node would open because of a push.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CalledBack {
+    pub(super) at_ns: u64,
+    pub(super) node: u32,
+    pub(super) to: SocketAddr,
+    pub(super) index: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    /// Its number.
+    number: usize,
+    /// Its first node; the others follow.
+    first: u32,
+    pub(super) now: u64,
+    pub(super) nodes: Vec<Node>,
+    seats: Vec<Seat>,
+    ends: Ends,
+    calendar: Calendar<Happening>,
+    frames: Frames,
+    out: Outbox,
+    /// Ends of links that are closed.
+    closed: BTreeSet<(u32, u32)>,
+    pub(super) meter: Meter,
+    trace: Trace,
+    checks: Option<Box<Checks>>,
+    pub(super) totals: Totals,
+    /// Frames given to links and not yet out of them; of several shards only the sum has a meaning.
+    pub(super) in_flight: i64,
+    /// Events to come before the next look ahead.
+    warmed: usize,
+    /// Last words sent for nodes.
+    byes: u64,
+    pub(super) called_back: Vec<CalledBack>,
+    /// What its nodes send to those of each shard.
+    pub(super) mail: Vec<Mail>,
+    /// Number of the spread under way.
+    spread: u64,
+    /// The payload that came last from another shard: the next one is likely the same.
+    payload: Bytes,
+}
+
+impl Shard {
+    /// The nodes of a shard, without links.
+    pub(super) fn new(map: &Map, number: usize, nodes: Vec<Node>) -> Self {
+        let of = map.nodes_of(number);
+        let (first, ends) = (
+            of.start,
+            map.graph.first_end(of.start)..map.graph.first_end(of.end),
+        );
+        Self {
+            number,
+            first,
+            now: 0,
+            seats: vec![
+                Seat {
+                    digest: 0,
+                    alarm: NEVER
+                };
+                nodes.len()
+            ],
+            ends: Ends::new(&map.lines, ends),
+            calendar: Calendar::new(map.lines.span_ns()),
+            frames: Frames::default(),
+            out: Outbox::new(),
+            closed: BTreeSet::new(),
+            meter: Meter::new(first, nodes.len()),
+            trace: Trace::default(),
+            checks: None,
+            totals: Totals::default(),
+            in_flight: 0,
+            warmed: 0,
+            byes: 0,
+            called_back: Vec::new(),
+            mail: map.firsts.iter().map(|_| Mail::default()).collect(),
+            spread: 0,
+            payload: Bytes::new(),
+            nodes,
+        }
+    }
+
+    /// From now on this is written, and that checked.
+    pub(super) fn watch(&mut self, trace: Trace, checks: Option<Box<Checks>>) {
+        self.trace = trace;
+        self.checks = checks;
+    }
+
+    /// Place of a node of its own.
+    fn at(&self, node: u32) -> usize {
+        (node - self.first) as usize
+    }
+
+    pub(super) fn node(&self, node: u32) -> &Node {
+        &self.nodes[self.at(node)]
+    }
+
+    /// The digests of its nodes, with their numbers.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        (self.first..).zip(self.seats.iter().map(|seat| seat.digest))
+    }
+
+    /// Time of the first event.
+    pub(super) fn next_at(&self) -> Option<u64> {
+        self.calendar.next_at()
+    }
+
+    /// Lets happen all that happens up to `last_ns`, at most so many events. Returns how many happened.
+    pub(super) fn run(&mut self, map: &Map, last_ns: u64, events_max: u64) -> u64 {
+        let mut happened = 0;
+        while happened < events_max
+            && let Some((at, happening)) = self.calendar.pop(last_ns)
+        {
+            if self.warmed == 0 {
+                self.warm_up(map);
+            }
+            self.warmed -= 1;
+            self.happen(map, at, happening);
+            happened += 1;
+        }
+        happened
+    }
+
+    /// Looks at what the next events will need, many at a time. In a large network nearly every event finds its
+    /// node outside the processor's cache; memory answers sixteen questions at once about as fast as one.
+    fn warm_up(&mut self, map: &Map) {
+        self.warmed = AHEAD;
+        if self.nodes.len() < WARM_NODES_MIN {
+            return;
+        }
+        let arrivals = self
+            .calendar
+            .upcoming(AHEAD)
+            .filter_map(|happening| match happening {
+                Happening::Arrival { to, link, frame } => Some((*to, *link, *frame)),
+                _ => None,
+            });
+        let mut looked = 0;
+        for (to, _, frame) in arrivals.clone() {
+            let header = self.frames.header(frame).map_or(0, |header| header.ttl);
+            looked ^=
+                self.nodes[self.at(to)].look() ^ usize::from(header) ^ map.graph.first_end(to);
+        }
+        for (to, link, frame) in arrivals {
+            if let Some(header) = self.frames.header(frame) {
+                looked ^= self.nodes[self.at(to)].look_up(LinkId(link), &header.guid);
+                looked ^= map.graph.links(to)[link as usize].to as usize;
+            }
+        }
+        // The looking is all that is wanted; without this the compiler would leave it out.
+        std::hint::black_box(looked);
+    }
+
+    fn happen(&mut self, map: &Map, at: u64, happening: Happening) {
+        self.now = self.now.max(at);
+        match happening {
+            Happening::Arrival { to, link, frame } => self.arrive(map, to, link, frame),
+            Happening::Gone { node, link } => {
+                if !self.is_closed(node, link) {
+                    self.hand(map, node, Event::LinkDown(LinkId(link), Gone::Closed));
+                }
+            }
+            Happening::Alarm { node } => {
+                // An alarm that was moved since is a needless wake, and skipped.
+                let place = self.at(node);
+                if self.seats[place].alarm == at {
+                    self.seats[place].alarm = NEVER;
+                    self.hand(map, node, Event::Wake);
+                }
+            }
+            Happening::Ready { node, link } => self.ready(map, node, link),
+            Happening::Pressed { node, link, over } => {
+                self.hand(map, node, Event::Pressed(LinkId(link), over));
+            }
+            Happening::Datagram { to, sent } => {
+                let (from, frame) = *sent;
+                self.hand(map, to, Event::Datagram(build::addr(from), frame));
+            }
+            Happening::NoAnswer { node, addr } => {
+                self.hand(map, node, Event::DialFailed(*addr, DialError::Unreachable));
+            }
+        }
+    }
+
+    /// The node has closed this link.
+    fn is_closed(&self, node: u32, link: u32) -> bool {
+        !self.closed.is_empty() && self.closed.contains(&(node, link))
+    }
+
+    fn arrive(&mut self, map: &Map, to: u32, link: u32, frame: Stored) {
+        let (frame, words) = self.frames.take(frame);
+        self.in_flight -= 1;
+        if self.is_closed(to, link) {
+            self.totals.lost += 1;
+            return self.meter.lost(&frame);
+        }
+        self.totals.delivered += 1;
+        let place = self.at(to);
+        let seat = &mut self.seats[place];
+        seat.digest = trace::heard(seat.digest, self.now, link, words);
+        if self.trace.is_wanted() {
+            let delivery = Delivery {
+                at_ns: self.now,
+                from: map.graph.links(to)[link as usize].to,
+                to,
+                link,
+                frame: &frame,
+            };
+            self.trace.add(delivery, &map.names);
+        }
+        self.meter.arrived(self.now, place, &frame);
+        if let Some(checks) = &mut self.checks {
+            checks.arrives(to, link, &frame);
+        }
+        self.hand(map, to, Event::Received(LinkId(link), frame));
+    }
+
+    /// Hands one event to a node and performs all its actions: the contract of a shell.
+    pub(super) fn hand(&mut self, map: &Map, node: u32, event: Event) {
+        let place = self.at(node);
+        let mut out = std::mem::take(&mut self.out);
+        let asks = matches!(event, Event::Command(..) | Event::Wake);
+        self.nodes[place].handle(Time(self.now), event, &mut out);
+        if asks {
+            self.note_guid(node, &out);
+        }
+        for action in out.actions() {
+            match action {
+                Action::Send(link, frame) => {
+                    self.spread(map, node, std::slice::from_ref(link), frame);
+                }
+                Action::Spread(frame, span) => self.spread(map, node, out.links(*span), frame),
+                Action::Dial(addr) => {
+                    // All links there will be are up already.
+                    let addr = Box::new(*addr);
+                    let none = Happening::NoAnswer { node, addr };
+                    self.calendar.push(self.now + DIAL_NS, none);
+                }
+                Action::Close(link, bye) => {
+                    if let Some(bye) = bye {
+                        self.byes += 1;
+                        let last_word = Node::bye_frame(*bye);
+                        self.spread(map, node, std::slice::from_ref(link), &last_word);
+                    }
+                    self.close(map, node, link.0);
+                }
+                Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
+                Action::Datagram(to, frame) => self.datagram(map, node, *to, frame),
+                Action::CallBack { to, index, .. } => self.called_back.push(CalledBack {
+                    at_ns: self.now,
+                    node,
+                    to: *to,
+                    index: *index,
+                }),
+                // Nobody offers links here, and everybody can be connected to.
+                Action::Admit(..) | Action::Knock(_) => {}
+            }
+        }
+        out.clear();
+        self.out = out;
+        if let Some(checks) = &mut self.checks {
+            checks.handled(node, &self.nodes[place]);
+            checks.conserves(self.totals, self.in_flight);
+        }
+        if let Some(at) = self.nodes[place].next_wakeup()
+            && self.seats[place].alarm != at.0
+        {
+            self.seats[place].alarm = at.0;
+            self.calendar.push(at.0, Happening::Alarm { node });
+        }
+    }
+
+    /// A search says its message id after its frames; all meters must know it before.
+    fn note_guid(&mut self, node: u32, out: &Outbox) {
+        for action in out.actions() {
+            if let Action::Tell(ticket, Notice::Searching { guid, ttl, .. }) = action {
+                let asked = Asked {
+                    query: query_of(*ticket),
+                    asker: node,
+                    guid: *guid,
+                    ttl: *ttl,
+                };
+                self.meter.asked(asked);
+                if let Some(checks) = &mut self.checks {
+                    checks.asked(asked);
+                }
+                for (shard, mail) in self.mail.iter_mut().enumerate() {
+                    if shard != self.number {
+                        mail.tell(asked);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, node: u32, ticket: Ticket, notice: &Notice) {
+        match notice {
+            Notice::Hit { hops, hit } => {
+                self.meter.hit(query_of(ticket), self.now, *hops, hit);
+                if let Some(checks) = &mut self.checks {
+                    checks.told(node, query_of(ticket));
+                }
+            }
+            Notice::Searching { .. }
+            | Notice::TooSoon(_)
+            | Notice::Pushed(_)
+            | Notice::Passed(_)
+            | Notice::Done(Ok(())) => {}
+            Notice::Done(Err(_)) if ticket == PUSH_TICKET => {}
+            Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
+        }
+    }
+
+    /// Sends a datagram: straight to its node, in the time that links take which say nothing else.
+    fn datagram(&mut self, map: &Map, from: u32, to: SocketAddr, frame: &Frame) {
+        self.meter.datagram(frame);
+        let nodes = map.graph.nodes();
+        let Some(to) = build::node_at(to).filter(|to| (*to as usize) < nodes) else {
+            return;
+        };
+        let at = self.now.saturating_add(map.datagram_ns);
+        let sent = Box::new((from, copied(frame)));
+        self.post(map, to, at, Happening::Datagram { to, sent });
+    }
+
+    /// Lets something happen to any node.
+    fn post(&mut self, map: &Map, node: u32, at: u64, happening: Happening) {
+        if own(self.first, self.nodes.len(), node).is_some() {
+            self.calendar.push(at, happening);
+        } else {
+            self.mail[map.shard_of(node)].write(at, happening);
+        }
+    }
+
+    /// Takes in what another shard has for this one.
+    pub(super) fn take_in(&mut self, mail: &mut Mail) {
+        for asked in mail.news() {
+            self.meter.asked(asked);
+        }
+        let mut kept: Option<(u32, Stored)> = None;
+        while let Some((at, letter)) = mail.next() {
+            let happening = match letter {
+                Letter::Other(happening) => happening,
+                Letter::Arrival { to, link, frame } => {
+                    let stored = match kept {
+                        Some((number, stored)) if number == frame => {
+                            self.frames.again(stored);
+                            stored
+                        }
+                        _ => {
+                            let (header, payload) = mail.frame(frame);
+                            if payload != &self.payload[..] {
+                                self.payload = Bytes::copy_from_slice(payload);
+                            }
+                            let payload = self.payload.clone();
+                            self.frames.keep(Frame { header, payload })
+                        }
+                    };
+                    kept = Some((frame, stored));
+                    Happening::Arrival {
+                        to,
+                        link,
+                        frame: stored,
+                    }
+                }
+            };
+            self.calendar.push(at, happening);
+        }
+    }
+
+    /// Gives a frame to links.
+    fn spread(&mut self, map: &Map, node: u32, links: &[LinkId], frame: &Frame) {
+        self.totals.sent += links.len() as u64;
+        self.meter.sent(frame, links.len() as u64);
+        self.spread += 1;
+        let mut kept = None;
+        for link in links {
+            self.send(map, node, *link, frame, &mut kept);
+        }
+    }
+
+    /// Gives a frame to one link; `kept` is its place once it has one.
+    fn send(
+        &mut self,
+        map: &Map,
+        node: u32,
+        link: LinkId,
+        frame: &Frame,
+        kept: &mut Option<Stored>,
+    ) {
+        if let Some(checks) = &mut self.checks {
+            checks.sends(node, link.0, frame);
+        }
+        if self.is_closed(node, link.0) {
+            self.totals.lost += 1;
+            return self.meter.lost(frame);
+        }
+        let half = map.graph.links(node)[link.0 as usize];
+        let end = map.graph.first_end(node) + link.0 as usize;
+        match self
+            .ends
+            .send(&map.lines, self.now, (half.edge, end), frame)
+        {
+            Fate::Arrives(at) => {
+                self.in_flight += 1;
+                let (to, link) = (half.to, half.back);
+                if own(self.first, self.nodes.len(), to).is_none() {
+                    let mail = &mut self.mail[map.shard_of(to)];
+                    return mail.send(at, (to, link), frame, self.spread);
+                }
+                let frame = match *kept {
+                    Some(stored) => {
+                        self.frames.again(stored);
+                        stored
+                    }
+                    None => *kept.insert(self.frames.keep(frame.clone())),
+                };
+                self.calendar
+                    .push(at, Happening::Arrival { to, link, frame });
+            }
+            Fate::Lost => {
+                self.totals.lost += 1;
+                self.meter.lost(frame);
+            }
+            Fate::Queued(shed) => {
+                self.in_flight += 1 - i64::try_from(shed).expect("a queue holds fewer than 2^63");
+                self.totals.shed += shed;
+                if shed > 0 {
+                    let place = self.at(node);
+                    self.nodes[place].count_shed(shed);
+                }
+                self.wait(node, link.0, end);
+                self.pressure(node, link.0, end);
+            }
+        }
+    }
+
+    /// Sees to it that what waits at an end of a link goes out when it can.
+    fn wait(&mut self, node: u32, link: u32, end: usize) {
+        if let Some(until) = self.ends.waits_until(end) {
+            self.calendar.push(until, Happening::Ready { node, link });
+        }
+    }
+
+    /// Tells the node when the send queue of a link is too full, or has room again. Not at once: the node is at work.
+    fn pressure(&mut self, node: u32, link: u32, end: usize) {
+        if let Some(over) = self.ends.pressure(end) {
+            let pressed = Happening::Pressed { node, link, over };
+            self.calendar.push(self.now, pressed);
+        }
+    }
+
+    fn ready(&mut self, map: &Map, node: u32, link: u32) {
+        let half = map.graph.links(node)[link as usize];
+        let end = map.graph.first_end(node) + link as usize;
+        // Every queued frame asked to be woken; the first one takes them all along.
+        if self
+            .ends
+            .waits_until(end)
+            .is_none_or(|until| until > self.now)
+        {
+            return;
+        }
+        for (at, frame) in self.ends.release(&map.lines, self.now, (half.edge, end)) {
+            let (to, link) = (half.to, half.back);
+            if own(self.first, self.nodes.len(), to).is_none() {
+                self.spread += 1;
+                self.mail[map.shard_of(to)].send(at, (to, link), &frame, self.spread);
+                continue;
+            }
+            let frame = self.frames.keep(frame);
+            self.calendar
+                .push(at, Happening::Arrival { to, link, frame });
+        }
+        self.pressure(node, link, end);
+    }
+
+    /// Closes a link; the other end notices after the link's delay, unless it has closed it too by then.
+    fn close(&mut self, map: &Map, node: u32, link: u32) {
+        let half = map.graph.links(node)[link as usize];
+        if self.closed.insert((node, link)) {
+            let delay_ns = map.lines.traits(half.edge).delay_ns;
+            let (node, link) = (half.to, half.back);
+            let at = self.now.saturating_add(delay_ns);
+            self.post(map, node, at, Happening::Gone { node, link });
+        }
+    }
+
+    /// Ends a run: what the invariants have to say, and whether the trace was written.
+    pub(super) fn finish(&mut self) -> std::io::Result<Vec<super::Breach>> {
+        if let Some(checks) = &mut self.checks {
+            checks.balance(self.totals, self.in_flight, self.byes, &self.nodes);
+        }
+        self.trace.finish()?;
+        Ok(self
+            .checks
+            .as_ref()
+            .map_or_else(Vec::new, |checks| checks.breaches().to_vec()))
+    }
+}
+
+fn query_of(ticket: Ticket) -> usize {
+    usize::try_from(ticket.0).expect("tickets are numbers of queries")
+}
