@@ -62,7 +62,7 @@ fn files_of_a_node_behind_a_wall_are_listed_as_if_there_were_none() {
     // What is fetched from this list later needs the same way.
     assert_eq!(listed["push"], true, "{listed}");
     assert_eq!(listed["push_proxies"][0], hub.address(), "{listed}");
-    assert_eq!(pushes_sent(&asker), 1, "it was not connected to");
+    assert_eq!(pushes_sent(&hub), 1, "it was not connected to");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_file_of_a_node_behind_a_wall_is_fetched() {
     assert!(got.err.contains("sha1 verified"), "{}", got.err);
     let bytes = std::fs::read(out.join("hazelnut spread.txt")).unwrap();
     assert_eq!(bytes, b"sweet");
-    assert_eq!(pushes_sent(&asker), 1, "it was not connected to");
+    assert_eq!(pushes_sent(&hub), 1, "it was not connected to");
 }
 
 #[test]
