@@ -247,7 +247,7 @@ fn vendor_in_its_words(message: &Vendor<'_>) -> Vec<String> {
         Vendor::HitsWanted { results, .. } => words.push(format!("{results} hits wanted")),
         Vendor::TreeLink(chosen) => words.push(format!("tree link {chosen}")),
         Vendor::HopsFlow(hops) => words.push(format!("{hops}")),
-        Vendor::TcpConnectBack(port) | Vendor::UdpConnectBack(port) => {
+        Vendor::TcpConnectBack(port) | Vendor::UdpConnectBack { port, .. } => {
             words.push(format!("{port}"));
         }
         Vendor::QueryStatusResponse(kept) => words.push(format!("{kept}")),

@@ -11,7 +11,7 @@ use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
 use crate::cli::share;
-use crate::control::{AutoRole, Hindrance, OnNet, Request, Role, Status};
+use crate::control::{AutoRole, Hindrance, OnNet, Reach, Reached, Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -72,6 +72,7 @@ fn screen(status: &Status) -> Vec<String> {
             units::size(bytes)
         ));
     }
+    lines.extend(status.nets.iter().find_map(|on| on.reach).map(reached));
     if let Some(mapping) = &status.mapping {
         lines.push(format!("router   {}", share::mapping(mapping)));
     }
@@ -130,6 +131,18 @@ fn reaches(status: &Status) -> Vec<String> {
         format!("reaches  {whom}{place}   {links}")
     };
     status.nets.iter().map(line).collect()
+}
+
+/// Whether strangers reach it.
+fn reached(reach: Reach) -> String {
+    let word = |reached: Reached| match reached {
+        Reached::Yes => "yes",
+        Reached::No => "no",
+        Reached::Asked => "being tried",
+        Reached::Unknown => "not known yet",
+    };
+    let (connections, datagrams) = (word(reach.connections), word(reach.datagrams));
+    format!("reached  by connections: {connections}   by datagrams (UDP): {datagrams}")
 }
 
 /// Why a leaf is no ultrapeer yet.
@@ -229,6 +242,10 @@ mod tests {
                 dialling: 1,
                 hosts_known: 12,
                 nodes_heard: 9,
+                reach: Some(Reach {
+                    connections: Reached::No,
+                    datagrams: Reached::Asked,
+                }),
             }],
         };
         let text = screen(&status).join("\n");
@@ -237,6 +254,7 @@ mod tests {
             "192.168.1.12:6346",
             "strangers on the public Gnutella network, as a leaf (auto; no ultrapeer yet: not up for an hour)",
             "0 up, 1 dialling",
+            "reached  by connections: no   by datagrams (UDP): being tried",
             "router   opened port 6346 (UPnP)",
             "finding  no known node can be reached, and of 2 host caches none answered with any; still trying",
             "2,431 files, 31.0 GB",

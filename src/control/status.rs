@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Net, Role};
-use crate::node::roles;
+use crate::node::{reach, roles};
 
 /// One screen about a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,43 @@ pub struct OnNet {
     pub hosts_known: usize,
     /// Distinct addresses heard from lately.
     pub nodes_heard: usize,
+    /// Whether others reach it; `None` on a LAN, where everybody does.
+    #[serde(default)]
+    pub reach: Option<Reach>,
+}
+
+/// Whether others on a network reach a node unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// By connection.
+    pub connections: Reached,
+    /// By datagram.
+    pub datagrams: Reached,
+}
+
+/// What is known about that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reached {
+    /// Somebody did.
+    Yes,
+    /// Neighbours were asked to, in vain; or nothing is taken in.
+    No,
+    /// Neighbours were asked to, and have time left.
+    Asked,
+    /// Nobody was asked yet.
+    Unknown,
+}
+
+impl From<reach::Reached> for Reached {
+    fn from(reached: reach::Reached) -> Self {
+        match reached {
+            reach::Reached::Yes => Self::Yes,
+            reach::Reached::No => Self::No,
+            reach::Reached::Asked => Self::Asked,
+            reach::Reached::Unknown => Self::Unknown,
+        }
+    }
 }
 
 /// One listed folder.

@@ -19,6 +19,7 @@ pub(crate) struct Figures {
     pub(crate) dialling: usize,
     pub(crate) hosts_known: usize,
     pub(crate) nodes_heard: usize,
+    pub(crate) reach: Option<control::Reach>,
 }
 
 impl Figures {
@@ -33,6 +34,10 @@ impl Figures {
             dialling: node.dialling(),
             hosts_known: node.known_hosts().len(),
             nodes_heard: node.nodes_heard(now),
+            reach: node.config().net.is_two_tier().then(|| control::Reach {
+                connections: node.connections_reach(now).into(),
+                datagrams: node.datagrams_reach(now).into(),
+            }),
         }
     }
 }

@@ -310,6 +310,7 @@ async fn on_net(overlay: &Overlay) -> Result<control::OnNet, Ended> {
         dialling: figures.dialling,
         hosts_known: figures.hosts_known,
         nodes_heard: figures.nodes_heard,
+        reach: figures.reach,
     })
 }
 

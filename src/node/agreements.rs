@@ -1,4 +1,5 @@
-//! Agreements between two neighbours: vendor messages. What we read is what we announce, no more.
+//! Agreements between two neighbours: vendor messages. What we read is what we announce, no more. What they say of who
+//! reaches us is kept in `reach`.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use super::relay::Taken;
 use super::tiers::Tier;
 use super::{Drop, Node, Time};
 
-/// What we read, as *Messages Supported* says it.
-const READ: [VendorId; 7] = [
+/// What we read, as *Messages Supported* says it: the last only where we have the socket for it.
+const READ: [VendorId; 8] = [
     vendor::FEATURES_SUPPORTED,
     vendor::HOPS_FLOW,
     vendor::TCP_CONNECT_BACK,
@@ -20,6 +21,7 @@ const READ: [VendorId; 7] = [
     vendor::QUERY_STATUS_RESPONSE,
     vendor::PUSH_PROXY_REQUEST,
     vendor::PUSH_PROXY_ACK,
+    vendor::UDP_CONNECT_BACK,
 ];
 /// In *Features Supported*: our listener takes TLS from the first byte.
 const TLS: Feature = Feature {
@@ -33,41 +35,7 @@ pub(super) const PROXIES_MAX: usize = 4;
 /// Neighbours asked to call us back before we know whether others reach us.
 const CALL_BACKS_MAX: u8 = 3;
 
-/// Whether others can connect to us, and through whom otherwise.
-#[derive(Debug, Default)]
-pub(super) struct Reach {
-    /// Somebody connected to us unasked, or called back.
-    pub(super) proved: bool,
-    /// Neighbours asked to call us back.
-    pub(super) asked: u8,
-    /// Neighbours that pass pushes on to us, with their addresses.
-    pub(super) proxies: Vec<(LinkId, SocketAddrV4)>,
-}
-
 impl Node {
-    /// Can nobody connect to us, as far as we know? On a LAN everybody can.
-    pub(super) fn firewalled(&self) -> bool {
-        self.tier() != Tier::Flat && !self.reach.proved
-    }
-
-    /// Did neighbours that were asked to call us back not get through so far? A node that listens nowhere opens a port
-    /// when it needs one, and nobody knows yet who could connect there: to such a one others shall answer.
-    pub(super) fn called_in_vain(&self) -> bool {
-        self.firewalled() && self.config.listen.is_some() && self.reach.asked > 0
-    }
-
-    /// Who passes pushes on to us, while we cannot be connected to.
-    pub(super) fn push_proxies(&self) -> Vec<SocketAddr> {
-        let proxies = self.reach.proxies.iter();
-        proxies.map(|(_, addr)| SocketAddr::V4(*addr)).collect()
-    }
-
-    /// Somebody connected to us unasked: we can be reached.
-    pub(super) fn reached(&mut self) {
-        self.reach.proved = true;
-        self.reach.proxies.clear();
-    }
-
     /// What we tell a new neighbour that reads vendor messages.
     pub(super) fn introduce(&mut self, id: LinkId, out: &mut Outbox) {
         let Some(link) = self.links.get(id).filter(|link| link.peer.vendor_messages) else {
@@ -78,7 +46,8 @@ impl Node {
         }
         let ultrapeer = link.peer.role == Role::Ultrapeer;
         let guid = self.new_guid();
-        self.send_vendor(id, guid, &Vendor::MessagesSupported(READ.to_vec()), out);
+        let read = &READ[..READ.len() - usize::from(!self.config.datagrams)];
+        self.send_vendor(id, guid, &Vendor::MessagesSupported(read.to_vec()), out);
         if self.config.says_tls() {
             let guid = self.new_guid();
             self.send_vendor(id, guid, &Vendor::FeaturesSupported(vec![TLS]), out);
@@ -163,14 +132,14 @@ impl Node {
                 self.send_vendor(from, header.guid, &Vendor::PushProxyAck(addr), out);
             }
             Vendor::PushProxyAck(addr) => self.proxy_found(from, addr, header.guid)?,
-            Vendor::PushProxyCancel
-            | Vendor::TreeLink(_)
-            | Vendor::MessagesSupported(_)
-            | Vendor::FeaturesSupported(_) => {}
-            Vendor::HitsReady { .. }
-            | Vendor::HitsWanted { .. }
-            | Vendor::UdpConnectBack(_)
-            | Vendor::Other(..) => return Err(Drop::Unused),
+            Vendor::UdpConnectBack { port, id } => {
+                return self.ping_back(now, from, port, id.unwrap_or(header.guid), out);
+            }
+            Vendor::MessagesSupported(reads) => self.ask_for_ping(now, from, &reads, out),
+            Vendor::PushProxyCancel | Vendor::TreeLink(_) | Vendor::FeaturesSupported(_) => {}
+            Vendor::HitsReady { .. } | Vendor::HitsWanted { .. } | Vendor::Other(..) => {
+                return Err(Drop::Unused);
+            }
         }
         Ok(())
     }

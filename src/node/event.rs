@@ -192,6 +192,9 @@ pub enum Event {
     Told(SocketAddr, Vec<SocketAddr>),
     /// A datagram with a frame for a search of ours, or for a walker that waits here.
     Datagram(SocketAddr, Frame),
+    /// A ping with this id came by datagram from one to whom the shell itself sent nothing lately. It is answered
+    /// otherwise; here it is of interest as a proof that datagrams reach us.
+    Pinged(SocketAddr, Guid),
     /// Whether all upload slots are taken.
     Busy(bool),
     /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):

@@ -52,6 +52,8 @@ pub(super) struct Link {
     pub(super) addresses_again: Time,
     /// When it may ask to be called back again.
     pub(super) knock_again: Time,
+    /// When it may ask for a ping by datagram again.
+    pub(super) ping_back_again: Time,
 }
 
 impl Link {
@@ -78,6 +80,7 @@ impl Link {
             addresses_left: limits::PONG_ADDRESSES_MAX,
             addresses_again: now.plus(limits::PONG_ADDRESSES_SPAN),
             knock_again: now,
+            ping_back_again: now,
         }
     }
 

@@ -37,6 +37,7 @@ mod pongs;
 mod pushes;
 pub mod qrp;
 mod rate;
+pub mod reach;
 mod relay;
 pub mod repeats;
 pub mod roles;
@@ -105,7 +106,7 @@ pub struct Node {
     tokens: u64,
     tree: forward::Tree,
     table: tables::OwnTable,
-    reach: agreements::Reach,
+    reach: reach::Reach,
     roles: roles::Roles,
     push_targets: pushes::PushTargets,
     passed_pushes: pushes::PassedPushes,
@@ -168,7 +169,7 @@ impl Node {
             tokens: 0,
             tree: forward::Tree::default(),
             table: tables::OwnTable::default(),
-            reach: agreements::Reach::default(),
+            reach: reach::Reach::default(),
             roles: roles::Roles::default(),
             push_targets: pushes::PushTargets::default(),
             passed_pushes: pushes::PassedPushes::default(),
@@ -187,6 +188,7 @@ impl Node {
             Event::Received(link, frame) => return self.received(now, link, frame, out),
             Event::Library(library) => return self.library_changed(now, library),
             Event::Datagram(from, frame) => return self.datagram_in(now, from, &frame, out),
+            Event::Pinged(from, guid) => return self.pinged(now, from, guid),
             Event::Busy(busy) => return self.busy = busy,
             Event::Pressed(link, pressed) => return self.pressed(now, link, pressed, out),
             Event::Reached => return self.reached(),

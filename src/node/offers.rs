@@ -123,6 +123,7 @@ impl Node {
             Refused::TooMuch => Drop::RateLimited,
             Refused::Crowd => Drop::DatagramCrowd,
         })?;
+        self.open_hole(now, to);
         out.push(Action::Datagram(to, frame));
         Ok(())
     }

@@ -36,7 +36,7 @@ const PASSED_PER_SERVENT_MAX: usize = 30;
 /// Pushes passed on in that time in all.
 const PASSED_MAX: usize = 512;
 /// A neighbour that was asked to call us back does it within this, or not at all.
-const CALL_BACK_TIME: Duration = Duration::from_secs(60);
+pub(super) const CALL_BACK_TIME: Duration = Duration::from_secs(60);
 
 /// Addresses connected to lately.
 #[derive(Debug, Default)]
@@ -217,14 +217,6 @@ impl Node {
             addr,
             tls: self.config.says_tls(),
         }
-    }
-
-    /// Is it certain enough that nobody can connect to us? Neighbours were asked to, and had their time.
-    pub(super) fn unreachable(&self, now: Time) -> bool {
-        let waited = |since: Time| now.since(since) >= CALL_BACK_TIME;
-        self.firewalled()
-            && self.reach.asked > 0
-            && self.links.iter().any(|(_, link)| waited(link.since))
     }
 
     /// A stranger asks us to hand a push to a neighbour.

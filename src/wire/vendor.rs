@@ -5,8 +5,8 @@
 
 use std::net::SocketAddrV4;
 
-use super::WireError;
 use super::ggep::{Block, Extensions, Zeros};
+use super::{Guid, WireError};
 
 /// Entries read of one list of messages or features.
 pub const ENTRIES_MAX: usize = 256;
@@ -25,8 +25,13 @@ pub enum Vendor<'a> {
     HopsFlow(u8),
     /// BEAR/7 v1: connect to my address and this port, send two line feeds and close.
     TcpConnectBack(u16),
-    /// GTKG/7 v2: send a UDP ping with this message's id to my address and this port.
-    UdpConnectBack(u16),
+    /// GTKG/7: send a UDP ping to my address and this port.
+    UdpConnectBack {
+        /// Where.
+        port: u16,
+        /// The id of that ping (v1); `None`: this message's own (v2).
+        id: Option<Guid>,
+    },
     /// BEAR/11 v1: how many results of the query with this message id have you kept?
     QueryStatusRequest,
     /// BEAR/12 v1: so many; [`QUERY_STOP`] for "enough, stop".
@@ -95,7 +100,18 @@ impl<'a> Vendor<'a> {
             FEATURES_SUPPORTED => Self::FeaturesSupported(read_list(data, Feature::from_bytes)?),
             HOPS_FLOW => Self::HopsFlow(*data.first().ok_or(WireError::Truncated("hops flow"))?),
             TCP_CONNECT_BACK => Self::TcpConnectBack(u16_le(data)?),
-            UDP_CONNECT_BACK => Self::UdpConnectBack(u16_le(data)?),
+            UDP_CONNECT_BACK => Self::UdpConnectBack {
+                port: u16_le(data)?,
+                id: None,
+            },
+            UDP_CONNECT_BACK_1 => {
+                let id = data.get(2..).and_then(|data| data.first_chunk());
+                let cut = WireError::Truncated("UDP connect back");
+                Self::UdpConnectBack {
+                    port: u16_le(data)?,
+                    id: Some(Guid(*id.ok_or(cut)?)),
+                }
+            }
             QUERY_STATUS_REQUEST => Self::QueryStatusRequest,
             QUERY_STATUS_RESPONSE => Self::QueryStatusResponse(u16_le(data)?),
             // Both versions ask for the same.
@@ -152,8 +168,10 @@ impl<'a> Vendor<'a> {
                 out.extend(tokens([(SECURE, token), (PROOF, proof)]));
             }
             Self::TreeLink(chosen) => out.push(u8::from(*chosen)),
-            Self::TcpConnectBack(port) | Self::UdpConnectBack(port) => {
+            Self::TcpConnectBack(port) => out.extend_from_slice(&port.to_le_bytes()),
+            Self::UdpConnectBack { port, id } => {
                 out.extend_from_slice(&port.to_le_bytes());
+                out.extend(id.iter().flat_map(|id| id.0));
             }
             Self::QueryStatusResponse(kept) => out.extend_from_slice(&kept.to_le_bytes()),
             Self::PushProxyAck(addr) => {
@@ -173,7 +191,8 @@ impl<'a> Vendor<'a> {
             Self::FeaturesSupported(_) => FEATURES_SUPPORTED,
             Self::HopsFlow(_) => HOPS_FLOW,
             Self::TcpConnectBack(_) => TCP_CONNECT_BACK,
-            Self::UdpConnectBack(_) => UDP_CONNECT_BACK,
+            Self::UdpConnectBack { id: None, .. } => UDP_CONNECT_BACK,
+            Self::UdpConnectBack { id: Some(_), .. } => UDP_CONNECT_BACK_1,
             Self::QueryStatusRequest => QUERY_STATUS_REQUEST,
             Self::QueryStatusResponse(_) => QUERY_STATUS_RESPONSE,
             Self::PushProxyRequest => PUSH_PROXY_REQUEST,
@@ -208,6 +227,8 @@ ids! {
     TCP_CONNECT_BACK = b"BEAR" / 7 v 1;
     /// GTKG/7 v2.
     UDP_CONNECT_BACK = b"GTKG" / 7 v 2;
+    /// GTKG/7 v1.
+    UDP_CONNECT_BACK_1 = b"GTKG" / 7 v 1;
     /// BEAR/11 v1.
     QUERY_STATUS_REQUEST = b"BEAR" / 11 v 1;
     /// BEAR/12 v1.
@@ -352,7 +373,24 @@ mod tests {
                 Vendor::PushProxyAck("192.0.2.10:6346".parse().unwrap()),
             ),
             ("42454152 0700 0100 ca18", Vendor::TcpConnectBack(6346)),
-            ("47544b47 0700 0200 ca18", Vendor::UdpConnectBack(6346)),
+            (
+                "47544b47 0700 0200 ca18",
+                Vendor::UdpConnectBack {
+                    port: 6346,
+                    id: None,
+                },
+            ),
+            (
+                "47544b47 0700 0100 ca18 00112233445566778899aabbccddeeff",
+                Vendor::UdpConnectBack {
+                    port: 6346,
+                    id: Some(Guid(
+                        *hex("00112233445566778899aabbccddeeff")
+                            .first_chunk()
+                            .unwrap(),
+                    )),
+                },
+            ),
             ("42454152 0b00 0100", Vendor::QueryStatusRequest),
             (
                 "42454152 0c00 0100 ffff",
@@ -411,6 +449,7 @@ mod tests {
         );
         for bad in [
             "42454152 0400 01",
+            "47544b47 0700 0100 ca18 001122334455667788",
             "42454152 0400 0100",
             "00000000 0000 0000 01",
             "00000000 0000 0000 0200 42454152 0400 0100",

@@ -16,8 +16,13 @@ impl Wired {
     /// A datagram of node `from`: noted, and brought to the node that is there, if any.
     pub(super) fn datagram(&mut self, from: usize, to: SocketAddr, frame: &Frame) {
         self.datagrams.push((from, to, frame.clone()));
-        if let Some(node) = (0..self.nodes.len()).find(|node| addr(*node) == to) {
-            let _ = self.hear(node, addr(from), &frame.to_vec());
+        self.bring(from, to, &frame.to_vec());
+    }
+
+    fn bring(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) {
+        let node = (0..self.nodes.len()).find(|node| addr(*node) == to);
+        if let Some(node) = node.filter(|node| !self.deaf.contains(node)) {
+            let _ = self.hear(node, addr(from), bytes);
         }
     }
 
@@ -35,15 +40,16 @@ impl Wired {
         }
         match self.sockets[at].hear(self.now, from, bytes)? {
             Heard::Question(question) => {
+                if question.unasked {
+                    self.queue_datagram(at, Event::Pinged(from, question.guid));
+                }
                 let introduction = self.nodes[at].introduction(self.now, from, question.wants);
                 let Some(told) = answer(&question, &introduction) else {
                     return Err(Dropped::AnswerTooLarge);
                 };
                 let frame = Frame::from_datagram(&told).unwrap();
                 self.datagrams.push((at, from, frame));
-                if let Some(node) = (0..self.nodes.len()).find(|node| addr(*node) == from) {
-                    let _ = self.hear(node, addr(at), &told);
-                }
+                self.bring(at, from, &told);
                 Ok(Some(told))
             }
             Heard::Push(push) => {

@@ -113,13 +113,22 @@ impl Tiers {
 
     /// The same, with so many bytes a second of searching on each link.
     pub fn limited(roles: &[Role], limit_search: Option<u64>) -> Self {
+        Self::with(roles, |config| config.limit_search = limit_search)
+    }
+
+    /// The same, of nodes that send and take datagrams.
+    pub fn with_datagrams(roles: &[Role]) -> Self {
+        Self::with(roles, |config| config.datagrams = true)
+    }
+
+    fn with(roles: &[Role], change: impl Fn(&mut Config)) -> Self {
         let mut net = Wired::new(0, &quiet());
         for (n, role) in roles.iter().enumerate() {
-            let config = Config {
+            let mut config = Config {
                 listen: Some(addr(n)),
-                limit_search,
                 ..live(*role)
             };
+            change(&mut config);
             net.nodes.push(Node::new(
                 Arc::new(config),
                 servent(n),
@@ -294,6 +303,8 @@ pub struct Wired {
     pub called_back: Vec<(usize, SocketAddr, u32)>,
     /// Datagrams of nodes: who, where to, what.
     pub datagrams: Vec<(usize, SocketAddr, Frame)>,
+    /// Nodes that no datagram reaches.
+    pub deaf: Vec<usize>,
     /// What judges the datagrams that come to each node.
     sockets: Vec<Udp>,
 }
@@ -313,6 +324,7 @@ impl Wired {
             dead: Vec::new(),
             called_back: Vec::new(),
             datagrams: Vec::new(),
+            deaf: Vec::new(),
             sockets: Vec::new(),
         };
         (0..count).for_each(|_| wired.add(config));

@@ -238,6 +238,10 @@ impl Speaker {
         let handle = &self.datagrams.handle;
         match heard {
             Heard::Question(question) => {
+                if question.unasked {
+                    let pinged = Event::Pinged(question.from, question.guid);
+                    handle.send(Inbox::Event(pinged)).await?;
+                }
                 let ask = |to| Ask::Introduction(question.from, question.wants, to);
                 let introduction = handle.ask(ask).await?;
                 let Some(told) = answer(&question, &introduction) else {
