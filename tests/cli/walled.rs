@@ -48,7 +48,7 @@ fn files_of_a_node_behind_a_wall_are_listed_as_if_there_were_none() {
     let world = World::new();
     let hub = ultrapeer(&world);
     let sharer = walled_sharer(&world, &hub);
-    let asker = asker(&world, &hub);
+    let _asker = asker(&world, &hub);
     let hit = found(&world).json_of("hit").remove(0);
     assert_eq!(hit["push"], true, "{hit}");
     assert_eq!(hit["push_proxies"][0], hub.address(), "{hit}");
@@ -70,7 +70,7 @@ fn a_file_of_a_node_behind_a_wall_is_fetched() {
     let world = World::new();
     let hub = ultrapeer(&world);
     let _sharer = walled_sharer(&world, &hub);
-    let asker = asker(&world, &hub);
+    let _asker = asker(&world, &hub);
     let hit = found(&world).json_of("hit").remove(0);
     let out = world.path("out");
     let id = hit["id"].as_str().unwrap();
