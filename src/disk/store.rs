@@ -9,31 +9,28 @@
 //! | partial files, search results, lock | `HOME/` | `$XDG_STATE_HOME/filbert/` |
 //! | control socket | `HOME/filbert.sock` | `$XDG_RUNTIME_DIR/filbert/filbert.sock` |
 
+mod hosts;
+mod lock;
+
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
-use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 use sha1::Digest;
 
 use super::lists::List;
 use super::save::{at, load, save};
 use crate::node::address::Net;
-use crate::node::hosts::Remembered;
-use crate::node::limits::HOSTS_MAX;
 use crate::wire::ServentId;
+
+pub use lock::{HomeLock, LockError};
 
 /// Bytes of a socket's path, its end mark not counted: `sun_path` has 108 on Linux, 104 elsewhere.
 const SOCKET_PATH_MAX: usize = 103;
-/// Bytes of the hosts file that are read at all: [`HOSTS_MAX`] addresses of the longest kind take half.
-const HOSTS_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes of the file with the servent id, and of the lock file, that are read at all.
 const NOTE_BYTES_MAX: u64 = 256;
 
@@ -62,32 +59,6 @@ pub struct Home {
     state: PathBuf,
     socket: PathBuf,
     socket_note: Option<String>,
-}
-
-/// A home that this process holds alone, until this is dropped or the process ends, however it ends.
-#[derive(Debug)]
-pub struct HomeLock {
-    _file: File,
-}
-
-/// Why a home cannot be held.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another node runs there (exit code 8).
-    #[error(
-        "a node is already running in {home}: process {pid}, since {since}; stop it, or give this one a home of its own with --home DIR"
-    )]
-    Held {
-        /// The folder.
-        home: String,
-        /// Who holds it, if that could be read; else "unknown".
-        pid: String,
-        /// Since when, for people: `2026-01-31 12:00:00 UTC`, or "unknown".
-        since: String,
-    },
-    /// The disk says no.
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }
 
 /// What of the environment decides about places.
@@ -271,55 +242,6 @@ impl Home {
         vec![self.data.clone(), self.state.clone()]
     }
 
-    /// Takes the home for this process. Call [`create`](Self::create) first.
-    ///
-    /// # Errors
-    /// [`LockError::Held`] names who runs there already.
-    pub fn lock(&self) -> Result<HomeLock, LockError> {
-        let path = self.state.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| at(&path, "cannot be opened", &error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(self.held(&mut file)),
-            Err(error) => return Err(at(&path, "cannot be locked", &error.into()).into()),
-        }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let note = format!("{} {now}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.write_all(note.as_bytes()))
-            .map_err(|error| at(&path, "cannot be written", &error))?;
-        Ok(HomeLock { _file: file })
-    }
-
-    fn held(&self, file: &mut File) -> LockError {
-        let mut note = String::new();
-        let _ = file.take(NOTE_BYTES_MAX).read_to_string(&mut note);
-        let mut parts = note.split_ascii_whitespace();
-        let pid = parts
-            .next()
-            .filter(|pid| pid.parse::<u32>().is_ok())
-            .unwrap_or("unknown")
-            .to_owned();
-        let since = parts
-            .next()
-            .and_then(|since| since.parse().ok())
-            .map_or_else(|| "unknown".to_owned(), utc);
-        LockError::Held {
-            home: self.state.display().to_string(),
-            pid,
-            since,
-        }
-    }
-
     /// The id of this node: made up once, then always the same.
     ///
     /// # Errors
@@ -348,37 +270,6 @@ impl Home {
         Ok(id)
     }
 
-    /// What is remembered of the last run on this net, at most [`HOSTS_MAX`] addresses. A file that is damaged counts as
-    /// none; nothing is lost that the network does not tell again.
-    pub fn load_hosts(&self, net: Net) -> Remembered {
-        let path = self.hosts(net);
-        let read = load(&path, HOSTS_BYTES_MAX).and_then(|bytes| match bytes {
-            Some(bytes) => Ok(Some(serde_json::from_slice::<Book>(&bytes)?)),
-            None => Ok(None),
-        });
-        match read {
-            Ok(hosts) => hosts.map(Book::remembered).unwrap_or_default(),
-            Err(error) => {
-                log::warn!(
-                    "{}: {error}; starting without remembered hosts",
-                    path.display()
-                );
-                Remembered::default()
-            }
-        }
-    }
-
-    /// Remembers addresses; those above [`HOSTS_MAX`] are left out, the worst first.
-    ///
-    /// # Errors
-    /// What the system says, with the path.
-    pub fn save_hosts(&self, net: Net, hosts: &Remembered) -> io::Result<()> {
-        save(
-            &self.hosts(net),
-            &serde_json::to_vec(&Book::new(hosts.clone()))?,
-        )
-    }
-
     /// The list of host caches of this net, for people to edit.
     pub fn host_caches(&self, net: Net) -> List {
         let (name, template) = match net {
@@ -400,66 +291,6 @@ impl Home {
     /// The file that remembers when each web cache was asked.
     pub fn web_caches_asked(&self) -> PathBuf {
         self.data.join("web-caches-asked.json")
-    }
-
-    /// One file for each net: nobody shall call strangers, or be told to them, who once was on both.
-    fn hosts(&self, net: Net) -> PathBuf {
-        self.data.join(match net {
-            Net::Lan => "hosts.json",
-            Net::Gnutella => "hosts-gnutella.json",
-            Net::Rehearsal => "hosts-rehearsal.json",
-        })
-    }
-}
-
-/// The hosts file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Book {
-    v: u32,
-    #[serde(default)]
-    anchors: Vec<SocketAddr>,
-    #[serde(default)]
-    tried: Vec<SocketAddr>,
-    hosts: Vec<SocketAddr>,
-}
-
-impl Book {
-    fn new(hosts: Remembered) -> Self {
-        let Remembered {
-            anchors,
-            tried,
-            heard_of,
-        } = hosts;
-        let mut kept = Self {
-            v: 1,
-            anchors,
-            tried,
-            hosts: heard_of,
-        };
-        let mut left = HOSTS_MAX.get();
-        for list in [&mut kept.anchors, &mut kept.tried, &mut kept.hosts] {
-            list.truncate(left);
-            left -= list.len();
-        }
-        kept
-    }
-
-    fn remembered(self) -> Remembered {
-        let Self {
-            anchors,
-            tried,
-            hosts: heard_of,
-            ..
-        } = Self::new(Remembered {
-            anchors: self.anchors,
-            tried: self.tried,
-            heard_of: self.hosts,
-        });
-        Remembered {
-            anchors,
-            tried,
-            heard_of,
-        }
     }
 }
 
@@ -491,37 +322,11 @@ fn short_enough(socket: PathBuf, env: &Env) -> (PathBuf, Option<String>) {
     (short, Some(note))
 }
 
-/// Seconds since 1970 as `2026-01-31 12:00:00 UTC`.
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (
-        seconds / 86_400,
-        Duration::from_secs(seconds % 86_400).as_secs(),
-    );
-    // Civil date from days, counting years from March: Howard Hinnant, "chrono-compatible low-level date
-    // algorithms", civil_from_days.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
-        rest / 3_600,
-        rest / 60 % 60,
-        rest % 60
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn home() -> (tempfile::TempDir, Home) {
+    pub(super) fn home() -> (tempfile::TempDir, Home) {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::from_env(Some(&dir.path().join("node")), &Env::default()).unwrap();
         home.create().unwrap();
@@ -604,21 +409,6 @@ mod tests {
     }
 
     #[test]
-    fn a_second_node_is_told_who_holds_the_home() {
-        let (_dir, home) = home();
-        let lock = home.lock().unwrap();
-        let error = home.lock().unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains(&format!("process {}", std::process::id())),
-            "{text}"
-        );
-        assert!(text.contains("UTC") && text.contains("--home"), "{text}");
-        drop(lock);
-        home.lock().unwrap();
-    }
-
-    #[test]
     fn the_servent_id_stays_and_a_damaged_one_is_replaced() {
         let (_dir, home) = home();
         let id = home.servent_id().unwrap();
@@ -627,42 +417,5 @@ mod tests {
         let fresh = home.servent_id().unwrap();
         assert_ne!(fresh, id);
         assert_eq!(home.servent_id().unwrap(), fresh);
-    }
-
-    #[test]
-    fn hosts_are_remembered_within_bounds_and_damage_counts_as_none() {
-        let (_dir, home) = home();
-        assert!(home.load_hosts(Net::Lan).is_empty());
-        let many = |c: u8| -> Vec<SocketAddr> {
-            (1..=1_500u16)
-                .map(|port| SocketAddr::from(([10, 0, c, 1], port)))
-                .collect()
-        };
-        let hosts = Remembered {
-            anchors: many(1)[..2].to_vec(),
-            tried: many(2),
-            heard_of: many(3),
-        };
-        home.save_hosts(Net::Lan, &hosts).unwrap();
-        let back = home.load_hosts(Net::Lan);
-        let most: Vec<_> = hosts.all().take(HOSTS_MAX.get()).collect();
-        assert_eq!(back.all().collect::<Vec<_>>(), most);
-        assert_eq!((back.anchors, back.tried), (hosts.anchors, hosts.tried));
-        assert!(
-            home.load_hosts(Net::Gnutella).is_empty(),
-            "nets know nothing of each other"
-        );
-        let older = b"{\"v\":1,\"hosts\":[\"10.0.0.1:1\"]}";
-        fs::write(home.hosts(Net::Lan), older).unwrap();
-        assert_eq!(home.load_hosts(Net::Lan).heard_of.len(), 1);
-        fs::write(home.hosts(Net::Lan), b"{\"v\":1,\"hosts\":[").unwrap();
-        assert!(home.load_hosts(Net::Lan).is_empty());
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_827_696), "2000-02-29 12:34:56 UTC");
-        assert_eq!(utc(1_767_225_599), "2025-12-31 23:59:59 UTC");
     }
 }
