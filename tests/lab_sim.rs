@@ -240,3 +240,47 @@ fn an_index_is_held_against_a_flood() {
     assert!(mean(3, "success") < 0.95, "keys of the dead are lost");
     assert_eq!(report["published"][1][0], "central");
 }
+
+#[test]
+fn the_report_is_the_same_on_any_number_of_threads_and_says_when_there_is_but_one() {
+    let text = "rr:n=3000,k=8";
+    let run = |threads: &str| {
+        let output = filbert(&[
+            "lab",
+            "run",
+            text,
+            "--queries",
+            "4",
+            "--threads",
+            threads,
+            "--json",
+        ]);
+        assert!(output.status.success() && output.stderr.is_empty());
+        stdout(&output)
+    };
+    let one = run("1");
+    // A flood of these has windows of thousands of events: enough for real threads.
+    assert!(one.contains(r#""full_flood":21001"#), "{one}");
+    for threads in ["2", "4"] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let traced = filbert(&[
+        "lab",
+        "run",
+        "ring:12",
+        "--queries",
+        "1",
+        "--threads",
+        "2",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(traced.status.success());
+    let said = String::from_utf8(traced.stderr).unwrap();
+    assert!(
+        said.contains("runs on one thread: a trace is written event by event"),
+        "{said}"
+    );
+}

@@ -55,6 +55,21 @@ pub enum OneThread {
     NoDelay,
 }
 
+impl OneThread {
+    /// What keeps a world of this network to one thread; `None`: nothing does.
+    pub fn reason(network: &Network, trace: bool, check: bool) -> Option<Self> {
+        if trace {
+            Some(Self::Trace)
+        } else if check {
+            Some(Self::Checks)
+        } else if network.traits.iter().any(|kind| kind.delay_ns == 0) {
+            Some(Self::NoDelay)
+        } else {
+            None
+        }
+    }
+}
+
 impl fmt::Display for OneThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -79,17 +94,8 @@ impl World {
             firsts: vec![0],
             datagram_ns: network.traits[0].delay_ns,
         };
-        let one_thread = if setting.threads <= 1 {
-            None
-        } else if setting.trace.is_some() {
-            Some(OneThread::Trace)
-        } else if setting.check {
-            Some(OneThread::Checks)
-        } else if map.look_ahead_ns() == 0 {
-            Some(OneThread::NoDelay)
-        } else {
-            None
-        };
+        let reason = OneThread::reason(network, setting.trace.is_some(), setting.check);
+        let one_thread = reason.filter(|_| setting.threads > 1);
         if one_thread.is_none() {
             map.firsts = firsts(&map.graph, setting.threads.clamp(1, THREADS_MAX));
         }

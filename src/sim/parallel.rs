@@ -1,7 +1,7 @@
-//! Several worlds at once, a thread for each: the only threads of the laboratory.
+//! The same work on several things at once.
 //!
-//! One world is one thread; what comes out is put in the order of what went in, so that it is the same with any number
-//! of threads. Nothing is shared between worlds.
+//! What comes out is put in the order of what went in, so that it is the same with any number of threads. The things
+//! share nothing that changes; how the shards of one world run at once stands in `windows`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

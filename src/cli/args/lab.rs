@@ -319,6 +319,9 @@ pub struct RunArgs {
     /// Seeds to run --compare and --sweep with, from --seed on [default: 5]
     #[structopt(long, value_name = "N", parse(try_from_str = values::seeds))]
     pub seeds: Option<u64>,
+    /// Threads of one run in virtual time; what comes out is the same with any number [default: the cores of this machine]
+    #[structopt(long, value_name = "N", parse(try_from_str = values::threads))]
+    pub threads: Option<usize>,
     /// New folder for report.html, tables, trace and what is needed to run the same again
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub out: Option<PathBuf>,
@@ -365,6 +368,10 @@ pub struct ExperimentArgs {
     /// Run all that come with the program
     #[structopt(long, conflicts_with = "names")]
     pub all: bool,
+    /// Threads of each experiment; what comes out is the same with any number [default: the cores of this machine, shared
+    /// by the experiments that run at once]
+    #[structopt(long, value_name = "N", parse(try_from_str = values::threads))]
+    pub threads: Option<usize>,
     /// Write a page with plots, experiments.md, into this folder
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub report: Option<PathBuf>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::node::strategy::{BadStrategy, Strategy};
 use crate::node::swarm::CONNECTIONS_MAX;
+use crate::sim::parallel::THREADS_MAX;
 use crate::wire::Sha1;
 
 /// Port of the network since 2000 (IANA `gnutella-svc`), taken when an address names none.
@@ -25,6 +26,22 @@ impl BadValue {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+}
+
+/// A number of threads: 1 to [`THREADS_MAX`].
+///
+/// # Errors
+/// It is none.
+pub fn threads(text: &str) -> Result<usize, BadValue> {
+    let threads = text
+        .parse()
+        .ok()
+        .filter(|threads| (1..=THREADS_MAX).contains(threads));
+    threads.ok_or_else(|| {
+        BadValue(format!(
+            "`{text}` is no number of threads from 1 to {THREADS_MAX}, such as 2"
+        ))
+    })
 }
 
 /// A number of seeds: 1 to 1000.

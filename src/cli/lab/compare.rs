@@ -50,6 +50,8 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     let seeds = args.seeds.unwrap_or(SEEDS);
     let first = source::load(&args.topology, args.seed)?;
     let mut record = args.out.as_deref().map(Record::new).transpose()?;
+    sim::say_if_one_thread(&first, false, args.threads, output);
+    let threads = args.threads.unwrap_or_else(sim::cores);
     let seed = first.network.seed;
     let mut reports: Vec<Vec<_>> = variants.iter().map(|_| Vec::new()).collect();
     let (mut queries, mut published) = (0, Vec::new());
@@ -71,7 +73,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
             }
             match &variant.contender {
                 Contender::Approach(approach) => {
-                    reports.push(sim::run(&source, &plan, approach, None)?);
+                    reports.push(sim::run(&source, &plan, approach, None, threads)?);
                     if let (0, Some(record), Some(ask)) = (at, &mut record, plan.asks.first()) {
                         record.replay(&variant.name, &source, &plan, ask, approach)?;
                     }

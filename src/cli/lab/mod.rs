@@ -81,12 +81,18 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
+    if args.engine == Engine::Real && args.threads.is_some() {
+        let text = "real nodes are processes of their own: leave --threads out";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let approach = args.strategy.clone().unwrap_or_default();
     let record = args.out.as_deref().map(record::Record::new).transpose()?;
     let report = match args.engine {
         Engine::Sim => {
             let trace = record.as_ref().map(record::Record::trace).transpose()?;
-            sim::run(&source, &plan, &approach, trace)?
+            sim::say_if_one_thread(&source, trace.is_some(), args.threads, output);
+            let threads = args.threads.unwrap_or_else(sim::cores);
+            sim::run(&source, &plan, &approach, trace, threads)?
         }
         Engine::Real => real::run::run(args, &source, &plan)?,
     };

@@ -1,18 +1,39 @@
 //! `lab run --engine sim`: lists the real folders that nodes share, and lets the simulator run.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use super::source::Source;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::Output;
 use crate::disk::beneath::Root;
 use crate::disk::scan::{SHARED_FILES_MAX, Skip, scan};
 use crate::node::strategy::Approach;
 use crate::sim::report::Report;
 use crate::sim::yardstick::{self, Yardstick};
-use crate::sim::{self, Folder, Options, Sink};
+use crate::sim::{self, Folder, OneThread, Options, Sink};
 use crate::topology::plan::Plan;
+
+/// Cores of this machine; 1 where it does not say.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Says so when threads were asked for that there is no use for.
+pub(super) fn say_if_one_thread(
+    source: &Source,
+    trace: bool,
+    threads: Option<usize>,
+    output: &Output,
+) {
+    let reason = OneThread::reason(&source.network, trace, false);
+    if let (Some(reason), Some(2..)) = (reason, threads) {
+        output.say(&format!("runs on one thread: {reason}"));
+    }
+}
 
 /// Runs a plan in virtual time; the lines of its trace go to `trace`.
 ///
@@ -23,11 +44,13 @@ pub(super) fn run(
     plan: &Plan,
     approach: &Approach,
     trace: Option<Sink>,
+    threads: usize,
 ) -> Result<Report, Failure> {
     let options = Options {
         folders: folders(source)?,
         approach: approach.clone(),
         trace,
+        threads,
         ..Options::default()
     };
     sim::run(&source.network, plan, options)

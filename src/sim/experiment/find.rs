@@ -85,6 +85,7 @@ impl Find {
     ) -> Result<(), TopologyError> {
         let setting = Setting {
             libraries: shared(kinds.iter().flatten()),
+            threads: bench.threads,
             ..Setting::default()
         };
         let mut world = World::new(network, setting)?;

@@ -76,7 +76,13 @@ impl Flood {
     ) -> Result<(), TopologyError> {
         let graph = network.graph();
         let mut world = (self.in_core > 0)
-            .then(|| World::new(network, Setting::default()))
+            .then(|| {
+                let setting = Setting {
+                    threads: bench.threads,
+                    ..Setting::default()
+                };
+                World::new(network, setting)
+            })
             .transpose()?;
         let mut rng = dice_of(seed);
         for at in 0..self.askers {

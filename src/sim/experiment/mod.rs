@@ -148,17 +148,24 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Runs it. `say` is told now and then what is being done.
+    /// Runs it, each world on so many threads: what comes out is the same with any number. `say` is told now and then
+    /// what is being done.
     ///
     /// # Errors
     /// A topology that is none, or that the simulator cannot run; a target that nothing measures.
-    pub fn run(&self, reader: Reader<'_>, say: &dyn Fn(&str)) -> Result<Outcome, TopologyError> {
+    pub fn run(
+        &self,
+        reader: Reader<'_>,
+        threads: usize,
+        say: &dyn Fn(&str),
+    ) -> Result<Outcome, TopologyError> {
         let mut outcome = Outcome::default();
         for step in &self.steps {
             let mut bench = Bench {
                 seeds: self.seeds,
                 graphs: &step.graphs,
                 reader,
+                threads,
                 say,
                 outcome: &mut outcome,
             };
@@ -202,6 +209,7 @@ struct Bench<'a> {
     seeds: u64,
     graphs: &'a [GraphSpec],
     reader: Reader<'a>,
+    threads: usize,
     say: &'a dyn Fn(&str),
     outcome: &'a mut Outcome,
 }

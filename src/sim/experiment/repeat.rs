@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::objects::{copies, scatter, shared};
 use super::{Bench, GraphSpec, dice_of, nodes_of, real};
-use crate::sim::parallel::{combined, in_order};
+use crate::sim::parallel::combined;
 use crate::sim::{Setting, World};
 use crate::topology::plan::LAB_TTL;
 use crate::topology::{Network, TopologyError, dice};
@@ -15,7 +15,7 @@ use crate::topology::{Network, TopologyError, dice};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
-    /// Numbers of threads; each runs all worlds, one for each seed.
+    /// Numbers of threads. All worlds, one for each seed, are run on each.
     pub threads: Vec<usize>,
     /// Queries in each world.
     pub queries: usize,
@@ -33,8 +33,10 @@ impl Repeat {
             let (mut all, mut worlds) = (BTreeSet::new(), BTreeSet::new());
             for threads in &self.threads {
                 (bench.say)(&format!("{}, {threads} threads", spec.name));
-                let digests = in_order(*threads, &networks, |network| self.digest(network));
-                let digests: Vec<u64> = digests.into_iter().collect::<Result<_, _>>()?;
+                let digests = networks
+                    .iter()
+                    .map(|network| self.digest(network, *threads));
+                let digests: Vec<u64> = digests.collect::<Result<_, _>>()?;
                 all.insert(combined(digests.iter().copied()));
                 worlds.extend(digests);
             }
@@ -72,13 +74,14 @@ impl Repeat {
         );
     }
 
-    /// The trace of all queries in one world.
-    fn digest(&self, network: &Network) -> Result<u64, TopologyError> {
+    /// The trace of all queries in one world on so many threads.
+    fn digest(&self, network: &Network, threads: usize) -> Result<u64, TopologyError> {
         let mut rng = dice_of(network.seed);
         let copies = copies(nodes_of(network), self.replication);
         let objects = scatter(network, "object", 10, copies, &mut rng);
         let setting = Setting {
             libraries: shared(objects.iter()),
+            threads,
             ..Setting::default()
         };
         let mut world = World::new(network, setting)?;

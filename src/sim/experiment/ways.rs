@@ -68,6 +68,7 @@ impl Ways {
                     let setting = Setting {
                         libraries: shared(objects.iter()),
                         forward: way.forward,
+                        threads: bench.threads,
                         ..Setting::default()
                     };
                     self.ask(bench, &spec.name, &network, (way, setting), &questions)?;

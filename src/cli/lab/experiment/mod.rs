@@ -4,7 +4,6 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -13,7 +12,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::graphs;
+use super::{graphs, sim};
 use crate::cli::args::lab::ExperimentArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table::{self, Side};
@@ -50,7 +49,7 @@ const GRAPHS: &[(&str, &[u8])] = &[
 ];
 
 /// Experiments run at once: each may hold a world of some gigabytes.
-const THREADS_MAX: usize = 2;
+const AT_ONCE_MAX: usize = 2;
 
 /// What `--json` prints for each experiment that was run.
 #[derive(Debug, Serialize)]
@@ -108,7 +107,9 @@ pub(super) fn run(args: &ExperimentArgs, output: &Output) -> Result<Exit, Failur
     for name in &args.names {
         wanted.push(find(name)?);
     }
-    let runs = run_all(&wanted, output)?;
+    let at_once = sim::cores().min(AT_ONCE_MAX).min(wanted.len());
+    let threads = args.threads.unwrap_or(sim::cores() / at_once);
+    let runs = run_all(&wanted, (at_once, threads), output)?;
     if let Some(dir) = &args.report {
         page::write(dir, &runs)?;
     }
@@ -152,13 +153,16 @@ enum Told {
     Done(usize, Box<Result<Run, Failure>>),
 }
 
-/// Runs experiments side by side, and shows each in its turn.
-fn run_all(wanted: &[Wanted], output: &Output) -> Result<Vec<Run>, Failure> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+/// Runs so many experiments side by side, on so many threads each, and shows each in its turn.
+fn run_all(
+    wanted: &[Wanted],
+    (at_once, threads): (usize, usize),
+    output: &Output,
+) -> Result<Vec<Run>, Failure> {
     let next = AtomicUsize::new(0);
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..threads.min(THREADS_MAX).min(wanted.len()) {
+        for _ in 0..at_once {
             let (tell, next) = (tell.clone(), &next);
             scope.spawn(move || {
                 loop {
@@ -166,7 +170,7 @@ fn run_all(wanted: &[Wanted], output: &Output) -> Result<Vec<Run>, Failure> {
                     let Some((experiment, base)) = wanted.get(at) else {
                         return;
                     };
-                    let run = run_one(experiment, base.as_deref(), &tell);
+                    let run = run_one(experiment, base.as_deref(), threads, &tell);
                     // Nobody listens any more when an experiment before has failed.
                     if tell.send(Told::Done(at, Box::new(run))).is_err() {
                         return;
@@ -200,6 +204,7 @@ fn run_all(wanted: &[Wanted], output: &Output) -> Result<Vec<Run>, Failure> {
 fn run_one(
     experiment: &Experiment,
     base: Option<&Path>,
+    threads: usize,
     tell: &mpsc::Sender<Told>,
 ) -> Result<Run, Failure> {
     let start = Instant::now();
@@ -208,7 +213,7 @@ fn run_one(
         // Progress is of no use to somebody who has gone.
         let _ = tell.send(Told::Doing(format!("{}: {text}", experiment.id)));
     };
-    let outcome = experiment.run(&reader, &say).map_err(|error| {
+    let outcome = experiment.run(&reader, threads, &say).map_err(|error| {
         Failure::new(
             Exit::Usage,
             format!("experiment {}: {error}", experiment.id),

@@ -98,7 +98,7 @@ pub(super) fn replay(
         }],
     };
     let sink = Shared::default();
-    sim::run(source, &alone, approach, Some(Box::new(sink.clone())))?;
+    sim::run(source, &alone, approach, Some(Box::new(sink.clone())), 1)?;
     let bytes = std::mem::take(&mut *sink.0.lock().expect("the run is over"));
     let lines = String::from_utf8_lossy(&bytes);
     let lines = lines
