@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Tiers, Wired, library, quiet, servent};
@@ -13,6 +14,7 @@ use filbert::node::address::Net;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::library::{Entry, Library};
 use filbert::node::{Config, Event, limits};
+use filbert::wire::alt::Open;
 use filbert::wire::hit::{Alternate, QueryHit, Record};
 use filbert::wire::ping::Pong;
 use filbert::wire::query::{Media, Query, QueryFlags};
@@ -316,4 +318,62 @@ fn cached_pongs_are_passed_on_with_their_ggep_as_it_came() {
         };
         assert_eq!(header, expected);
     }
+}
+
+#[test]
+fn a_hit_names_who_else_is_known_to_have_the_file() {
+    let entry = |index: u32, name: &str, sha1: Option<Sha1>| Entry {
+        index,
+        share: 0,
+        path: name.into(),
+        size: 1,
+        mtime: 0,
+        sha1,
+        tiger: None,
+    };
+    let (fox, crow) = (Sha1([1; 20]), Sha1([2; 20]));
+    let files = vec![
+        entry(1, "red fox.txt", Some(fox)),
+        entry(2, "red crow.txt", Some(crow)),
+        entry(3, "red owl.txt", None),
+    ];
+    let mut net = pair(Library::build(&["share".into()], files));
+    let own = net.nodes[1].config().listen.unwrap();
+    let open = |port: u16, tls| Open {
+        addr: ([10, 0, 0, 7], port).into(),
+        tls,
+    };
+    let others = vec![
+        open(1, false),
+        open(2, true),
+        Open {
+            addr: own,
+            tls: false,
+        },
+    ];
+    net.give(1, Event::Elsewhere(fox, others));
+    for form in [0x8080, 0x8880] {
+        let hits = ask(&mut net, query(form, 0, "red", None));
+        let records = hits
+            .iter()
+            .flat_map(|payload| QueryHit::parse(payload).unwrap().records);
+        for record in records {
+            let named: Vec<_> = record
+                .alternates
+                .iter()
+                .map(|one| (one.addr.port(), one.tls))
+                .collect();
+            let expected = match record.index {
+                1 => &[(1, false), (2, true)][..],
+                _ => &[],
+            };
+            assert_eq!(named, expected, "{}", record.name);
+        }
+        net.give(1, Event::Elsewhere(crow, Vec::new()));
+    }
+    // Long after the last word of it, nobody is named.
+    net.pass(Duration::from_secs(3_600));
+    let hits = ask(&mut net, query(0x8180, 0, "red fox", None));
+    let hit = QueryHit::parse(&hits[0]).unwrap();
+    assert_eq!(hit.records[0].alternates, []);
 }

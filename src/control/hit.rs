@@ -63,4 +63,7 @@ pub struct Record {
     /// Folders that it lies in, below what the responder shares, `/` between them, as it says. Data of a stranger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Those of them that take TLS, as the responder says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates_tls: Vec<SocketAddr>,
 }

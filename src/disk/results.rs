@@ -90,6 +90,9 @@ pub struct Copy {
     /// Who else has it, as the responder says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternates: Vec<SocketAddr>,
+    /// Those of them that take TLS, as the responder says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates_tls: Vec<SocketAddr>,
     /// It has only parts of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
@@ -308,6 +311,7 @@ mod tests {
             push: false,
             push_proxies: Vec::new(),
             alternates: Vec::new(),
+            alternates_tls: Vec::new(),
             partial: false,
             tiger: None,
             tls: false,

@@ -81,8 +81,7 @@ impl FileServer {
 
     /// For downloads that this server offers while they run. Which ones may be is up to the caller.
     pub fn sharing(&self) -> Sharing {
-        let serving = &self.serving;
-        Sharing::new(serving.partials().clone(), serving.files.clone(), self.addr)
+        Sharing::new(self.serving.clone(), self.addr)
     }
 
     /// Figures of now.

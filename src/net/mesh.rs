@@ -2,14 +2,14 @@
 //!
 //! [`Alternates`] decides what is kept; this reads and writes heads.
 
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::alternates::{Alternate, Alternates};
 use crate::wire::Sha1;
-use crate::wire::alt::{self, Walled};
+use crate::wire::alt::{self, Open, Walled};
 use crate::wire::heads::Head;
 
 /// Items read of each header. Our choice.
@@ -27,12 +27,14 @@ pub(super) struct Said {
     /// It has parts of the file itself.
     has_parts: bool,
     reads_walled: bool,
+    /// Its listener takes TLS.
+    tls: bool,
 }
 
 impl Said {
     /// Reads the head of a request.
     pub(super) fn of(head: &Head) -> Self {
-        let open = head.list("X-Alt").filter_map(alt::open).take(ITEMS_MAX);
+        let open = alt::open_all(head.list("X-Alt")).take(ITEMS_MAX);
         let walled = head.list("X-FAlt").filter_map(Walled::parse);
         let downloaded = head.get("X-Downloaded").is_some_and(|bytes| {
             let bytes = bytes.trim().trim_start_matches("bytes").trim();
@@ -41,6 +43,10 @@ impl Said {
         let ranges = head
             .get("X-Available-Ranges")
             .is_some_and(|ranges| ranges.contains('-'));
+        let says = |what: &str| {
+            head.list("X-Features")
+                .any(|feature| feature.to_ascii_lowercase().starts_with(what))
+        };
         Self {
             alternates: open
                 .map(Alternate::Open)
@@ -57,32 +63,57 @@ impl Said {
                 .and_then(alt::open),
             walled: head.get("X-FW-Node-Info").and_then(Walled::parse),
             has_parts: downloaded || ranges,
-            reads_walled: head
-                .list("X-Features")
-                .any(|feature| feature.to_ascii_lowercase().starts_with("fwalt/")),
+            reads_walled: says("fwalt/"),
+            tls: says("tls/"),
         }
     }
 }
 
-/// The alternates of the files of one node.
+/// The alternates of the files of one node, those of each net by themselves: nobody is told of a node of another net.
 #[derive(Debug)]
-pub(super) struct Mesh(Mutex<Alternates>);
+pub(super) struct Mesh(Vec<(Net, Mutex<Alternates>)>);
+
+/// What an exchange led to.
+#[derive(Debug)]
+pub(super) struct Exchanged {
+    /// What the answer tells.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What hits on that net are to say of the file from now on, if that has changed.
+    pub(super) in_hits: Option<(Net, Vec<Open>)>,
+}
 
 impl Mesh {
-    /// None.
-    pub(super) fn new(net: Net) -> Self {
-        Self(Mutex::new(Alternates::new(net)))
+    /// None, on these nets; at least one.
+    pub(super) fn new(nets: impl IntoIterator<Item = Net>) -> Self {
+        let of = |net| (net, Mutex::new(Alternates::new(net)));
+        let all: Vec<_> = nets.into_iter().map(of).collect();
+        assert!(!all.is_empty(), "a node is on some net");
+        Self(all)
     }
 
-    /// Takes in what `peer` says in a request for a file that we have, and returns what the answer tells.
+    /// The net that whoever is at this address is of; `None`: none of ours.
+    fn of(&self, remote: IpAddr) -> Option<(Net, MutexGuard<'_, Alternates>)> {
+        let (net, all) = match &self.0[..] {
+            [only] => only,
+            several => several.iter().find(|(net, _)| net.claims(remote))?,
+        };
+        Some((*net, all.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes in what `peer` says in a request for a file that we have, and returns what comes of it.
     pub(super) fn exchange(
         &self,
         now: Time,
         file: Sha1,
         peer: SocketAddr,
         said: &Said,
-    ) -> Vec<(&'static str, String)> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> Exchanged {
+        let Some((net, mut all)) = self.of(peer.ip()) else {
+            return Exchanged {
+                headers: Vec::new(),
+                in_hits: None,
+            };
+        };
         for addr in &said.useless {
             all.useless(&file, peer.ip(), *addr);
         }
@@ -95,25 +126,93 @@ impl Mesh {
             (Some(walled), _) if said.has_parts => {
                 all.learn(now, file, peer.ip(), Alternate::Walled(walled.clone()));
             }
-            (None, Some(node)) if said.has_parts => all.learn_self(now, file, peer, node),
+            (None, Some(addr)) if said.has_parts => {
+                let tls = said.tls;
+                all.learn_self(now, file, peer, Open { addr, tls });
+            }
             _ => {}
         }
+        let in_hits = all.proved(now, &file).map(|all| (net, all));
         drop(all);
-        let open = told.iter().filter_map(|alternate| match alternate {
-            Alternate::Open(addr) => Some(addr.to_string()),
-            Alternate::Walled(_) => None,
-        });
-        let walled = told.iter().filter_map(|alternate| match alternate {
-            Alternate::Walled(walled) => Some(walled.to_string()),
-            Alternate::Open(_) => None,
-        });
-        let lists = [
-            ("X-Alt", open.collect::<Vec<_>>().join(", ")),
-            ("X-FAlt", walled.collect::<Vec<_>>().join(", ")),
-        ];
-        lists
-            .into_iter()
-            .filter(|(_, list)| !list.is_empty())
-            .collect()
+        let (mut open, mut walled) = (Vec::new(), Vec::new());
+        for alternate in told {
+            match alternate {
+                Alternate::Open(one) => open.push(one),
+                Alternate::Walled(one) => walled.push(one.to_string()),
+            }
+        }
+        let lists = [("X-Alt", alt::list(&open)), ("X-FAlt", walled.join(", "))];
+        let said = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        Exchanged {
+            headers: said.collect(),
+            in_hits,
+        }
+    }
+
+    /// Bytes of a file came from there, and were right. Returns what hits on that net are to say of the file from now
+    /// on, if that has changed.
+    pub(super) fn gave(&self, now: Time, file: Sha1, from: Open) -> Option<(Net, Vec<Open>)> {
+        let (net, mut all) = self.of(from.addr.ip())?;
+        all.gave(now, file, from);
+        all.proved(now, &file).map(|all| (net, all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Sha1 = Sha1([1; 20]);
+
+    fn said(lines: &str) -> Said {
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n");
+        Said::of(&Head::parse(head.as_bytes()).expect("a head"))
+    }
+
+    fn told(mesh: &Mesh, peer: &str, lines: &str) -> Vec<(&'static str, String)> {
+        let peer = peer.parse().expect("an address");
+        mesh.exchange(Time::ZERO, FILE, peer, &said(lines)).headers
+    }
+
+    #[test]
+    fn each_net_is_told_of_its_own_alone() {
+        let mesh = Mesh::new([Net::Lan, Net::Gnutella]);
+        let parts = "X-Available-Ranges: bytes 0-9";
+        let near = format!("X-Node: 192.168.0.7:1\r\n{parts}");
+        let far = format!("X-Node: 8.8.8.8:6346\r\n{parts}\r\nX-Features: fwalt/0.1, tls/1.0");
+        for (peer, lines) in [("192.168.0.7:50", &near), ("8.8.8.8:50", &far)] {
+            assert_eq!(told(&mesh, peer, lines), [], "{peer}");
+        }
+        // Hearsay of the other net is worth nothing.
+        told(&mesh, "192.168.0.8:50", "X-Alt: 9.9.9.9:1");
+        let named = |text: &str| [("X-Alt", text.to_owned())];
+        assert_eq!(told(&mesh, "192.168.0.9:50", ""), named("192.168.0.7:1"));
+        assert_eq!(told(&mesh, "9.8.7.6:50", ""), named("tls=80, 8.8.8.8:6346"));
+    }
+
+    #[test]
+    fn what_an_exchange_proves_is_for_hits_of_that_net() {
+        let mesh = Mesh::new([Net::Lan, Net::Gnutella]);
+        let exchange = |lines: &str| {
+            let peer = "8.8.8.8:50".parse().expect("an address");
+            mesh.exchange(Time::ZERO, FILE, peer, &said(lines)).in_hits
+        };
+        assert_eq!(exchange("X-Alt: 9.9.9.9:1"), None, "hearsay");
+        let parts = "X-Node: 8.8.8.8:6346\r\nX-Downloaded: 7";
+        let addr = |text: &str| text.parse().expect("an address");
+        let peer = Open {
+            addr: addr("8.8.8.8:6346"),
+            tls: false,
+        };
+        assert_eq!(exchange(parts), Some((Net::Gnutella, vec![peer])));
+        assert_eq!(exchange(parts), None);
+        let near = Open {
+            addr: addr("10.0.0.1:1"),
+            tls: false,
+        };
+        assert_eq!(
+            mesh.gave(Time::ZERO, FILE, near),
+            Some((Net::Lan, vec![near]))
+        );
     }
 }

@@ -474,6 +474,12 @@ pub(crate) fn hit_of(net: Option<Net>, hops: u8, hit: QueryHit) -> control::Hit 
                 partial: record.partial,
                 alternates: record.alternates.iter().map(|one| one.addr).collect(),
                 path: record.path,
+                alternates_tls: record
+                    .alternates
+                    .iter()
+                    .filter(|one| one.tls)
+                    .map(|one| one.addr)
+                    .collect(),
             })
             .collect(),
     }

@@ -9,12 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::partials::{Offer, Partial, Partials};
+use super::partials::{Offer, Partial};
 use super::rt::{self, Clock};
-use super::upload::Files;
+use super::upload::Serving;
 use crate::disk::tree::HashTree;
 use crate::node::Time;
+use crate::node::greet::Encryption;
 use crate::node::library::Content;
+use crate::wire::Sha1;
+use crate::wire::alt::Open;
 
 /// A finished download is offered so long at most while its folder is looked at and hashed. Our choice.
 const SETTLES_WITHIN: Duration = Duration::from_secs(600);
@@ -24,19 +27,24 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Where a download is offered.
 #[derive(Clone, Debug)]
 pub struct Sharing {
-    partials: Partials,
-    files: Arc<dyn Files>,
+    serving: Arc<Serving>,
     listen: SocketAddr,
 }
 
 impl Sharing {
     /// On a server that listens there. Whoever calls this keeps the rule.
-    pub(super) fn new(partials: Partials, files: Arc<dyn Files>, listen: SocketAddr) -> Self {
-        Self {
-            partials,
-            files,
-            listen,
-        }
+    pub(super) fn new(serving: Arc<Serving>, listen: SocketAddr) -> Self {
+        Self { serving, listen }
+    }
+
+    /// Right bytes of a file came from there: those who ask us may be sent there too.
+    pub(super) fn proved(&self, file: Sha1, from: Open) {
+        self.serving.proved(file, from);
+    }
+
+    /// What a request for the file says of our TLS.
+    pub(super) fn encryption(&self) -> Encryption {
+        self.serving.encryption()
     }
 
     /// The port where it can be had, for `X-Node`.
@@ -52,7 +60,7 @@ impl Sharing {
         file: File,
         tree: &HashTree,
     ) -> Option<Offer> {
-        self.partials.offer(Partial {
+        self.serving.partials().offer(Partial {
             content,
             size: tree.size(),
             name,
@@ -64,7 +72,7 @@ impl Sharing {
     /// The file is complete and has its name: others go on with it until the folder is known to hold it.
     pub(super) fn complete(&self, offer: Offer) {
         offer.verified(0..u64::MAX);
-        let files = self.files.clone();
+        let files = self.serving.files.clone();
         let clock = Clock::start();
         // Detached: it ends by itself, and holds nothing but an open file.
         rt::spawn(async move {

@@ -163,11 +163,8 @@ pub(super) fn serve(
         settings.limit_up,
         told,
     );
-    // What strangers of the live network tell and are told keeps to its rules, whatever other net there is.
-    let nets = || overlays.all().map(Overlay::net);
-    let net = nets().find(|net| *net == Net::Gnutella);
-    let net = net.or_else(|| nets().next()).unwrap_or(Net::Lan);
-    let serving = serving.on(net).passing_pushes(overlays.clone());
+    let serving = serving.on(overlays.all().map(Overlay::net));
+    let serving = serving.passing_pushes(overlays.clone());
     Arc::new(serving.with_tls(tls))
 }
 
@@ -181,6 +178,12 @@ pub(super) fn told(overlays: Overlays, newsroom: Newsroom) -> impl Fn(Told) + Se
         }
         Told::Uploaded { to, name, bytes } => {
             newsroom.publish(|| News::Uploaded { to, name, bytes });
+        }
+        Told::Elsewhere { net, file, all } => {
+            for overlay in overlays.on(&[net]) {
+                let event = Event::Elsewhere(file, all.clone());
+                overlay.handle.post(Inbox::Event(event));
+            }
         }
     }
 }

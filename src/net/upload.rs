@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::browse;
 use super::conn::Stream;
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Said};
 use super::overlays::Overlays;
 use super::partials::Partials;
 use super::push_proxy;
@@ -29,8 +29,9 @@ use crate::node::address::Net;
 use crate::node::greet::Encryption;
 use crate::node::library::{FileView, Library};
 use crate::node::uploads::{Answer, Person, SlotId, UploadLimits, Uploads};
-use crate::wire::ServentId;
+use crate::wire::alt::Open;
 use crate::wire::heads::{Head, HeadError, HeadReader};
+use crate::wire::{ServentId, Sha1};
 
 /// Silence between two requests before the connection is closed (content.md 4.3: 60 to 90 s).
 const IDLE_MAX: Duration = Duration::from_secs(75);
@@ -98,6 +99,15 @@ pub(crate) enum Told {
         /// Bytes of it sent.
         bytes: u64,
     },
+    /// Who else is known at first hand to have a file, on one net; hits for it are to say so.
+    Elsewhere {
+        /// The net.
+        net: Net,
+        /// The file.
+        file: Sha1,
+        /// All of them.
+        all: Vec<Open>,
+    },
 }
 
 /// Figures for people.
@@ -120,7 +130,7 @@ pub(crate) struct Serving {
     pub(super) files: Arc<dyn Files>,
     pub(super) face: Face,
     pub(super) partials: Partials,
-    pub(super) mesh: Mesh,
+    mesh: Mesh,
     pace: Pace,
     /// For those whom the limit is not for.
     free: Pace,
@@ -159,7 +169,7 @@ impl Serving {
             files,
             face,
             partials: Partials::default(),
-            mesh: Mesh::new(Net::Lan),
+            mesh: Mesh::new([Net::Lan]),
             pace: Pace::new(clock, limit_up),
             free: Pace::new(clock, None),
             clock,
@@ -186,10 +196,10 @@ impl Serving {
         }
     }
 
-    /// Serves on this net; without, on that of a LAN.
-    pub(crate) fn on(self, net: Net) -> Self {
+    /// Serves on these nets; without, on that of a LAN.
+    pub(crate) fn on(self, nets: impl IntoIterator<Item = Net>) -> Self {
         Self {
-            mesh: Mesh::new(net),
+            mesh: Mesh::new(nets),
             ..self
         }
     }
@@ -222,6 +232,30 @@ impl Serving {
     /// Verified bytes came from there: whoever gives waits less.
     pub(super) fn gave(&self, from: SocketAddr, bytes: u64) {
         self.uploads().gave(Person::of(from, None), bytes);
+    }
+
+    /// Takes in what a request says of other sources of a file that we have, and returns what the answer says of them.
+    pub(super) fn hear(
+        &self,
+        file: Sha1,
+        peer: SocketAddr,
+        said: &Said,
+    ) -> Vec<(&'static str, String)> {
+        let exchanged = self.mesh.exchange(self.clock.now(), file, peer, said);
+        self.tell_elsewhere(file, exchanged.in_hits);
+        exchanged.headers
+    }
+
+    /// Right bytes of a file came from there: others may be sent there too.
+    pub(super) fn proved(&self, file: Sha1, from: Open) {
+        let in_hits = self.mesh.gave(self.clock.now(), file, from);
+        self.tell_elsewhere(file, in_hits);
+    }
+
+    fn tell_elsewhere(&self, file: Sha1, in_hits: Option<(Net, Vec<Open>)>) {
+        if let Some((net, all)) = in_hits {
+            (self.told)(Told::Elsewhere { net, file, all });
+        }
     }
 
     /// Whether all slots are taken.

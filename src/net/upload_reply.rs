@@ -449,9 +449,7 @@ fn identity(
         let uri = format!("/uri-res/N2X?{};{root}", content.sha1);
         headers.push(("X-Thex-URI", uri));
     }
-    let now = serving.clock.now();
-    let mesh = &serving.mesh;
-    headers.extend(mesh.exchange(now, content.sha1, request.peer, &request.said));
+    headers.extend(serving.hear(content.sha1, request.peer, &request.said));
 }
 
 /// A range of a file that is being fetched: of its verified bytes alone, and never without being asked for a range.

@@ -1,7 +1,8 @@
 //! Who else has a file: the mesh, as the serving side keeps it for those who ask.
 //!
 //! Hearsay of strangers: nothing here is ever connected to by us, and each address is told on only if the net believes
-//! it. Knows neither sockets nor heads.
+//! it. What is known at first hand, by bytes that came from there or by the word of who is there itself, is told in hits
+//! too ([`Alternates::proved`]). Knows neither sockets nor heads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use super::Time;
 use super::address::Net;
 use crate::wire::Sha1;
-use crate::wire::alt::Walled;
+use crate::wire::alt::{Open, Walled};
 
 /// Files with alternates; the one that was not asked for longest goes first. Some 1 KiB each. Our estimate.
 const FILES_MAX: usize = 1_024;
@@ -24,6 +25,10 @@ pub const TOLD_MAX: usize = 10;
 pub const WALLED_TOLD_MAX: usize = 4;
 /// An alternate nobody named again for so long is forgotten. Our estimate: a long download.
 const LIFE: Duration = Duration::from_secs(3_600);
+/// Alternates of one file that go into hits: each costs everybody on the way some 10 bytes. gtk-gnutella: 10.
+pub const IN_HITS_MAX: usize = 6;
+/// The core is told of the same alternates again after this, so that it does not forget them.
+const REPEATED: Duration = Duration::from_secs(600);
 /// Hosts that must report an alternate as useless before it is believed. gtk-gnutella asks for several.
 const REPORTS_MIN: usize = 3;
 
@@ -31,7 +36,7 @@ const REPORTS_MIN: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alternate {
     /// At an address.
-    Open(SocketAddr),
+    Open(Open),
     /// By a push.
     Walled(Walled),
 }
@@ -41,6 +46,8 @@ struct Named {
     alternate: Alternate,
     by: IpAddr,
     at: Time,
+    /// It spoke for itself, or gave us bytes.
+    first_hand: bool,
     /// Hosts that found nothing there, below [`REPORTS_MIN`].
     useless_to: Vec<IpAddr>,
 }
@@ -59,6 +66,9 @@ struct Known {
     asked: u64,
     /// The one told longest ago is first.
     named: VecDeque<Named>,
+    /// What hits were to say last, and since when.
+    in_hits: Vec<Open>,
+    in_hits_at: Time,
 }
 
 impl Alternates {
@@ -73,8 +83,24 @@ impl Alternates {
 
     /// `by` names an alternate of a file that we serve.
     pub fn learn(&mut self, now: Time, file: Sha1, by: IpAddr, alternate: Alternate) {
-        if let Alternate::Open(addr) = alternate
-            && !self.net.believes(addr)
+        self.take(now, file, by, alternate, false);
+    }
+
+    /// A downloader at `peer` has parts of the file itself and says that it listens there.
+    pub fn learn_self(&mut self, now: Time, file: Sha1, peer: SocketAddr, own: Open) {
+        if self.net.believes_of(own.addr, peer) && self.net.admits(own.addr.ip()) {
+            self.take(now, file, peer.ip(), Alternate::Open(own), true);
+        }
+    }
+
+    /// Bytes of the file came from there, and were right.
+    pub fn gave(&mut self, now: Time, file: Sha1, from: Open) {
+        self.take(now, file, from.addr.ip(), Alternate::Open(from), true);
+    }
+
+    fn take(&mut self, now: Time, file: Sha1, by: IpAddr, alternate: Alternate, first_hand: bool) {
+        if let Alternate::Open(open) = alternate
+            && !(self.net.believes(open.addr) && self.net.claims(open.addr.ip()))
         {
             return;
         }
@@ -85,8 +111,12 @@ impl Alternates {
             .iter_mut()
             .find(|named| named.alternate.is_at(&alternate))
         {
-            // What it was told of a walled one may have changed; whoever named it first still answers for it.
-            named.alternate = alternate;
+            // What it was told of a walled one may have changed; whoever named it first still answers for it. Of its
+            // TLS hearsay counts less than its own word.
+            if first_hand || !named.first_hand {
+                named.alternate = alternate;
+            }
+            named.first_hand |= first_hand;
             named.at = now;
             return;
         }
@@ -102,15 +132,9 @@ impl Alternates {
             alternate,
             by,
             at: now,
+            first_hand,
             useless_to: Vec::new(),
         });
-    }
-
-    /// A downloader at `peer` has parts of the file itself and says that it listens at `addr`.
-    pub fn learn_self(&mut self, now: Time, file: Sha1, peer: SocketAddr, addr: SocketAddr) {
-        if self.net.believes_of(addr, peer) && self.net.admits(addr.ip()) {
-            self.learn(now, file, peer.ip(), Alternate::Open(addr));
-        }
     }
 
     /// `by` found nothing at an alternate. It goes when enough hosts say so, or the one who named it.
@@ -120,7 +144,7 @@ impl Alternates {
             return;
         };
         known.named.retain_mut(|named| {
-            if named.alternate != Alternate::Open(addr) {
+            if !matches!(named.alternate, Alternate::Open(open) if open.addr == addr) {
                 return true;
             }
             if !named.useless_to.contains(&by) {
@@ -149,10 +173,10 @@ impl Alternates {
         for named in known.named.drain(..) {
             let left = match &named.alternate {
                 // Its own address is no news; without `X-Node` its host is all we know of it.
-                Alternate::Open(addr) if Some(*addr) == own => None,
-                Alternate::Open(addr)
+                Alternate::Open(open) if Some(open.addr) == own => None,
+                Alternate::Open(open)
                     if own.is_none()
-                        && addr.ip().to_canonical() == peer.to_canonical()
+                        && open.addr.ip().to_canonical() == peer.to_canonical()
                         && !peer.is_loopback() =>
                 {
                     None
@@ -174,6 +198,33 @@ impl Alternates {
         alternates
     }
 
+    /// What hits for a file are to say of others from now on, [`IN_HITS_MAX`] at most, the latest ones: only those
+    /// known at first hand. `None`: as before.
+    pub fn proved(&mut self, now: Time, file: &Sha1) -> Option<Vec<Open>> {
+        let known = self.files.get_mut(file)?;
+        let mut latest: Vec<_> = known
+            .named
+            .iter()
+            .filter(|named| named.first_hand && now.since(named.at) < LIFE)
+            .filter_map(|named| match named.alternate {
+                Alternate::Open(open) => Some((std::cmp::Reverse(named.at), open)),
+                Alternate::Walled(_) => None,
+            })
+            .collect();
+        latest.sort_unstable();
+        latest.truncate(IN_HITS_MAX);
+        let mut open: Vec<_> = latest.into_iter().map(|(_, open)| open).collect();
+        // Who is latest changes with every request; that alone is no news.
+        open.sort_unstable();
+        let again = !open.is_empty() && now.since(known.in_hits_at) >= REPEATED;
+        if open == known.in_hits && !again {
+            return None;
+        }
+        known.in_hits.clone_from(&open);
+        known.in_hits_at = now;
+        Some(open)
+    }
+
     fn known(&mut self, file: Sha1) -> &mut Known {
         self.asked += 1;
         if self.files.len() >= FILES_MAX && !self.files.contains_key(&file) {
@@ -191,7 +242,7 @@ impl Alternate {
     /// Are both the same node?
     fn is_at(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Open(one), Self::Open(other)) => one == other,
+            (Self::Open(one), Self::Open(other)) => one.addr == other.addr,
             (Self::Walled(one), Self::Walled(other)) => one.servent == other.servent,
             (Self::Open(_), Self::Walled(_)) | (Self::Walled(_), Self::Open(_)) => false,
         }
@@ -213,8 +264,12 @@ mod tests {
         SocketAddr::new(host(n), 6346)
     }
 
+    fn at(addr: SocketAddr) -> Open {
+        Open { addr, tls: false }
+    }
+
     fn open(n: u8) -> Alternate {
-        Alternate::Open(addr(n))
+        Alternate::Open(at(addr(n)))
     }
 
     fn told(all: &mut Alternates, now: Time, asker: u8) -> Vec<Alternate> {
@@ -225,7 +280,12 @@ mod tests {
     fn alternates_are_told_in_turn_to_all_but_themselves() {
         let mut all = Alternates::new(Net::Lan);
         for n in 1..=15 {
-            all.learn_self(Time::ZERO, FILE, SocketAddr::new(host(n), 50_000), addr(n));
+            all.learn_self(
+                Time::ZERO,
+                FILE,
+                SocketAddr::new(host(n), 50_000),
+                at(addr(n)),
+            );
         }
         let first = told(&mut all, Time::ZERO, 15);
         assert_eq!(first.len(), TOLD_MAX);
@@ -264,10 +324,10 @@ mod tests {
     #[test]
     fn what_a_stranger_names_is_filtered_and_bounded() {
         let mut all = Alternates::new(Net::Gnutella);
-        let public = |n: u8| Alternate::Open(SocketAddr::from(([8, 8, n, 8], 6346)));
+        let public = |n: u8| Alternate::Open(at(SocketAddr::from(([8, 8, n, 8], 6346))));
         all.learn(Time::ZERO, FILE, host(9), open(1));
         for port in [0, 25] {
-            let service = Alternate::Open(SocketAddr::from(([8, 8, 8, 8], port)));
+            let service = Alternate::Open(at(SocketAddr::from(([8, 8, 8, 8], port))));
             all.learn(Time::ZERO, FILE, host(9), service);
         }
         let peer = SocketAddr::from(([8, 8, 8, 8], 1));
@@ -275,9 +335,9 @@ mod tests {
             Time::ZERO,
             FILE,
             peer,
-            SocketAddr::from(([8, 8, 4, 4], 6346)),
+            at(SocketAddr::from(([8, 8, 4, 4], 6346))),
         );
-        all.learn_self(Time::ZERO, FILE, addr(3), addr(3));
+        all.learn_self(Time::ZERO, FILE, addr(3), at(addr(3)));
         assert_eq!(told(&mut all, Time::ZERO, 99), []);
         for n in 0..50 {
             all.learn(Time::ZERO, FILE, host(9), public(n));
@@ -311,5 +371,39 @@ mod tests {
         assert_eq!(told(&mut all, Time::ZERO, 99), [open(9)]);
         let both = all.tell(Time::ZERO, &FILE, host(99), None, true);
         assert_eq!(both.len(), 1 + WALLED_TOLD_MAX);
+    }
+
+    #[test]
+    fn hits_name_whom_we_know_at_first_hand_the_latest_and_only_when_that_changes() {
+        let mut all = Alternates::new(Net::Lan);
+        let second = |n: u64| Time::ZERO.plus(Duration::from_secs(n));
+        assert_eq!(all.proved(second(0), &FILE), None);
+        all.learn(second(0), FILE, host(9), open(1));
+        assert_eq!(all.proved(second(0), &FILE), None, "hearsay");
+        let one = Open {
+            addr: addr(1),
+            tls: true,
+        };
+        all.learn_self(second(1), FILE, addr(1), one);
+        all.learn(second(1), FILE, host(9), open(1));
+        assert_eq!(all.proved(second(1), &FILE), Some(vec![one]));
+        all.learn_self(second(2), FILE, addr(1), one);
+        assert_eq!(all.proved(second(2), &FILE), None, "no news");
+        for n in 2..=9 {
+            all.gave(second(n.into()), FILE, at(addr(n)));
+        }
+        let latest: Vec<_> = (4..=9).map(|n| at(addr(n))).collect();
+        assert_eq!(latest.len(), IN_HITS_MAX);
+        assert_eq!(all.proved(second(9), &FILE), Some(latest.clone()));
+        let later = second(9).plus(REPEATED);
+        assert_eq!(all.proved(later, &FILE), Some(latest), "said again");
+        all.useless(&FILE, host(9), addr(9));
+        assert!(
+            all.proved(later, &FILE)
+                .is_some_and(|left| left.contains(&at(addr(3))))
+        );
+        let gone = second(9).plus(LIFE);
+        assert_eq!(all.proved(gone, &FILE), Some(Vec::new()));
+        assert_eq!(all.proved(gone.plus(REPEATED), &FILE), None);
     }
 }

@@ -302,7 +302,13 @@ impl Node {
         while files.peek().is_some() {
             let mut records = Vec::new();
             let mut bytes = HIT_EXTRA_BYTES;
-            while let Some(next) = files.peek().map(record) {
+            while let Some(mut next) = files.peek().map(record) {
+                if let Some(sha1) = &next.sha1 {
+                    let (others, hostile) = (self.elsewhere.of(now, sha1), &self.config.hostile);
+                    next.alternates = others
+                        .filter(|one| one.addr != addr && !hostile.lists(one.addr.ip()))
+                        .collect();
+                }
                 let full = records.len() == limits::RECORDS_PER_HIT
                     || bytes + next.bytes_max() > limits::HIT_BYTES;
                 if full && !records.is_empty() {

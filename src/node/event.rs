@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use crate::wire::alt::Open;
 use crate::wire::hit::QueryHit;
 use crate::wire::query::Media;
 use crate::wire::{Frame, Guid, ServentId, Sha1};
@@ -195,6 +196,9 @@ pub enum Event {
     /// A ping with this id came by datagram from one to whom the shell itself sent nothing lately. It is answered
     /// otherwise; here it is of interest as a proof that datagrams reach us.
     Pinged(SocketAddr, Guid),
+    /// Who else on this net is known at first hand to have a file: those that gave us bytes of it or fetch it from us.
+    /// All of them; hits for the file name them.
+    Elsewhere(Sha1, Vec<Open>),
     /// Whether all upload slots are taken.
     Busy(bool),
     /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):

@@ -6,7 +6,7 @@
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
 //! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`: so that nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
-//! - `answer`, `pongs`, `library`, `words`: what we answer; `searches`: what we ask;
+//! - `answer`, `pongs`, `library`, `words`, `elsewhere`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `offences`: what costs a neighbour its link; `stats`: what was done and dropped.
 
 pub mod address;
@@ -18,6 +18,7 @@ mod asking;
 pub mod caches;
 pub mod dynamic;
 mod eclipse;
+mod elsewhere;
 pub mod event;
 mod expected;
 mod forward;
@@ -111,6 +112,7 @@ pub struct Node {
     push_targets: pushes::PushTargets,
     passed_pushes: pushes::PassedPushes,
     library: Arc<Library>,
+    elsewhere: elsewhere::Elsewhere,
     busy: bool,
     stats: Stats,
     /// Results of the query being answered; kept to reuse its memory.
@@ -174,6 +176,7 @@ impl Node {
             push_targets: pushes::PushTargets::default(),
             passed_pushes: pushes::PassedPushes::default(),
             library: Arc::default(),
+            elsewhere: elsewhere::Elsewhere::default(),
             busy: false,
             stats: Stats::default(),
             found: Vec::new(),
@@ -189,6 +192,7 @@ impl Node {
             Event::Library(library) => return self.library_changed(now, library),
             Event::Datagram(from, frame) => return self.datagram_in(now, from, &frame, out),
             Event::Pinged(from, guid) => return self.pinged(now, from, guid),
+            Event::Elsewhere(file, all) => return self.elsewhere.learn(now, file, all),
             Event::Busy(busy) => return self.busy = busy,
             Event::Pressed(link, pressed) => return self.pressed(now, link, pressed, out),
             Event::Reached => return self.reached(),

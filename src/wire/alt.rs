@@ -5,7 +5,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use data_encoding::HEXLOWER;
+
 use super::ServentId;
+use super::addr::BitMap;
 
 /// The port of an item that names none.
 const PORT: u16 = 6346;
@@ -22,7 +25,7 @@ pub fn open(item: &str) -> Option<SocketAddr> {
 }
 
 /// An item of a list of `X-Alt`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Open {
     /// Where it is.
     pub addr: SocketAddr,
@@ -46,6 +49,14 @@ pub fn open_all<'a>(items: impl Iterator<Item = &'a str>) -> impl Iterator<Item 
         next += 1;
         open(item).map(|addr| Open { addr, tls })
     })
+}
+
+/// Writes a list of `X-Alt`, as [`open_all`] reads it; `tls=` stands before it when any of them takes TLS.
+pub fn list(all: &[Open]) -> String {
+    let tls = BitMap::of(all.iter().map(|open| open.tls));
+    let tls = (!tls.is_empty()).then(|| format!("tls={}", HEXLOWER.encode(tls.bytes())));
+    let addrs = all.iter().map(|open| open.addr.to_string());
+    tls.into_iter().chain(addrs).collect::<Vec<_>>().join(", ")
 }
 
 /// An item of `X-FAlt`: a servent that cannot be connected to, and who can hand it a push.
@@ -103,16 +114,27 @@ mod tests {
         for item in ["", "tls=80", "1.2.3", "1.2.3.4:99999", "host:6346"] {
             assert_eq!(open(item), None, "{item}");
         }
-        let list = "tls=4a, 10.0.0.1:1, 10.0.0.2:2, host, 10.0.0.4:4, 10.0.0.5:5, 10.0.0.6:6, 10.0.0.7:7, 10.0.0.8:8, 10.0.0.9:9";
-        let tls: Vec<_> = open_all(list.split(','))
+        let items = "tls=4a, 10.0.0.1:1, 10.0.0.2:2, host, 10.0.0.4:4, 10.0.0.5:5, 10.0.0.6:6, 10.0.0.7:7, 10.0.0.8:8, 10.0.0.9:9";
+        let tls: Vec<_> = open_all(items.split(','))
             .filter(|open| open.tls)
             .map(|open| open.addr.port())
             .collect();
         assert_eq!(tls, [2, 5, 7]);
         for bits in ["", "tls=", "tls=xyz", "10.0.0.1:1, tls=ff"] {
-            let list = format!("{bits}, 10.0.0.3:3");
-            let last = open_all(list.split(',')).last().unwrap();
+            let items = format!("{bits}, 10.0.0.3:3");
+            let last = open_all(items.split(',')).last().unwrap();
             assert_eq!(last.tls, bits.ends_with("ff"), "{bits}");
+        }
+        for tls in [vec![], vec![2], vec![0, 9]] {
+            let all: Vec<_> = (0..10u8)
+                .map(|n| Open {
+                    addr: SocketAddr::from(([10, 0, 0, n], 7)),
+                    tls: tls.contains(&n),
+                })
+                .collect();
+            let text = list(&all);
+            assert_eq!(text.starts_with("tls="), !tls.is_empty(), "{text}");
+            assert_eq!(open_all(text.split(',')).collect::<Vec<_>>(), all, "{text}");
         }
         let item = format!("{HEX};fwt/1;6346:10.0.0.1;pptls=8;10.0.0.2:7;[2001:db8::1]:5");
         let walled = Walled::parse(&item).unwrap();

@@ -56,6 +56,8 @@ struct Line {
     #[serde(default)]
     alternates: Vec<SocketAddr>,
     #[serde(default)]
+    alternates_tls: Vec<SocketAddr>,
+    #[serde(default)]
     partial: bool,
     #[serde(default)]
     tiger: Option<String>,
@@ -119,11 +121,14 @@ impl Wanted {
         let named = copies.iter().filter_map(|copy| {
             let sha1 = copy.sha1()?;
             let net = copy.net.as_deref().and_then(control::Net::of_name);
-            let seal = Seal::told(false, net.map(Net::from));
+            let seal = move |addr| {
+                let tls = copy.alternates_tls.contains(addr);
+                Seal::told(tls, net.map(Net::from))
+            };
             Some(
                 copy.alternates
                     .iter()
-                    .map(move |addr| Source::by_urn(*addr, sha1).sealed(seal)),
+                    .map(move |addr| Source::by_urn(*addr, sha1).sealed(seal(addr))),
             )
         });
         for source in named.flatten().take(ALTERNATES_MAX) {
@@ -355,9 +360,9 @@ impl Wanted {
             return Ok(Some(Self::of_copies(&saved.copies)));
         }
         let sha1 = json.urn.as_deref().and_then(|urn| urn.parse::<Sha1>().ok());
-        let source = |addr: SocketAddr| {
+        let copy = |addr: SocketAddr| {
             let named = json.index.is_some() && json.name.is_some();
-            let copy = Copy {
+            (sha1.is_some() || named).then(|| Copy {
                 urn: sha1.map(|sha1| sha1.to_string()),
                 name: json.name.clone().unwrap_or_default(),
                 size: json.size.unwrap_or_default(),
@@ -367,15 +372,16 @@ impl Wanted {
                 push: json.push,
                 push_proxies: json.push_proxies.clone(),
                 alternates: json.alternates.clone(),
+                alternates_tls: json.alternates_tls.clone(),
                 partial: json.partial,
                 tiger: json.tiger.clone(),
                 tls: json.tls,
                 net: json.net.clone(),
-            };
-            (sha1.is_some() || named).then(|| source_of(&copy))
+            })
         };
-        let sources: Vec<Source> = json.host.and_then(source).into_iter().collect();
-        if sha1.is_none() && sources.is_empty() {
+        let mut wanted = Self::default();
+        wanted.add_copies(json.host.and_then(copy).as_slice());
+        if sha1.is_none() && wanted.sources.is_empty() {
             return Err(usage(
                 "a line of standard input names neither urn nor host and index".to_owned(),
             ));
@@ -383,11 +389,9 @@ impl Wanted {
         Ok(Some(Self {
             id: json.id.or(json.urn).unwrap_or_default(),
             sha1,
-            tiger: None,
             name: json.name,
             size: json.size,
-            sources,
-            ..Self::default()
+            ..wanted
         }))
     }
 }
@@ -423,6 +427,7 @@ mod tests {
             push,
             push_proxies: Vec::new(),
             alternates: Vec::new(),
+            alternates_tls: Vec::new(),
             partial: false,
             tiger: None,
             tls: false,
@@ -601,5 +606,25 @@ mod tests {
             .expect("a hit")
             .expect("a target");
         assert_eq!(wanted.sources[0].url(), "http://127.0.0.1:9/get/4/a");
+        let elsewhere = format!(
+            r#"{{"type":"hit","urn":"urn:sha1:{HASH}","host":"127.0.0.1:9","net":"gnutella",
+            "alternates":["127.0.0.1:7","127.0.0.1:8"],"alternates_tls":["127.0.0.1:8"]}}"#
+        );
+        let wanted = Wanted::parse_line(&elsewhere.replace('\n', " "), &results)
+            .expect("a hit")
+            .expect("a target");
+        let all: Vec<_> = wanted
+            .sources
+            .iter()
+            .map(|one| (one.to_string(), one.seal()))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ("127.0.0.1:9".to_owned(), Seal::Asked),
+                ("127.0.0.1:7".to_owned(), Seal::Asked),
+                ("127.0.0.1:8".to_owned(), Seal::FromTheStart)
+            ]
+        );
     }
 }

@@ -44,6 +44,7 @@ impl Offer {
             push: hit.push,
             push_proxies: hit.push_proxies.clone(),
             alternates: record.alternates.clone(),
+            alternates_tls: record.alternates_tls.clone(),
             partial: record.partial,
             tiger: record.tiger.clone(),
             tls: hit.tls,

@@ -146,6 +146,8 @@ struct HitLine<'a> {
     push_proxies: &'a [SocketAddr],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     alternates: &'a [SocketAddr],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    alternates_tls: &'a [SocketAddr],
     partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     tiger: Option<&'a str>,
@@ -367,6 +369,7 @@ fn json(out: &Output, offer: &Offer, spam: f64, t: Duration) -> Result<(), Failu
         push: copy.push,
         push_proxies: &copy.push_proxies,
         alternates: &copy.alternates,
+        alternates_tls: &copy.alternates_tls,
         partial: copy.partial,
         tiger: copy.tiger.as_deref(),
         tls: copy.tls,
@@ -396,6 +399,7 @@ mod tests {
             push: false,
             push_proxies: Vec::new(),
             alternates: Vec::new(),
+            alternates_tls: Vec::new(),
             partial: false,
             tiger: None,
             tls: false,

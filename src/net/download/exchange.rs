@@ -121,6 +121,8 @@ pub(super) struct Request {
     /// Where we serve the same file, and what of it: `X-Node`, `X-Available-Ranges`.
     pub(super) node_port: Option<u16>,
     pub(super) has: Option<String>,
+    /// There TLS is taken: said among the features.
+    pub(super) tls: bool,
     /// Our place in its queue, if it gave one.
     pub(super) place: Option<Place>,
     pub(super) pusher: Option<Pusher>,
@@ -191,12 +193,17 @@ impl Request {
         let said = |list: &'_ String| (!list.is_empty()).then(|| list.clone());
         let node = self.node_port.zip(conn.local());
         let node = node.map(|(port, local)| SocketAddr::new(local.ip().to_canonical(), port));
+        let features = if self.tls {
+            "queue/1.1, fwalt/0.1, tls/1.0"
+        } else {
+            "queue/1.1, fwalt/0.1"
+        };
         let request = |asks: bool| {
             // `Connection` stands alone: some compare the whole of it.
             HeadWriter::new(format_args!("GET {} HTTP/1.1", source.target()))
                 .header("Host", source)
                 .header("User-Agent", AGENT)
-                .header("X-Features", "queue/1.1, fwalt/0.1")
+                .header("X-Features", features)
                 .header("X-Queue", "1.1")
                 .header_if("X-Queued", place.as_ref())
                 .header("Accept-Encoding", "identity")

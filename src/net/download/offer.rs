@@ -86,7 +86,11 @@ impl Source {
         let Some(record) = records.find(|record| hash(record) == Some(urn)) else {
             return Vec::new();
         };
-        let named = |addr: &SocketAddr| Self::by_urn(*addr, urn);
+        let net = hit.net.map(Net::from);
+        let named = |addr: &SocketAddr| {
+            let tls = record.alternates_tls.contains(addr);
+            Self::by_urn(*addr, urn).sealed(Seal::told(tls, net))
+        };
         let responder = Self::of_record(hit, record).into_iter();
         responder
             .chain(record.alternates.iter().map(named))
@@ -97,6 +101,39 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_a_hit_names_is_fetched_from_as_it_says() {
+        let urn = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+        let addr = |text: &str| text.parse().expect("an address");
+        let [clear, tls] = [addr("8.8.8.8:6346"), addr("9.9.9.9:6346")];
+        let mut hit = plain::Hit {
+            net: Some(plain::Net::Gnutella),
+            hops: 0,
+            addr: addr("8.8.4.4:6346"),
+            nick: None,
+            vendor: "TEST".into(),
+            servent: "07".repeat(16),
+            push: false,
+            push_proxies: Vec::new(),
+            free_slot: None,
+            browse: false,
+            tls: false,
+            records: vec![plain::Record {
+                urn: Some(urn.into()),
+                alternates: vec![clear, tls],
+                alternates_tls: vec![tls],
+                ..plain::Record::default()
+            }],
+        };
+        let seals = |hit: &plain::Hit| -> Vec<Seal> {
+            let all = Source::all_of_hit(hit, urn.parse().expect("a hash"));
+            all.iter().map(Source::seal).collect()
+        };
+        assert_eq!(seals(&hit), [Seal::Asked, Seal::Asked, Seal::FromTheStart]);
+        hit.net = Some(plain::Net::Lan);
+        assert_eq!(seals(&hit), [Seal::Never, Seal::Never, Seal::FromTheStart]);
+    }
 
     #[test]
     fn what_is_kept_of_a_source_leads_to_the_same_one() {

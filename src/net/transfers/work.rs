@@ -149,8 +149,7 @@ fn job_of(spec: &TransferSpec) -> Job {
 fn sharing(desk: &Desk, job: &Job) -> Option<Sharing> {
     let listen = desk.listen?;
     let shared = sharing::is_shared(&desk.shares, &job.into, &safe_name(&job.name));
-    let partials = desk.serving.partials().clone();
-    shared.then(|| Sharing::new(partials, desk.shares.clone(), listen))
+    shared.then(|| Sharing::new(desk.serving.clone(), listen))
 }
 
 /// Asks all nets who has this.

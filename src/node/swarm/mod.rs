@@ -228,6 +228,11 @@ impl Swarm {
         self.sources[source.0].bytes
     }
 
+    /// Who gave of these bytes, as they are there now; each once.
+    pub fn givers(&self, range: &Range<u64>) -> Vec<SourceId> {
+        self.givers.of(range)
+    }
+
     /// Why this source is of no use any more.
     pub fn lost(&self, source: SourceId) -> Option<Why> {
         self.sources[source.0].lost

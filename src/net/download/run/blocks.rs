@@ -158,6 +158,9 @@ impl Run<'_> {
             if let Some(offer) = &self.offer {
                 offer.verified(range.clone());
             }
+            for giver in self.swarm.givers(&range) {
+                self.proved(giver);
+            }
             return self.tell_writer(Work::Verified(range)).await;
         }
         for request in bad.drop {
@@ -219,6 +222,9 @@ impl Run<'_> {
     pub(super) async fn judge(&mut self, sha1: Sha1) -> Option<Sha1> {
         let good = self.job.urn.is_none_or(|urn| urn == sha1);
         if good {
+            for giver in self.swarm.givers(&(0..self.swarm.done())) {
+                self.proved(giver);
+            }
             let liars: Vec<_> = self.swarm.liars().collect();
             for liar in liars {
                 let source = &self.entries[liar.0].source;

@@ -12,7 +12,9 @@ use crate::net::pusher::Walled;
 use crate::net::rt;
 use crate::node::Time;
 use crate::node::address::Net;
+use crate::node::greet::Encryption;
 use crate::node::swarm::{SOURCES_MAX, SourceId, Why};
+use crate::wire::alt::{self, Open};
 
 /// The first search for more sources while some are there: who is done sooner needs none. Our choice.
 const LOOK_FIRST: Duration = Duration::from_secs(30);
@@ -20,6 +22,9 @@ const LOOK_FIRST: Duration = Duration::from_secs(30);
 const LOOK_LONGEST: Duration = Duration::from_secs(3600);
 /// Other sources told of in one request, of each kind. gtk-gnutella tells some 10.
 const ALTS_TOLD_MAX: usize = 10;
+
+/// That right bytes come from a source is said again after this: what is said of it is forgotten later. Our choice.
+const PROVED_AGAIN: Duration = Duration::from_secs(300);
 
 /// When more sources are looked for while some are there.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl Run<'_> {
             conn: None,
             place: None,
             told: BTreeSet::new(),
+            proved: None,
         });
         true
     }
@@ -172,12 +178,39 @@ impl Run<'_> {
                 Some(Why::Gone | Why::Unreachable) => &mut useless,
                 _ => continue,
             };
+            // Where somebody is not, nobody needs to know how to be there.
+            let tls = gave && source.seal() == Seal::FromTheStart;
             let told = &mut self.entries[asked.0].told;
             if list.len() < ALTS_TOLD_MAX && told.insert((addr, gave)) {
-                list.push(addr.to_string());
+                list.push(Open { addr, tls });
             }
         }
-        (good.join(", "), useless.join(", "))
+        (alt::list(&good), alt::list(&useless))
+    }
+
+    /// Is a source told of our TLS? Where nobody makes use of it, nobody is.
+    pub(super) fn says_tls(&self, asked: SourceId) -> bool {
+        let sharing = self.job.sharing.as_ref();
+        let taken = sharing.is_some_and(|sharing| sharing.encryption() != Encryption::Never);
+        taken && self.net_of(asked).is_some_and(Net::is_two_tier)
+    }
+
+    /// Right bytes came from this source: those who fetch the file from us may be sent there too.
+    pub(super) fn proved(&mut self, source: SourceId) {
+        let (Some(sharing), Some(urn)) = (&self.job.sharing, self.job.urn) else {
+            return;
+        };
+        let now = self.clock.now();
+        let entry = &mut self.entries[source.0];
+        let lately = entry
+            .proved
+            .is_some_and(|last| now.since(last) < PROVED_AGAIN);
+        let named = !entry.source.wants_push() && entry.source.urn() == Some(urn);
+        if let Some(addr) = entry.source.addr().filter(|_| named && !lately) {
+            entry.proved = Some(now);
+            let tls = entry.source.seal() == Seal::FromTheStart;
+            sharing.proved(urn, Open { addr, tls });
+        }
     }
 
     /// Begins a search for more sources when it is time and few are of use; returns when to look again.

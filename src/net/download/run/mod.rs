@@ -126,6 +126,8 @@ struct Entry {
     place: Option<Place>,
     /// Other sources that it was told of, and whether as good ones; at most two for each source.
     told: BTreeSet<(SocketAddr, bool)>,
+    /// When it was last said that right bytes came from it.
+    proved: Option<Time>,
 }
 
 /// A request that runs; ends when this is dropped.
@@ -315,6 +317,7 @@ impl Run<'_> {
     fn ask(&mut self, ask: Ask) {
         let now = self.clock.now();
         let (alternates, useless) = self.tell_of_others(ask.source);
+        let tls = self.says_tls(ask.source);
         let entry = &mut self.entries[ask.source.0];
         let pusher = self.job.pusher.as_ref();
         let conn = entry.conn.take();
@@ -338,6 +341,7 @@ impl Run<'_> {
             alternates,
             useless,
             node_port: self.job.sharing.as_ref().map(Sharing::port),
+            tls,
             has: self.offer.as_ref().and_then(Offer::available),
             place: entry.place.clone(),
             pusher: pusher.cloned(),
