@@ -1,4 +1,5 @@
-//! Who may decide whom we know and call: attacks on the address book, on one node driven by hand.
+//! Who may decide whom we know, call and take in: attacks on the address book and on our links, on one node driven by
+//! hand.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::BTreeMap;
@@ -6,9 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use filbert::node::event::{Bye, DialError, Direction, Peer, Role, Verdict};
+use filbert::node::event::{Bye, DialError, Direction, Peer, Role, SearchSpec, Verdict};
 use filbert::node::hosts::Remembered;
-use filbert::node::{Action, Config, Drop, Event, LinkId, Node, Outbox, Time, limits};
+use filbert::node::{
+    Action, Command, Config, Drop, Event, LinkId, Node, Notice, Outbox, Ticket, Time, limits,
+};
+use filbert::wire::hit::{QueryHit, Record};
 use filbert::wire::ping::Pong;
 use filbert::wire::{Frame, Header, Kind, ServentId};
 use rand::SeedableRng;
@@ -20,6 +24,8 @@ struct One {
     now: Time,
     out: Outbox,
     links: u32,
+    /// The far end of each link there ever was.
+    remotes: BTreeMap<LinkId, SocketAddr>,
 }
 
 fn public(n: u32) -> SocketAddr {
@@ -33,15 +39,20 @@ fn far(n: u32) -> SocketAddr {
 
 impl One {
     fn new(config: Config) -> Self {
+        Self::seeded(config, 1)
+    }
+
+    fn seeded(config: Config, seed: u64) -> Self {
         Self {
             node: Node::new(
                 Arc::new(config),
                 ServentId([1; 16]),
-                ChaCha8Rng::seed_from_u64(1),
+                ChaCha8Rng::seed_from_u64(seed),
             ),
             now: Time::ZERO,
             out: Outbox::new(),
             links: 0,
+            remotes: BTreeMap::new(),
         }
     }
 
@@ -64,15 +75,70 @@ impl One {
     fn link(&mut self, direction: Direction, remote: SocketAddr) -> (LinkId, Vec<Action>) {
         self.links += 1;
         let id = LinkId(self.links);
+        self.remotes.insert(id, remote);
         let local = IpAddr::V4(Ipv4Addr::new(9, 0, 0, 1));
         let mut peer = Peer::bare(direction, remote, local);
-        peer.servent = Some(ServentId([u8::try_from(self.links + 1).unwrap(); 16]));
+        let mut servent = [2; 16];
+        servent[..4].copy_from_slice(&self.links.to_be_bytes());
+        peer.servent = Some(ServentId(servent));
         peer.bye = true;
         (id, self.give(Event::LinkUp(id, Box::new(peer))))
     }
 
     fn dialled(&mut self, addr: SocketAddr) -> (LinkId, Vec<Action>) {
         self.link(Direction::Dialled(addr), addr)
+    }
+
+    /// An offer of an ultrapeer there: its link, if it is accepted, else the status it gets.
+    fn offered(&mut self, remote: SocketAddr) -> Result<LinkId, u16> {
+        let id = LinkId(self.links + 1);
+        let peer = Peer::bare(Direction::Accepted, remote, remote.ip());
+        match &self.give(Event::Offer(id, Box::new(peer)))[0] {
+            Action::Admit(_, Verdict::Accept) => Ok(id),
+            Action::Admit(_, Verdict::Refuse { code, .. }) => Err(*code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets time pass in a world where the neighbours say that they live and everybody answers calls. What neighbours
+    /// say of others when they are asked, `pongs` says. Gives the last words of the node, with the time of each.
+    fn live(
+        &mut self,
+        span: Duration,
+        pongs: impl Fn(SocketAddr, u64) -> Vec<SocketAddr>,
+    ) -> Vec<(Time, SocketAddr, Bye)> {
+        let (end, mut byes) = (self.now.plus(span), Vec::new());
+        let mut serial = 0;
+        while self.now < end {
+            let mut todo = std::collections::VecDeque::from(self.wait(Duration::from_secs(20)));
+            let up: Vec<_> = self.node.links().map(|info| info.link).collect();
+            let alive = Frame::from_datagram(&[&[7; 16][..], &[0, 1, 0, 0, 0, 0, 0]].concat());
+            for link in up {
+                let alive = alive.clone().unwrap();
+                todo.extend(self.give(Event::Received(link, alive)));
+            }
+            while let Some(action) = todo.pop_front() {
+                match action {
+                    Action::Dial(addr) => todo.extend(self.dialled(addr).1),
+                    Action::Close(id, Some(bye)) => byes.push((self.now, self.remotes[&id], bye)),
+                    Action::Send(link, frame)
+                        if frame.header.kind == Kind::Ping && frame.header.ttl > 2 =>
+                    {
+                        serial += 1;
+                        for addr in pongs(self.remotes[&link], serial) {
+                            let pong = pong(frame.header, addr);
+                            todo.extend(self.give(Event::Received(link, pong)));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        byes
+    }
+
+    fn neighbours(&self) -> Vec<SocketAddr> {
+        self.node.links().map(|info| info.peer.remote).collect()
     }
 }
 
@@ -256,4 +322,214 @@ fn what_is_remembered_of_a_network_that_lies_is_judged_like_hearsay() {
     let called = dials(&one.give(Event::Remembered(Box::new(kept))));
     assert!(!called.contains(&lan), "{called:?}");
     assert!(!one.node.known_hosts().contains(&lan));
+}
+
+#[test]
+fn links_that_we_opened_change_in_time_one_by_one_and_never_below_what_is_wanted() {
+    let keep = far(3);
+    let mut one = One::new(Config {
+        keep: vec![keep],
+        ..Config::live(Role::Leaf)
+    });
+    (1..=3).for_each(|n| drop(one.dialled(far(n))));
+    // Who called us stays: it is not for us to end that.
+    one.link(Direction::Accepted, far(4));
+    for teller in 5..9 {
+        one.give(Event::Told(
+            far(teller),
+            (0..40).map(|n| far(teller * 100 + n)).collect(),
+        ));
+    }
+    let (mut changes, day) = (Vec::new(), Duration::from_secs(24 * 3_600));
+    while one.now.since(Time::ZERO) < day {
+        let said = one.live(Duration::from_secs(60), |_, _| Vec::new());
+        let (rotated, others): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|(.., bye)| bye.code == 202);
+        assert!(
+            others
+                .iter()
+                .all(|(.., bye)| bye.text == "Only looking who is there")
+        );
+        changes.extend(rotated);
+        let up = one.neighbours();
+        assert_eq!(up.len(), 4, "the new one first, then the old one goes");
+        assert!(up.contains(&keep) && up.contains(&far(4)));
+    }
+    // Once in 3 to 4.5 hours, and a look for one that answers.
+    assert!((5..=8).contains(&changes.len()), "{changes:?}");
+    let gaps = changes.windows(2).map(|two| two[1].0.since(two[0].0));
+    assert!(gaps.min().unwrap() >= limits::ROTATION_GAP);
+    assert!(
+        changes
+            .iter()
+            .all(|(_, addr, _)| *addr != keep && *addr != far(4))
+    );
+}
+
+#[test]
+fn whoever_owns_all_our_neighbours_does_not_keep_them() {
+    for seed in 1..=2 {
+        let mut one = One::seeded(Config::live(Role::Leaf), seed);
+        // It owns whole networks, as many as one is linked to and some, and tells of nobody else.
+        let owned = |n: u64| public(u32::try_from((n % 24) << 16 | (n / 24 % 250 + 1)).unwrap());
+        let is_owned =
+            |addr: &SocketAddr| matches!(addr.ip(), IpAddr::V4(v4) if v4.octets()[1] < 24);
+        (0..3).for_each(|n| drop(one.dialled(owned(n))));
+        let honest: Vec<_> = (100..140).map(far).collect();
+        one.give(Event::Remembered(Box::new(Remembered {
+            tried: honest.clone(),
+            ..Remembered::default()
+        })));
+        assert!(one.neighbours().iter().all(is_owned));
+        let (mut hours, mut free) = (0, 0);
+        while hours < 5 * 24 {
+            one.live(Duration::from_secs(3_600), |by, serial| {
+                let told = (0..10).map(|n| serial * 10 + n);
+                if is_owned(&by) {
+                    told.map(owned).collect()
+                } else {
+                    told.map(|n| honest[usize::try_from(n).unwrap() % 40])
+                        .collect()
+                }
+            });
+            hours += 1;
+            free += u32::from(!one.neighbours().iter().all(is_owned));
+        }
+        // Sooner or later somebody else is there, and then much of the time.
+        assert!(free > 24, "seed {seed}: free for {free} of {hours} hours");
+    }
+}
+
+/// An ultrapeer whose 32 places are taken by others that called it: 8 of one network, the others of as many, the eldest
+/// first. No room for leaves, so that nobody is asked to be one.
+fn full(config: Config) -> (One, Vec<LinkId>) {
+    let mut one = One::new(Config {
+        min_links: 0,
+        max_leaves: 0,
+        ..config
+    });
+    let mut crowd = Vec::new();
+    for n in 0..32 {
+        one.now = one.now.plus(Duration::from_secs(1));
+        let remote = if n < 24 { far(100 + n) } else { public(n) };
+        assert!(one.offered(remote).is_ok());
+        let (id, _) = one.link(Direction::Accepted, remote);
+        crowd.extend(Some(id).filter(|_| n >= 24));
+    }
+    (one, crowd)
+}
+
+/// Who gave way to a newcomer from there, and the code it heard.
+fn displaced(one: &mut One, remote: SocketAddr) -> Vec<(LinkId, u16)> {
+    let (_, actions) = one.link(Direction::Accepted, remote);
+    let close = |action: &Action| match action {
+        Action::Close(id, Some(bye)) => Some((*id, bye.code)),
+        _ => None,
+    };
+    actions.iter().filter_map(close).collect()
+}
+
+#[test]
+fn when_all_places_are_taken_the_youngest_of_the_largest_crowd_gives_way_to_one_from_elsewhere() {
+    let (mut one, crowd) = full(Config::live(Role::Ultrapeer));
+    assert!(one.offered(far(200)).is_ok());
+    assert_eq!(one.node.link_count(), 32, "an offer alone moves nobody");
+    // Two were accepted at once: one gets a place.
+    assert!(one.offered(far(201)).is_ok());
+    assert_eq!(displaced(&mut one, far(200)), [(crowd[7], 202)]);
+    let late = one.links + 1;
+    assert_eq!(displaced(&mut one, far(201)), [(LinkId(late), 503)]);
+    assert_eq!(one.node.link_count(), 32);
+    // However many come: one link a minute.
+    for n in 0..200 {
+        assert_eq!(one.offered(far(300 + n)), Err(503));
+    }
+    one.now = one.now.plus(limits::EVICTION_GAP);
+    // To those of the crowd it gives nothing more.
+    assert_eq!(one.offered(public(99)), Err(503));
+    assert_eq!(displaced(&mut one, far(300)), [(crowd[6], 202)]);
+}
+
+#[test]
+fn whoever_answers_quickly_or_brings_hits_or_was_asked_for_keeps_its_place() {
+    let (mut one, crowd) = full(Config {
+        keep: vec![public(29)],
+        limit_search: None,
+        ..Config::live(Role::Ultrapeer)
+    });
+    // The youngest answers our ping at once.
+    let pings = one.wait(Duration::from_secs(14));
+    let ping = ping_of(&pings, crowd[7]).unwrap();
+    let mut quick = pong(ping, public(31));
+    quick.header.hops = 0;
+    one.give(Event::Received(crowd[7], quick));
+    // The next brings a hit for a search of ours.
+    let spec = SearchSpec {
+        text: "fox".to_owned(),
+        ..SearchSpec::default()
+    };
+    let asked = one.give(Event::Command(Ticket(1), Command::Search(spec)));
+    let query = asked.iter().find_map(|action| match action {
+        Action::Tell(_, Notice::Searching { guid, .. }) => Some(*guid),
+        _ => None,
+    });
+    let record = Record {
+        index: 1,
+        name: "fox.txt".into(),
+        ..Record::default()
+    };
+    let hit = QueryHit::new(public(30), ServentId([3; 16]), vec![record]);
+    let header = Header {
+        guid: query.unwrap(),
+        kind: Kind::QueryHit,
+        ttl: 2,
+        hops: 0,
+    };
+    let payload = hit.build().into();
+    one.give(Event::Received(crowd[6], Frame { header, payload }));
+    // And the one before that is to be kept: the user says so.
+    assert_eq!(displaced(&mut one, far(200)), [(crowd[4], 202)]);
+}
+
+#[test]
+fn where_all_networks_have_one_link_only_idle_ones_give_way_and_rarely() {
+    let mut one = One::new(Config {
+        min_links: 0,
+        max_leaves: 0,
+        ..Config::live(Role::Ultrapeer)
+    });
+    for n in 0..32 {
+        one.now = one.now.plus(Duration::from_secs(1));
+        one.link(Direction::Accepted, far(100 + n));
+    }
+    let mut displaced = Vec::new();
+    for minute in 0..24 * 60 {
+        // Somebody new each minute, for a day.
+        if one.offered(far(1_000 + minute)).is_ok() {
+            displaced.extend(self::displaced(&mut one, far(1_000 + minute)));
+        }
+        for _ in 0..3 {
+            one.live(Duration::from_secs(20), |_, _| Vec::new());
+        }
+    }
+    // The first after an hour, then two an hour, as nobody brings anything.
+    assert!((40..=46).contains(&displaced.len()), "{}", displaced.len());
+    assert!(displaced.iter().all(|(_, code)| *code == 202));
+    assert_eq!(one.node.link_count(), 32);
+    // A good part of those that were there first still is.
+    let first = one.node.links().filter(|info| info.link.0 <= 32).count();
+    assert!(first >= 12, "{first}");
+}
+
+#[test]
+fn on_a_lan_nobody_gives_way() {
+    let mut one = One::new(Config {
+        min_links: 0,
+        ..Config::default()
+    });
+    for n in 0..16 {
+        one.link(Direction::Accepted, public(n));
+    }
+    one.now = one.now.plus(Duration::from_secs(3_600));
+    assert_eq!(one.offered(far(1)), Err(503));
 }

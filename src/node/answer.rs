@@ -181,6 +181,10 @@ impl Node {
             return Err(Drop::Unasked);
         }
         link.pongs_left -= 1;
+        if frame.header.guid == link.pings[0] && frame.header.hops == 0 {
+            let rtt = now.since(link.pinged).as_micros();
+            link.rtt_us = link.rtt_us.min(u32::try_from(rtt).unwrap_or(u32::MAX));
+        }
         let pong = Pong::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
         let teller = link.peer.remote;
         if self.config.hostile.lists(pong.addr.ip()) {

@@ -69,6 +69,19 @@ pub const PONG_ADDRESSES_SPAN: Duration = Duration::from_mins(60);
 pub const TOLD_MAX: usize = 100;
 /// From one feeler to the next while links are enough (bootstrap.md section 7: 2 to 5 minutes).
 pub const FEELER_GAP: Duration = Duration::from_secs(180);
+/// From one change of a link that we opened to the next, at least; up to half as long again by chance (bootstrap.md
+/// section 7: every few hours).
+pub const ROTATION_GAP: Duration = Duration::from_mins(180);
+/// A link that we opened is not given up for another before. Ours: a third of the time above.
+pub const ROTATION_AGE: Duration = Duration::from_mins(60);
+/// From one link that gives way to a newcomer of its role to the next. Ours: whoever can force that can force this much.
+pub const EVICTION_GAP: Duration = Duration::from_secs(60);
+/// One in so many places is spared for each merit when a link must give way (Bitcoin Core: 4 to 8 of 125; ours are few).
+pub const SPARED_SHARE: usize = 8;
+/// A link that brought no hit in this time may give way to one that is no better ...
+pub const EVICTION_IDLE: Duration = Duration::from_mins(60);
+/// ... and one of those in this time. Ours: 30 leaves that bring nothing are exchanged within 15 hours at the soonest.
+pub const EVICTION_IDLE_GAP: Duration = Duration::from_mins(30);
 /// One in so many accepted links may be of one network (bootstrap.md section 7: 25 %).
 pub const GROUP_SHARE: usize = 4;
 /// Addresses given in `X-Try-Ultrapeers` (gtk-gnutella gives up to 10).

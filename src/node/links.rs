@@ -35,6 +35,12 @@ pub(super) struct Link {
     pub(super) ping_again: Time,
     /// Ids of our last two pings on this link.
     pub(super) pings: [Guid; 2],
+    /// When the later of them went out.
+    pub(super) pinged: Time,
+    /// The quickest answer to one so far, in microseconds; the most there is: none.
+    pub(super) rtt_us: u32,
+    /// Hit frames of it that somebody waited for.
+    pub(super) hits: u32,
     /// Pongs still taken for those.
     pub(super) pongs_left: u8,
     /// Only queries that travelled fewer hops are wanted there (BEAR/4).
@@ -72,6 +78,9 @@ impl Link {
             ping_again: now,
             pings: [Guid([0; 16]); 2],
             pongs_left: 0,
+            pinged: now,
+            rtt_us: u32::MAX,
+            hits: 0,
             hops_flow: u8::MAX,
             pressed: None,
             child: false,

@@ -4,12 +4,14 @@
 //! `net` drives it with sockets, `sim` in virtual time; the contract of both stands in [`event`].
 //!
 //! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
-//! - `peering`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`: so that nobody chooses them for us; `lan`: who else is on this network;
+//! - `peering`, `admission`, `keepalive`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`, `rotation`, `eviction`: so that
+//!   nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
 //! - `answer`, `pongs`, `library`, `words`, `elsewhere`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `offences`: what costs a neighbour its link; `stats`: what was done and dropped.
 
 pub mod address;
+mod admission;
 mod agreements;
 mod allowance;
 pub mod alternates;
@@ -20,12 +22,14 @@ pub mod dynamic;
 mod eclipse;
 mod elsewhere;
 pub mod event;
+mod eviction;
 mod expected;
 mod forward;
 pub mod greet;
 pub mod hostile;
 pub mod hosts;
 mod introduce;
+mod keepalive;
 pub mod lan;
 pub mod library;
 pub mod limits;
@@ -42,6 +46,7 @@ pub mod reach;
 mod relay;
 pub mod repeats;
 pub mod roles;
+mod rotation;
 mod rounds;
 pub mod routes;
 mod searches;
@@ -196,7 +201,7 @@ impl Node {
             Event::Busy(busy) => return self.busy = busy,
             Event::Pressed(link, pressed) => return self.pressed(now, link, pressed, out),
             Event::Reached => return self.reached(),
-            Event::Offer(link, peer) => self.offer(link, &peer, out),
+            Event::Offer(link, peer) => self.offer(now, link, &peer, out),
             Event::LinkUp(link, peer) => self.link_up(now, link, peer, out),
             Event::LinkDown(link, _) => {
                 self.link_down(link);
@@ -225,6 +230,7 @@ impl Node {
             self.peering.keepalive,
             self.peering.again,
             self.peering.feeler,
+            self.peering.rotation.due,
             self.asking.due(),
             self.searches.due(),
             self.walkers.due(),

@@ -190,10 +190,14 @@ impl Node {
         let results = frame.payload.first().copied().unwrap_or_default();
         self.asking
             .count_results(&frame.header.guid, u32::from(results));
-        if let Some(ticket) = self.searches.ticket(&frame.header.guid) {
-            return self.hit_for_us(now, ticket, frame, out);
+        match self.searches.ticket(&frame.header.guid) {
+            Some(ticket) => self.hit_for_us(now, ticket, frame, out)?,
+            None => self.hit_back(now, from, frame, out)?,
         }
-        self.hit_back(now, from, frame, out)
+        if let Some(link) = self.links.get_mut(from) {
+            link.hits = link.hits.saturating_add(1);
+        }
+        Ok(())
     }
 
     /// A hit for a search of ours.

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::wire::query::{Query, QueryFlags};
 use crate::wire::{Frame, Guid, Header, Kind, WireError};
 
-use super::event::{SearchSpec, Ticket};
+use super::event::{LinkId, Outbox, SearchSpec, Ticket};
 use super::strategy::Walk;
-use super::{Time, limits, words};
+use super::{Node, Time, limits, words};
 
 /// A search under way.
 #[derive(Debug)]
@@ -229,4 +229,28 @@ pub(super) fn query_frame(
         },
         payload: Bytes::from(payload),
     })
+}
+
+impl Node {
+    /// A search that is running also goes to a neighbour that came late.
+    pub(super) fn extend_searches(&mut self, now: Time, id: LinkId, out: &mut Outbox) {
+        let queries: Vec<_> = self
+            .searches
+            .iter()
+            .filter(|search| !search.walks)
+            .map(|search| search.query.clone())
+            .collect();
+        for query in queries {
+            let guid = query.header.guid;
+            self.send_query(now, id, query, out);
+            self.routes.forwarded(&guid, 1);
+        }
+        let waiting = self.searches.iter();
+        let waiting: Vec<_> = waiting
+            .filter_map(|search| Some((search.query.clone(), search.waiting?)))
+            .collect();
+        for (query, walk) in waiting {
+            self.walk_out(now, &query, walk, out);
+        }
+    }
 }
