@@ -39,14 +39,14 @@ pub fn run(context: &mut Context, args: &BrowseArgs) -> Result<Exit, Failure> {
     let printer = Printer::new(&args.print, &mut context.out, false);
     let found = Found::new(Filter::new(&args.filter, None), "", args.max);
     let mut intake = Intake::new(found, printer.with_folders());
-    let mut finder = Finder::new(args.net.clone(), discovery(args.no_discovery));
+    let finder = Finder::new(args.net.clone(), discovery(args.no_discovery));
     let whom = Whom {
         host: &args.host,
         net: &args.net,
         peers: &args.peers,
     };
     let context = &*context;
-    let listed = list(context, whom, &mut finder, args.timeout, |hit| {
+    let listed = list(context, whom, &finder, args.timeout, |hit| {
         intake.take(context, hit)?;
         Ok(if intake.found.is_full() {
             ControlFlow::Break(())
@@ -104,7 +104,7 @@ pub enum Listed {
 pub fn list(
     context: &Context,
     whom: Whom<'_>,
-    finder: &mut Finder,
+    finder: &Finder,
     timeout: Option<Span>,
     mut take: impl FnMut(&Hit) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<Listed, Failure> {
@@ -138,7 +138,7 @@ pub fn list(
 fn begin(
     context: &Context,
     whom: Whom<'_>,
-    finder: &mut Finder,
+    finder: &Finder,
 ) -> Result<(Browsing, Duration), Failure> {
     let host = whom.host.to_string();
     let seen = match whom.host.resolve() {

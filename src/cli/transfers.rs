@@ -326,7 +326,7 @@ impl Board {
             .bar
             .get_or_insert_with(|| Progress::new(out, "Downloads", Unit::Bytes, size));
         bar.below(&lines);
-        bar.update(out, done, size);
+        bar.update(done, size);
     }
 
     fn finish(self) -> BTreeMap<String, Transfer> {

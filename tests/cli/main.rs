@@ -5,6 +5,7 @@ mod exits;
 mod find;
 mod folder;
 mod get;
+mod many;
 mod net;
 mod node;
 mod search;

@@ -4,40 +4,40 @@
 
 use std::ops::ControlFlow;
 
-use super::Run;
+use super::Feed;
+use super::show::Overall;
 use super::target::{Wanted, source_of};
 use crate::cli::args::values::{Address, Span};
 use crate::cli::browse::{Listed, Whom, list};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::units;
+use crate::cli::output::{Format, units};
 use crate::cli::search::found::Offer;
 use crate::disk::names::safe_folders;
 
-/// A node that could not be reached for so many files in a row is not asked for the others. Our choice.
-const UNREACHED_MAX: u32 = 3;
-
-impl Run<'_> {
-    /// Fetches all that lies at the paths asked for.
-    pub(super) fn listed_on(&mut self, host: &Address) -> Result<(), Failure> {
-        let targets = &self.args.targets;
+impl<'scope> Feed<'_, 'scope, '_>
+where
+    Wanted: 'scope,
+{
+    /// Has all fetched that lies at the paths asked for.
+    pub(super) fn listed_on(&mut self, host: &Address) {
+        let run = self.run;
+        let targets = &run.args.targets;
         let mut found: Vec<Vec<Wanted>> = vec![Vec::new(); targets.len()];
         let (mut files, mut tells) = (0_u64, false);
         let whom = Whom {
             host,
-            net: &self.args.net,
-            peers: &self.args.peers,
+            net: &run.args.net,
+            peers: &run.args.peers,
         };
         // `--timeout` is about a file; a list has a limit of its own.
         let unlimited = Some(Span::default());
-        let listed = list(self.context, whom, &mut self.finder, unlimited, |hit| {
+        let listed = list(run.context, whom, &run.finder, unlimited, |hit| {
             for record in &hit.records {
                 let offer = Offer::new(hit, record);
                 (files, tells) = (files + 1, tells || offer.path.is_some());
                 let path = offer.path_and_name();
-                let at = targets
-                    .iter()
-                    .position(|asked| below(asked, &path).is_some());
-                if let Some(at) = at {
+                let fits = |asked: &String| below(asked, &path).is_some();
+                if let Some(at) = targets.iter().position(fits) {
                     found[at].push(wanted(&offer, path));
                 }
             }
@@ -50,76 +50,60 @@ impl Run<'_> {
             Ok(Listed::Broken(failure)) | Err(failure) => Some(failure),
         };
         if let Some(failure) = broken {
-            let nothing = found.iter().all(Vec::is_empty);
-            self.one(&host.to_string(), Err(failure))?;
-            if nothing {
-                return Ok(());
-            }
+            // Whatever came of the list is good.
+            run.ended(&host.to_string(), None, Err(failure));
         } else {
             for (asked, _) in targets.iter().zip(&found).filter(|(_, of)| of.is_empty()) {
                 let failure = Failure::new(Exit::Nothing, nothing_at(host, files, tells));
-                self.one(asked, Err(failure))?;
+                run.ended(asked, None, Err(failure));
             }
         }
-        let mut all: Vec<(&String, Wanted)> = targets
-            .iter()
-            .zip(found)
-            .flat_map(|(asked, of)| of.into_iter().map(move |wanted| (asked, wanted)))
-            .collect();
+        let with_target = |(asked, of): (&'_ String, Vec<Wanted>)| {
+            let asked = asked.clone();
+            of.into_iter().map(move |wanted| (asked.clone(), wanted))
+        };
+        let mut all: Vec<(String, Wanted)> =
+            targets.iter().zip(found).flat_map(with_target).collect();
         all.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
-        self.say_how_much(host, &all);
-        self.fetch_all(host, all)
-    }
-
-    fn fetch_all(&mut self, host: &Address, all: Vec<(&String, Wanted)>) -> Result<(), Failure> {
-        let (count, mut unreached) = (all.len() as u64, 0);
-        for (asked, mut wanted) in all {
-            let path = wanted.path.clone().unwrap_or_default();
-            let relative = below(asked, &path).unwrap_or(&path);
-            let folders = relative.rsplit_once('/').map_or("", |(folders, _)| folders);
-            let target = match safe_folders(folders) {
-                _ if unreached >= UNREACHED_MAX => {
-                    let text = format!("{host} cannot be reached any more; it was not asked");
-                    Err(Failure::new(Exit::NoNetwork, text))
-                }
-                Some(folders) => {
-                    wanted.folders = folders;
-                    Ok(Some(wanted))
-                }
-                None => {
-                    let text = "no file is put where its path leads; fetch it by its id, as \
-                                `filbert browse` shows";
-                    Err(Failure::new(Exit::Disk, text))
-                }
-            };
-            match self.one(&path, target)? {
-                Some(Exit::NoNetwork) => unreached += 1,
-                Some(_) => unreached = 0,
-                None => {}
+        self.listed = all.len() as u64;
+        self.begin(host, &all);
+        for (asked, wanted) in all {
+            if self.is_over() {
+                return;
             }
+            self.put_below(&asked, wanted);
         }
-        let ok = self.codes.get(&0).copied().unwrap_or(0);
-        if count > 1 && !self.args.detach {
-            let files = units::counted(count, "file", "files");
-            let rest = if ok < count {
-                "; what came of the others is kept, and the same command goes on from there"
-            } else {
-                ""
-            };
-            let text = format!("{} of {files} are there{rest}", units::count(ok));
-            self.context.out.say(&text);
-        }
-        Ok(())
     }
 
-    fn say_how_much(&self, host: &Address, all: &[(&String, Wanted)]) {
-        if all.len() < 2 {
+    /// Says how much it is, and shows how far all of it is.
+    fn begin(&self, host: &Address, all: &[(String, Wanted)]) {
+        if self.listed < 2 || self.run.args.detach {
             return;
         }
         let bytes = all.iter().filter_map(|(_, wanted)| wanted.size).sum();
-        let files = units::counted(all.len() as u64, "file", "files");
+        let files = units::counted(self.listed, "file", "files");
         let text = format!("{files}, {}, from {host}", units::size(bytes));
-        self.context.out.say(&text);
+        self.run.say(&text);
+        if self.run.context.out.format() != Format::Json {
+            let overall = Overall::new(&self.run.board, &files, bytes);
+            // Set once: there is one host.
+            let _ = self.run.overall.set(overall);
+        }
+    }
+
+    /// Has one file fetched to its folder, if that stays below the target.
+    fn put_below(&mut self, asked: &str, wanted: Wanted) {
+        let path = wanted.path.clone().unwrap_or_default();
+        let relative = below(asked, &path).unwrap_or(&path);
+        let folders = relative.rsplit_once('/').map_or("", |(folders, _)| folders);
+        if let Some(folders) = safe_folders(folders) {
+            self.hand_over(Wanted { folders, ..wanted });
+        } else {
+            let text = "no file is put where its path leads; fetch it by its id, as \
+                        `filbert browse` shows";
+            let failure = Failure::new(Exit::Disk, text);
+            self.run.ended(&wanted.id, Some(&path), Err(failure));
+        }
     }
 }
 

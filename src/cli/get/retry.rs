@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::progress::Board;
 use crate::cli::output::units;
 use crate::cli::search::print::seconds;
 
@@ -49,6 +50,7 @@ impl Retries {
     pub(super) fn wait(
         &mut self,
         context: &Context,
+        board: &Board,
         id: &str,
         ended: &Failure,
         left: Option<Duration>,
@@ -67,13 +69,14 @@ impl Retries {
             message: &ended.message,
         };
         context.out.json("retry", &line)?;
-        context.out.say(&format!(
+        let text = format!(
             "{id}: {}\ntrying again in {} ({} of {})",
             ended.message,
             units::time(span),
             self.made,
             self.of
-        ));
+        );
+        board.aside(|| context.out.say(&text));
         let (asked, end) = channel::<()>();
         context.interrupt.on_asked(move || drop(asked));
         let until = left.map_or(span, |left| left.min(span));

@@ -1,13 +1,14 @@
 //! How a fetch goes and went: JSON lines on stdout, else a bar or few lines on stderr.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::clock::{Stopwatch, now_s};
-use crate::cli::output::progress::{Progress, Unit};
+use crate::cli::output::progress::{Board, Progress, Unit};
 use crate::cli::output::{Format, units};
 use crate::cli::search::print::seconds;
 use crate::disk::liars::Liars;
@@ -76,9 +77,6 @@ struct SearchingLine<'a> {
     id: &'a str,
 }
 
-/// Sources shown below a bar; the rest is counted. Our choice.
-const SOURCES_SHOWN: usize = 8;
-
 /// `waiting 198.51.100.25:6346, place 2 of 9, about 4 min`.
 pub(in crate::cli) fn place(
     source: &str,
@@ -141,9 +139,39 @@ pub(super) fn summary(fetched: &Fetched, checks: bool, clock: Stopwatch) -> Stri
     )
 }
 
+/// How far all files of a folder are together.
+#[derive(Debug)]
+pub(super) struct Overall {
+    bytes: u64,
+    shown: Mutex<(u64, Progress)>,
+}
+
+impl Overall {
+    /// Nothing of so many bytes.
+    pub(super) fn new(board: &Board, label: &str, bytes: u64) -> Self {
+        let progress = board.add(label, Unit::Bytes, bytes);
+        Self {
+            bytes,
+            shown: Mutex::new((0, progress)),
+        }
+    }
+
+    fn add(&self, bytes: u64) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.0 += bytes;
+        let done = shown.0;
+        // Sizes are what the node told, and files may have grown since.
+        shown.1.update(done, self.bytes.max(done));
+    }
+}
+
 /// Shows how one fetch goes: JSON lines on stdout, else a bar or few lines on stderr.
 pub(super) struct Show<'a> {
     context: &'a Context,
+    board: &'a Board,
+    overall: Option<&'a Overall>,
+    /// Bytes that it was told of.
+    counted: u64,
     id: &'a str,
     name: &'a str,
     size: u64,
@@ -158,9 +186,18 @@ pub(super) struct Show<'a> {
 }
 
 impl<'a> Show<'a> {
-    pub(super) fn new(context: &'a Context, id: &'a str, name: &'a str, size: Option<u64>) -> Self {
+    pub(super) fn new(
+        context: &'a Context,
+        board: &'a Board,
+        id: &'a str,
+        name: &'a str,
+        size: Option<u64>,
+    ) -> Self {
         Self {
             context,
+            board,
+            overall: None,
+            counted: 0,
             id,
             name,
             size: size.unwrap_or(0),
@@ -172,13 +209,25 @@ impl<'a> Show<'a> {
         }
     }
 
+    /// As one of many.
+    pub(super) fn of(self, overall: Option<&'a Overall>) -> Self {
+        Self { overall, ..self }
+    }
+
+    fn count(&mut self, done: u64) {
+        if let Some(overall) = self.overall {
+            overall.add(done.saturating_sub(self.counted));
+            self.counted = self.counted.max(done);
+        }
+    }
+
     pub(super) fn news(&mut self, news: download::Progress) {
         let out = &self.context.out;
         match news {
             download::Progress::Resumed { done, changed } => {
                 self.resumed_from = done;
                 if changed {
-                    out.say(&format!(
+                    self.say(&format!(
                         "{}: another program wrote the partial file; it is checked again",
                         self.name
                     ));
@@ -201,6 +250,7 @@ impl<'a> Show<'a> {
                         rate,
                     },
                 );
+                self.count(done);
                 self.bar(done, size.unwrap_or(self.size));
             }
             download::Progress::Calling { source } => {
@@ -245,22 +295,7 @@ impl<'a> Show<'a> {
             download::Progress::Tree { block, .. } => {
                 log::info!("blocks of {block} bytes are verified as they arrive");
             }
-            download::Progress::Lied { source, node } => {
-                let line = SourceLiedLine {
-                    id: self.id,
-                    source: &source,
-                };
-                let _ = out.json("source-lied", &line);
-                self.say(&format!(
-                    "{}: {source} gave wrong bytes, which were fetched again; it is asked last from now on",
-                    self.name
-                ));
-                let node = [node];
-                let kept = Liars::new(&self.context.home.liars()).add(now_s(), &node);
-                if let Err(error) = kept {
-                    log::warn!("it is not remembered: {error}");
-                }
-            }
+            download::Progress::Lied { source, node } => self.lied(&source, node),
             download::Progress::Paused => log::info!("paused"),
             download::Progress::Waiting { span } => {
                 let line = WaitingLine {
@@ -274,6 +309,23 @@ impl<'a> Show<'a> {
                     units::time(span)
                 ));
             }
+        }
+    }
+
+    /// A source gave wrong bytes: it is remembered.
+    fn lied(&self, source: &str, node: String) {
+        let line = SourceLiedLine {
+            id: self.id,
+            source,
+        };
+        let _ = self.context.out.json("source-lied", &line);
+        self.say(&format!(
+            "{}: {source} gave wrong bytes, which were fetched again; it is asked last from now on",
+            self.name
+        ));
+        let kept = Liars::new(&self.context.home.liars()).add(now_s(), &[node]);
+        if let Err(error) = kept {
+            log::warn!("it is not remembered: {error}");
         }
     }
 
@@ -299,12 +351,7 @@ impl<'a> Show<'a> {
             let place = self.places.get(&news.source);
             place.map_or_else(|| format!("waiting {}", news.source), Clone::clone)
         });
-        let mut lines: Vec<String> = busy.chain(waits).collect();
-        if lines.len() > SOURCES_SHOWN {
-            let more = lines.len() - (SOURCES_SHOWN - 1);
-            lines.truncate(SOURCES_SHOWN - 1);
-            lines.push(format!("and {more} more"));
-        }
+        let lines: Vec<String> = busy.chain(waits).collect();
         if let Some(bar) = &mut self.bar {
             bar.below(&lines);
         }
@@ -312,27 +359,24 @@ impl<'a> Show<'a> {
 
     /// Talk that leaves the bar whole.
     fn say(&self, text: &str) {
-        let out = &self.context.out;
-        match &self.bar {
-            Some(bar) => bar.aside(|| out.say(text)),
-            None => out.say(text),
-        }
+        self.board.aside(|| self.context.out.say(text));
     }
 
     fn bar(&mut self, done: u64, of: u64) {
         self.got = (done, of);
         if self.context.out.format() != Format::Json {
-            let out = &self.context.out;
+            let (board, name) = (self.board, self.name);
             let bar = self
                 .bar
-                .get_or_insert_with(|| Progress::new(out, self.name, Unit::Bytes, of));
-            bar.update(out, done, of);
+                .get_or_insert_with(|| board.add(name, Unit::Bytes, of));
+            bar.update(done, of);
         }
     }
 
-    pub(super) fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish();
+    /// It has ended; the file, if it is there.
+    pub(super) fn finish(mut self, fetched: Option<&Fetched>) {
+        if let Some(fetched) = fetched {
+            self.count(fetched.size);
         }
     }
 }

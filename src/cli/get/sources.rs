@@ -1,5 +1,6 @@
 //! Who else has a file: a search by its hash.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::cli::Context;
@@ -32,37 +33,39 @@ const REQUERY_TIME_MAX: Duration = Duration::from_secs(120);
 /// The node that is asked for sources, opened when first needed.
 #[derive(Debug)]
 pub struct Finder {
-    node: Option<NodeHandle>,
+    node: Mutex<Option<NodeHandle>>,
     net: NetArgs,
     discovery: Discovery,
-    pusher: Option<Pusher>,
+    pusher: Mutex<Option<Pusher>>,
 }
 
 impl Finder {
     /// Nothing is opened yet; a node of our own will look for others there.
     pub fn new(net: NetArgs, discovery: Discovery) -> Self {
         Self {
-            node: None,
+            node: Mutex::default(),
             net,
             discovery,
-            pusher: None,
+            pusher: Mutex::default(),
         }
     }
 
     /// Who has sources connect to us that cannot be connected to: the node that was asked for sources, the running
     /// one, or, when it `must` be, one hosted for this.
-    pub fn pusher(&mut self, context: &Context, peers: &[Address], must: bool) -> Option<Pusher> {
-        if self.pusher.is_none() {
-            if must && self.node.is_none() {
+    pub fn pusher(&self, context: &Context, peers: &[Address], must: bool) -> Option<Pusher> {
+        let mut pusher = self.pusher.lock().unwrap_or_else(PoisonError::into_inner);
+        if pusher.is_none() {
+            let mut node = self.node();
+            if must && node.is_none() {
                 // Nobody to begin with: then the sources are taken for what they are.
-                self.node = NodeHandle::open(context, peers, &self.net, self.discovery).ok();
+                *node = NodeHandle::open(context, peers, &self.net, self.discovery).ok();
             }
-            self.pusher = match &self.node {
+            *pusher = match &*node {
                 Some(node) => Some(node.pusher()),
                 None => NodeHandle::running(context).map(|node| node.pusher()),
             };
         }
-        self.pusher.clone()
+        pusher.clone()
     }
 
     /// Looks for copies of this content. None, when nobody answered.
@@ -70,32 +73,34 @@ impl Finder {
     /// # Errors
     /// Exit 3: no neighbour to ask; exit 130: interrupted.
     pub fn find(
-        &mut self,
+        &self,
         context: &Context,
         peers: &[Address],
         sha1: Sha1,
     ) -> Result<Vec<Copy>, Failure> {
-        let node = if let Some(node) = &self.node {
-            node
-        } else {
-            let node = NodeHandle::open(context, peers, &self.net, self.discovery)?;
-            self.node.insert(node)
-        };
         let interrupted = || Failure::new(Exit::Interrupted, "");
-        let patience = patience(&node.nets()?);
-        if node.wait_for_neighbour(context, patience.neighbour)? == Linked::Interrupted {
-            return Err(interrupted());
-        }
+        let (asker, nets, patience) = {
+            let mut node = self.node();
+            let node = match &mut *node {
+                Some(node) => node,
+                none => none.insert(NodeHandle::open(context, peers, &self.net, self.discovery)?),
+            };
+            let patience = patience(&node.nets()?);
+            if node.wait_for_neighbour(context, patience.neighbour)? == Linked::Interrupted {
+                return Err(interrupted());
+            }
+            (node.asker(), node.asked_nets(), patience)
+        };
+        // Several files may look for sources at a time.
         let stop = || context.interrupt.asked();
-        let (asker, nets) = (node.asker(), node.asked_nets());
         copies(&asker, nets, &patience, sha1, &stop)?.ok_or_else(interrupted)
     }
 
     /// Asks the node that was asked for sources before, or the running one, again while a file is fetched. `None`:
     /// there is none, and none is opened for that.
     pub fn requery(&self, context: &Context, tls: Option<String>) -> Option<Requery> {
-        let running = NodeHandle::running(context);
-        let node = self.node.as_ref().or(running.as_ref())?;
+        let (own, running) = (self.node(), NodeHandle::running(context));
+        let node = own.as_ref().or(running.as_ref())?;
         let (asker, nets) = (node.asker(), node.asked_nets());
         let patience = patience(&node.nets().ok()?);
         let results = context.results();
@@ -133,9 +138,14 @@ impl Finder {
 
     /// Takes leave.
     pub fn close(self, context: &Context) {
-        if let Some(node) = self.node {
+        let node = self.node.into_inner();
+        if let Some(node) = node.unwrap_or_else(PoisonError::into_inner) {
             node.close(context);
         }
+    }
+
+    fn node(&self) -> MutexGuard<'_, Option<NodeHandle>> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -424,7 +424,7 @@ fn watch(out: Output, news: Receiver<News>) -> thread::JoinHandle<()> {
                 if hashed_files < files {
                     let progress = hashing
                         .get_or_insert_with(|| Progress::new(&out, "Hashing", Unit::Files, files));
-                    progress.update(&out, hashed_files, files);
+                    progress.update(hashed_files, files);
                 } else if let Some(progress) = hashing.take() {
                     progress.finish();
                     out.say("All files are hashed.");

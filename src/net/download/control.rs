@@ -63,7 +63,7 @@ pub(super) enum Order {
 pub struct Control {
     orders: rt::Sender<Order>,
     pub(super) taken: rt::Receiver<Order>,
-    pub(super) throttle: Arc<Throttle>,
+    pub(super) limit: Limit,
 }
 
 impl Default for Control {
@@ -72,7 +72,7 @@ impl Default for Control {
         Self {
             orders,
             taken,
-            throttle: Arc::default(),
+            limit: Limit::default(),
         }
     }
 }
@@ -102,40 +102,87 @@ impl Control {
 
     /// Bytes a second from now on, all sources together; `None`: as fast as they come.
     pub fn set_limit(&self, bytes_per_s: Option<u64>) {
-        let rate = bytes_per_s.map_or(0, |rate| rate.max(1));
-        self.throttle.rate.store(rate, Ordering::Relaxed);
+        self.limit.set(bytes_per_s);
     }
 }
 
-/// Holds readers back so that all of them together are no faster than they may be.
-#[derive(Debug, Default)]
-pub(super) struct Throttle {
+/// Holds readers back so that all of them together are no faster than they may be. Clones are the same limit, which
+/// several fetches may share.
+#[derive(Clone, Debug)]
+pub struct Limit(Arc<Throttle>);
+
+#[derive(Debug)]
+struct Throttle {
     /// Bytes a second; 0: no limit.
     rate: AtomicU64,
     /// When the bytes read so far should have been there.
     due: Mutex<Time>,
+    clock: Clock,
 }
 
-impl Throttle {
-    pub(super) fn is_on(&self) -> bool {
-        self.rate.load(Ordering::Relaxed) > 0
+impl Default for Limit {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Limit {
+    /// So many bytes a second; `None`: as fast as they come.
+    pub fn new(bytes_per_s: Option<u64>) -> Self {
+        let limit = Self(Arc::new(Throttle {
+            rate: AtomicU64::new(0),
+            due: Mutex::default(),
+            clock: Clock::start(),
+        }));
+        limit.set(bytes_per_s);
+        limit
     }
 
-    /// Waits until `bytes` that were read may be followed by others.
-    pub(super) async fn took(&self, clock: Clock, bytes: usize) {
-        let rate = self.rate.load(Ordering::Relaxed);
+    /// So many from now on.
+    pub fn set(&self, bytes_per_s: Option<u64>) {
+        let rate = bytes_per_s.map_or(0, |rate| rate.max(1));
+        self.0.rate.store(rate, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.rate.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long to wait after `bytes` were read.
+    fn took(&self, bytes: usize) -> Duration {
+        let rate = self.0.rate.load(Ordering::Relaxed);
         if rate == 0 {
-            return;
+            return Duration::ZERO;
         }
         let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(rate);
         let span = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let now = clock.now();
-        let due = {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            *due = now.max(*due).plus(span);
-            *due
-        };
-        rt::sleep(due.since(now)).await;
+        let now = self.0.clock.now();
+        let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
+        *due = now.max(*due).plus(span);
+        due.since(now)
+    }
+}
+
+/// All limits that hold for one fetch.
+#[derive(Clone, Debug)]
+pub(super) struct Limits(Vec<Limit>);
+
+impl Limits {
+    pub(super) fn new(all: impl IntoIterator<Item = Limit>) -> Self {
+        Self(all.into_iter().collect())
+    }
+
+    pub(super) fn are_on(&self) -> bool {
+        self.0.iter().any(Limit::is_on)
+    }
+
+    /// Waits until `bytes` that were read may be followed by others.
+    pub(super) async fn took(&self, bytes: usize) {
+        let wait = self.0.iter().map(|limit| limit.took(bytes)).max();
+        let wait = wait.filter(|wait| !wait.is_zero());
+        if let Some(wait) = wait {
+            rt::sleep(wait).await;
+        }
     }
 }
 
@@ -174,5 +221,23 @@ impl Requery {
 impl fmt::Debug for Requery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Requery")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_shares_a_limit_waits_for_the_bytes_of_all() {
+        let limit = Limit::new(Some(1_000));
+        let first = limit.took(1_000);
+        let second = limit.clone().took(1_000);
+        assert!(first <= Duration::from_secs(1), "{first:?}");
+        // What passed meanwhile is taken off.
+        let both = Duration::from_secs(2);
+        assert!(second > first && second <= both, "{second:?}");
+        limit.set(None);
+        assert_eq!(limit.took(1_000_000), Duration::ZERO);
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::Throttle;
+use super::control::Limits;
 use super::hints::{Hints, Place};
 use super::source::Source;
 use super::tree;
@@ -128,7 +128,7 @@ pub(super) struct Request {
     pub(super) pusher: Option<Pusher>,
     pub(super) events: rt::Sender<Event>,
     pub(super) buffers: Buffers,
-    pub(super) throttle: Arc<Throttle>,
+    pub(super) limits: Limits,
     pub(super) clock: Clock,
 }
 
@@ -401,8 +401,8 @@ impl Request {
             if self.events.send(bytes).await.is_err() {
                 return Err(Failure::new(Ended::Broken, "the download has ended"));
             }
-            self.throttle.took(self.clock, read).await;
-            if !self.throttle.is_on() {
+            self.limits.took(read).await;
+            if !self.limits.are_on() {
                 body.judge(self.clock.now(), read as u64)?;
             }
         }

@@ -7,11 +7,12 @@
 //! - `tree`: asks a source for a hash tree; `trees`: which one is believed, and how far;
 //! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
 //! - `offer`: sources as plain data; `tap`: reading along from the beginning;
-//! - `source`: where a file can be had; `control`: handles for those who steer from outside.
+//! - `source`: where a file can be had; `idle`: connections between two files; `control`: handles for those who steer from outside.
 
 mod control;
 mod exchange;
 mod hints;
+mod idle;
 pub(in crate::net) mod offer;
 mod run;
 mod source;
@@ -36,7 +37,8 @@ use crate::node::swarm::{CONNECTIONS, Why};
 use crate::wire::Sha1;
 use crate::wire::urn::TigerRoot;
 
-pub use control::{Cancel, Control, Requery};
+pub use control::{Cancel, Control, Limit, Requery};
+pub use idle::Idle;
 pub use run::REQUERY_WAIT;
 pub use source::{BadUrl, Seal, Source};
 pub use tap::{Piece, Tap};
@@ -77,6 +79,10 @@ pub struct Job {
     pub liars: Vec<String>,
     /// Steers the fetch while it runs.
     pub control: Control,
+    /// Limits that it shares with other fetches, beside its own.
+    pub limits: Vec<Limit>,
+    /// Connections of earlier files, and where it leaves its own; `None`: they are closed.
+    pub idle: Option<Idle>,
     /// Looks for more sources, while few are of use and when none is left; `None`: nobody does.
     pub requery: Option<Requery>,
     /// Where verified bytes are offered to others meanwhile; `None`: nowhere.
@@ -104,6 +110,8 @@ impl Job {
             nets: Vec::new(),
             liars: Vec::new(),
             control: Control::default(),
+            limits: Vec::new(),
+            idle: None,
             requery: None,
             sharing: None,
             tap: None,

@@ -11,9 +11,10 @@ mod blocks;
 mod hear;
 mod news;
 
-use super::control::{Cancel, Order};
+use super::control::{Cancel, Limits, Order};
 use super::exchange::{self, Event, Over, Reply, Request};
 use super::hints::Place;
+use super::idle::IDLE_MAX;
 use super::trees::Trees;
 use super::writer::{Buffers, Work, Writer};
 use super::{FetchError, Job, Progress, Source};
@@ -32,8 +33,6 @@ const EVENTS: usize = 32;
 const TELL: Duration = Duration::from_millis(100);
 /// How often it is told of each source at most.
 const TELL_SOURCES: Duration = Duration::from_secs(1);
-/// A connection kept open does not outlive this (content 4.3: servers wait 60 to 90 s).
-const IDLE_MAX: Duration = Duration::from_secs(50);
 /// No search for more sources sooner than this after the last one. gtk-gnutella repeats a search for one file every
 /// 15 minutes at the soonest; ours are rarer as they are made only when nobody is left. Our estimate.
 pub const REQUERY_WAIT: Duration = Duration::from_secs(300);
@@ -89,6 +88,7 @@ pub(super) async fn run(
         trees: Trees::new(job.tiger),
         reader,
         offer: None,
+        limits: Limits::new([&job.control.limit].into_iter().chain(&job.limits).cloned()),
         checks: 0,
         checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
     };
@@ -163,6 +163,7 @@ struct Run<'a> {
     /// The partial file, to be offered.
     reader: Option<File>,
     offer: Option<Offer>,
+    limits: Limits,
     /// Blocks being checked, and how many may be at a time.
     checks: usize,
     checks_max: usize,
@@ -236,7 +237,7 @@ impl Run<'_> {
     /// us does not do so again for half a minute, so that one lost here is missing for the next file.
     async fn take_back(&mut self, came: &rt::Receiver<Event>) -> Result<(), FetchError> {
         let end = self.clock.now().plus(HAND_BACK);
-        while self.job.pusher.is_some()
+        while (self.job.pusher.is_some() || self.job.idle.is_some())
             && self
                 .tasks
                 .iter()
@@ -324,7 +325,8 @@ impl Run<'_> {
         let conn = conn.filter(|(_, since)| now.since(*since) < IDLE_MAX);
         let conn = conn
             .map(|(conn, _)| conn)
-            .or_else(|| pusher?.take_idle(&entry.source));
+            .or_else(|| pusher?.take_idle(&entry.source))
+            .or_else(|| self.job.idle.as_ref()?.take(&entry.source));
         if conn.is_none() {
             let source = entry.source.to_string();
             (self.progress)(if entry.source.wants_push() {
@@ -347,7 +349,7 @@ impl Run<'_> {
             pusher: pusher.cloned(),
             events: self.events.clone(),
             buffers: self.buffers.clone(),
-            throttle: self.job.control.throttle.clone(),
+            limits: self.limits.clone(),
             clock: self.clock,
         };
         let (halt, halted) = rt::bounded::<()>(1);
@@ -487,14 +489,16 @@ impl Run<'_> {
         let _ = self.writer.work.send(work).await;
     }
 
-    /// Connections that sources opened are kept for the next file.
+    /// Connections are kept for the next file, those that sources opened before all.
     fn keep_connections(&mut self) {
-        let Some(pusher) = &self.job.pusher else {
-            return;
-        };
         for entry in &mut self.entries {
-            if let Some((conn, _)) = entry.conn.take() {
-                pusher.keep(conn);
+            let Some((conn, _)) = entry.conn.take() else {
+                continue;
+            };
+            match (&self.job.pusher, &self.job.idle) {
+                (Some(pusher), _) if conn.brought() => pusher.keep(conn),
+                (_, Some(idle)) => idle.keep(conn),
+                (_, None) => {}
             }
         }
     }
