@@ -118,6 +118,52 @@ fn a_killed_node_is_gone_at_once_and_comes_back_with_its_files_and_links() {
 }
 
 #[test]
+fn whoever_takes_leave_says_so_and_comes_back_all_the_same() {
+    let lab = ring();
+    let before = lab.state("ring");
+    assert_eq!(fault(&lab, "leave n3 n4"), "ring: n3 n4 took leave\n");
+    until_ended(&pids(&before)[3..5]);
+    // The neighbours were told, and keep the reason in what they say of themselves.
+    let home = before["nodes"][2]["home"].as_str().unwrap();
+    let said =
+        std::fs::read_to_string(std::path::Path::new(home).with_file_name("events.jsonl")).unwrap();
+    let gone: Vec<Value> = lab::lines(&said)
+        .into_iter()
+        .filter(|line| line["type"] == "link-down")
+        .collect();
+    assert_eq!(gone.len(), 1, "{said}");
+    assert_eq!(
+        gone[0]["why"], "the peer said Bye 200 Shutting down",
+        "{said}"
+    );
+    expect(&lab, "=0", "30s");
+    let twice = lab.run(&words("fault", "leave n3"));
+    assert_eq!(twice.status.code(), Some(2));
+    assert_eq!(
+        fault(&lab, "restart n3 n4"),
+        "ring: n3 n4 up again, with 3 links\n"
+    );
+    expect(&lab, "=1", "30s");
+}
+
+#[test]
+fn nodes_come_and_go_as_on_real_networks_only_faster() {
+    let lab = ring();
+    let first = lab.state("ring");
+    let said = fault(&lab, "churn usual x4000 n1..n5");
+    assert!(
+        said.contains(
+            "5 nodes come and go from now on: up and down for 450 ms and 3.3 s, or 675 ms"
+        ),
+        "{said}"
+    );
+    until_ended(&pids(&first)[1..]);
+    fault(&lab, "churn off");
+    assert!(pids(&lab.state("ring")).into_iter().all(is_running));
+    expect(&lab, "=1", "30s");
+}
+
+#[test]
 fn cuts_and_partitions_hold_until_they_are_healed() {
     let lab = ring();
     assert_eq!(fault(&lab, "cut n0-n1"), "ring: cut n0-n1\n");
@@ -138,6 +184,16 @@ fn cuts_and_partitions_hold_until_they_are_healed() {
     assert_eq!(fault(&lab, "heal"), "ring: healed; 6 links are up\n");
     expect(&lab, "=1", "30s");
     assert_eq!(search(&lab, "nut")["messages"], 7);
+    let said = fault(&lab, "partition n2 n4 to n3");
+    assert_eq!(
+        said,
+        "ring: nothing passes from n2 n4 to n3, over 2 links\n"
+    );
+    let cost = search(&lab, "nut");
+    assert_eq!(
+        (&cost["lost"], &cost["reached"], &cost["hits"]),
+        (&2.into(), &4.into(), &0.into())
+    );
 }
 
 #[test]
@@ -199,7 +255,7 @@ fn churn_takes_nodes_down_and_brings_them_back_until_it_is_off() {
 fn faults_that_make_no_sense_are_refused() {
     let lab = ring();
     for (text, part) in [
-        ("kill n7", "There are: n0 n1 n2 n3 n4 n5"),
+        ("kill n7", "there are: n0 n1 n2 n3 n4 n5"),
         ("cut n0-n2", "n0 is linked to: n1 n5"),
         ("restart n0", "node n0 is up"),
         ("explode n0", "possible values"),

@@ -6,6 +6,7 @@ use rand::rngs::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::topology::dice;
+use crate::topology::events::NodeClass;
 
 /// A class of peers. Times are in hours.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -25,8 +26,22 @@ pub struct PeerClass {
     pub off_sigma: f64,
 }
 
+impl From<NodeClass> for PeerClass {
+    fn from(class: NodeClass) -> Self {
+        let hours = |time: std::time::Duration| time.as_secs_f64() / 3_600.0;
+        Self {
+            share: class.share,
+            shape: class.shape,
+            on_median_h: hours(class.up),
+            spread: class.spread,
+            off_median_h: hours(class.down),
+            off_sigma: class.sigma,
+        }
+    }
+}
+
 /// One peer: draws its times on and off line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Peer {
     class: PeerClass,
     scale_h: f64,

@@ -2,6 +2,8 @@
 //!
 //! The fields of the JSON are a contract, described in `topology-configs/README.md`.
 
+mod event;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -11,6 +13,8 @@ use crate::topology::plan::Ask;
 use crate::topology::{Graph, Network};
 
 use super::{Measured, Predicted, millis};
+
+pub use event::{EventReport, Expected};
 
 /// Version of the JSON report; rises when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -36,6 +40,9 @@ pub struct Report {
     pub seed: u64,
     /// Every query, in order.
     pub queries: Vec<QueryReport>,
+    /// What came of the events of the file; absent without events, and in virtual time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventReport>,
     /// All queries together; absent without queries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
@@ -331,6 +338,7 @@ impl Report {
             seed: network.seed,
             summary: Summary::of(&queries),
             queries,
+            events: Vec::new(),
             frames: None,
             trace: None,
             load_max: None,
@@ -341,7 +349,8 @@ impl Report {
 
     /// Every query found what the file expects and cost what was predicted, and no invariant broke.
     pub fn ok(&self) -> bool {
-        self.broken.is_empty() && self.queries.iter().all(|query| query.ok)
+        let events = self.events.iter().all(|event| event.ok);
+        self.broken.is_empty() && events && self.queries.iter().all(|query| query.ok)
     }
 
     /// The head lines for people: what was run, and whether it came out as predicted.
@@ -411,7 +420,12 @@ impl Report {
                 summary.messages_mean, summary.predicted_messages_mean
             ));
         } else if loose > 0 {
-            lines.push(format!("{loose} queries without an exact prediction: delays differ, links lose frames, or memory is short"));
+            let changed = if self.events.is_empty() {
+                ""
+            } else {
+                ", or events had changed the network"
+            };
+            lines.push(format!("{loose} queries without an exact prediction: delays differ, links lose frames, or memory is short{changed}"));
         }
         if let Some(summary) = self.summary.as_ref().filter(|summary| summary.expected > 0) {
             lines.push(format!(
@@ -419,6 +433,16 @@ impl Report {
                 summary.expected_ok,
                 summary.expected,
                 verdict(summary.expected_ok == summary.expected)
+            ));
+        }
+        let expected = self.events.iter().flat_map(|event| &event.expected);
+        let (count, held) = expected.fold((0, 0), |(count, held), expected| {
+            (count + 1, held + usize::from(expected.ok))
+        });
+        if count > 0 {
+            lines.push(format!(
+                "{held} of {count} searches of events found in time what the file expects   {}",
+                verdict(held == count)
             ));
         }
         lines.extend(self.broken.iter().map(|breach| format!("BROKEN {breach}")));
@@ -473,17 +497,26 @@ impl Report {
             .collect()
     }
 
-    /// Lines about all queries together.
+    /// Lines about events, and about all queries together.
     pub fn foot(&self) -> String {
+        let mut text = String::new();
+        for event in &self.events {
+            let _ = writeln!(text, "Event  {}", event.line());
+        }
         let Some(summary) = &self.summary else {
-            return "No queries: add \"searches\" or \"workload\" to the file, or --queries.\n"
-                .to_owned();
+            if self.events.is_empty() {
+                text.push_str(
+                    "No queries: add \"searches\" or \"workload\" to the file, or --queries.\n",
+                );
+            }
+            return text;
         };
         let hops = summary
             .first_hit_hops_mean
             .map_or_else(|| "-".to_owned(), |hops| format!("{hops:.1}"));
-        let mut text = format!(
-            "{} queries, {} answered; per query {:.1} messages (95 %: {}), {:.1} % duplicates, {:.1} nodes reached, first hit after {hops} hops\n",
+        let _ = writeln!(
+            text,
+            "{} queries, {} answered; per query {:.1} messages (95 %: {}), {:.1} % duplicates, {:.1} nodes reached, first hit after {hops} hops",
             summary.queries,
             summary.answered,
             summary.messages_mean,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 
+use super::events::{Act, Step};
 use super::types::{Amount, Arrival, Asker, Behaviour, Content, Copies, File, Fill};
 use super::{Network, dice};
 
@@ -42,6 +43,8 @@ pub struct Ask {
     pub at: Option<Duration>,
     /// What it must find.
     pub expect: Option<Amount>,
+    /// The asker was drawn: when it is away another may ask in its place.
+    pub anyone: bool,
 }
 
 /// All made-up files and all queries of a run.
@@ -62,7 +65,10 @@ pub fn plan(network: &Network, wish: Wish) -> Plan {
         }
     }
     let shares = network.nodes.values().any(|spec| !spec.share.is_empty());
-    let nothing_said = network.searches.is_empty() && network.workload.is_none();
+    let asks = |step: &Step| matches!(step.act, Act::Search(_) | Act::Expect { .. });
+    let nothing_said = network.searches.is_empty()
+        && network.workload.is_none()
+        && !network.events.iter().any(asks);
     let queries = wish
         .queries
         .or(network.workload.as_ref().map(|workload| workload.queries))
@@ -91,6 +97,7 @@ pub fn plan(network: &Network, wish: Wish) -> Plan {
             ttl: ttl(search.ttl),
             at: None,
             expect: search.hits,
+            anyone: false,
         }));
     }
     let subjects = match content {
@@ -171,6 +178,7 @@ fn ask(network: &Network, queries: usize, ttl: u8, subjects: &Subjects, asks: &m
             ttl,
             at,
             expect: None,
+            anyone: asker.is_none(),
         });
     }
 }

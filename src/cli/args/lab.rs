@@ -19,7 +19,7 @@ use crate::topology::Amount;
     filbert lab run ring.json --engine real            as real processes on loopback ports
     filbert lab up ring:12                             keep real nodes running
     filbert lab search --from n0 moby --ttl 4 --trace
-    filbert lab fault partition n0..n5 / n6..n11       kill, cut, delay, drop, rate, heal, churn
+    filbert lab fault partition n0..n5 / n6..n11       kill, leave, cut, delay, drop, rate, churn
     filbert lab expect --from n0 moby --within 2s      exit code 1 if nothing is found
     filbert lab down
     filbert lab import crawl.txt --largest > crawl.json   a graph of another program, and back:
@@ -490,14 +490,17 @@ impl FromStr for Count {
 #[derive(Clone, Debug, StructOpt)]
 #[structopt(after_help = "EXAMPLES:
     filbert lab fault kill n3 n7..n9             they die at once, without taking leave
+    filbert lab fault leave n4                   they say Bye to their neighbours first
     filbert lab fault restart n3                 with its port, files and links
     filbert lab fault cut n0-n1                  the link is closed and stays so
     filbert lab fault partition n0..n5 / n6..n11 no frame passes between the groups
+    filbert lab fault partition n0 to n6..n11    the same one way
     filbert lab fault delay 40ms+10ms n0-n1      each frame waits 40 to 50 ms; no link named: on all
     filbert lab fault drop 5%                    so many Gnutella messages are lost, not packets
     filbert lab fault rate 100kB/s               bytes a second each way; none: as many as it can
     filbert lab fault heal                       links are again as the file says; dead nodes stay dead
-    filbert lab fault churn 30s 10s n4..n11      up for 30 s and down for 10 s on average, until `churn off`")]
+    filbert lab fault churn 30s 10s n4..n11      up for 30 s and down for 10 s on average, until `churn off`
+    filbert lab fault churn usual x60            as measured on the real network, sixty times faster")]
 pub struct FaultArgs {
     /// What to do
     #[structopt(value_name = "WHAT", possible_values = FAULTS)]
@@ -513,6 +516,7 @@ pub struct FaultArgs {
 /// What `lab fault` can do.
 const FAULTS: &[&str] = &[
     "kill",
+    "leave",
     "restart",
     "cut",
     "partition",

@@ -1,5 +1,7 @@
 //! `lab fault`: what is typed, as a deed for the keeper of a network.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::real::deed::{Change, Deed};
@@ -10,8 +12,11 @@ use super::{source, up};
 use crate::cli::args::lab::FaultArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Format, Output};
+use crate::topology::events::{NodeClass, Times};
 use crate::topology::{Network, parse_duration, parse_rate};
 
+/// Stands between those whose frames are lost and those whom they do not reach.
+const ONE_WAY: &str = "to";
 /// Names listed in an error; more are counted.
 const NAMES_SHOWN: usize = 16;
 
@@ -55,6 +60,9 @@ fn deed(network: &Network, what: &str, words: &[String]) -> Result<Deed, Failure
     let names = Named(network);
     match what {
         "kill" => Ok(Deed::Kill {
+            nodes: names.some_nodes(what, words)?,
+        }),
+        "leave" => Ok(Deed::Leave {
             nodes: names.some_nodes(what, words)?,
         }),
         "restart" => Ok(Deed::Restart {
@@ -216,6 +224,9 @@ impl Named<'_> {
 
     /// `n0..n5 / n6..n11`; one group is parted from the rest.
     fn groups(&self, words: &[String]) -> Result<Deed, Failure> {
+        if let Some(at) = words.iter().position(|word| word == ONE_WAY) {
+            return self.one_way(&words[..at], &words[at + 1..]);
+        }
         let text = words.join(",");
         let groups = text.split('/').map(|group| self.nodes(group));
         let groups: Vec<Vec<u32>> = groups.collect::<Result<_, _>>()?;
@@ -234,25 +245,44 @@ impl Named<'_> {
         Ok(Deed::Partition { groups })
     }
 
+    /// `n0..n5 to n6..n11`: nothing passes that way.
+    fn one_way(&self, from: &[String], to: &[String]) -> Result<Deed, Failure> {
+        let (from, to) = (self.some_nodes("part", from)?, self.some_nodes("part", to)?);
+        match from.iter().find(|node| to.contains(node)) {
+            None => Ok(Deed::OneWay { from, to }),
+            Some(both) => {
+                let name = self.0.names.name(*both);
+                Err(usage(format!("{name} is on both sides")))
+            }
+        }
+    }
+
     fn churn(&self, words: &[String]) -> Result<Deed, Failure> {
         if let [off] = words
             && off == "off"
         {
             return Ok(Deed::Calm);
         }
-        let how = "say for how long nodes are up and down on average, such as: churn 30s 10s, or churn 30s 10s n4..n9; \
-                   or churn off";
-        let [up, down, nodes @ ..] = words else {
-            return Err(usage(how));
-        };
+        let how = "say for how long nodes are up and down on average, such as: churn 30s 10s, or churn 30s 10s n4..n9; as on \
+                   real networks, sixty times faster: churn usual x60; or churn off";
         let time = |text: &String| {
             let span = parse_duration(text).filter(|span| !span.is_zero());
-            let millis = span.and_then(|span| u64::try_from(span.as_millis()).ok());
-            millis
-                .filter(|millis| *millis > 0)
-                .ok_or_else(|| usage(format!("{text:?} is no time; {how}")))
+            span.ok_or_else(|| usage(format!("{text:?} is no time; {how}")))
         };
-        let (up_ms, down_ms) = (time(up)?, time(down)?);
+        let (times, nodes) = match words {
+            [usual, nodes @ ..] if usual == "usual" => {
+                let speed = nodes.first().and_then(|word| word.strip_prefix('x'));
+                match speed.and_then(|speed| speed.parse().ok()) {
+                    Some(speed) => (classes(speed).ok_or_else(|| usage(how))?, &nodes[1..]),
+                    None => (Times::Classes(NodeClass::USUAL.to_vec()), nodes),
+                }
+            }
+            [up, down, nodes @ ..] => {
+                let (up, down) = (time(up)?, time(down)?);
+                (Times::Memoryless { up, down }, nodes)
+            }
+            _ => return Err(usage(how)),
+        };
         let nodes = if nodes.is_empty() {
             Vec::new()
         } else {
@@ -260,10 +290,22 @@ impl Named<'_> {
         };
         Ok(Deed::Churn {
             nodes,
-            up_ms,
-            down_ms,
+            crash: 1.0,
+            before: Duration::ZERO,
+            times,
         })
     }
+}
+
+/// The usual classes so many times faster.
+fn classes(speed: f64) -> Option<Times> {
+    let usable = speed.is_finite() && (1e-3..=1e6).contains(&speed);
+    let faster = |class: NodeClass| NodeClass {
+        up: class.up.div_f64(speed),
+        down: class.down.div_f64(speed),
+        ..class
+    };
+    usable.then(|| Times::Classes(NodeClass::USUAL.map(faster).to_vec()))
 }
 
 #[cfg(test)]
@@ -336,14 +378,50 @@ mod tests {
                 "churn 30s 500ms n4",
                 Deed::Churn {
                     nodes: vec![4],
-                    up_ms: 30_000,
-                    down_ms: 500,
+                    crash: 1.0,
+                    before: Duration::ZERO,
+                    times: Times::Memoryless {
+                        up: Duration::from_secs(30),
+                        down: Duration::from_millis(500),
+                    },
+                },
+            ),
+            (
+                "churn usual n4..n5",
+                Deed::Churn {
+                    nodes: vec![4, 5],
+                    crash: 1.0,
+                    before: Duration::ZERO,
+                    times: Times::Classes(NodeClass::USUAL.to_vec()),
+                },
+            ),
+            ("leave n3 n2", Deed::Leave { nodes: vec![2, 3] }),
+            (
+                "partition n0 n2..n3 to a*",
+                Deed::OneWay {
+                    from: vec![0, 2, 3],
+                    to: vec![12, 13],
                 },
             ),
             ("churn off", Deed::Calm),
         ] {
             assert_eq!(typed(text).unwrap(), meant, "{text}");
         }
+    }
+
+    #[test]
+    fn usual_churn_comes_faster() {
+        let Deed::Churn {
+            times: Times::Classes(classes),
+            nodes,
+            ..
+        } = typed("churn usual x60").unwrap()
+        else {
+            panic!("classes")
+        };
+        assert_eq!((classes.len(), nodes.len()), (2, 0));
+        assert_eq!(classes[0].up, Duration::from_secs(30));
+        assert_eq!(classes[1].shape.to_bits(), 0.4_f64.to_bits());
     }
 
     #[test]
@@ -369,6 +447,11 @@ mod tests {
             ("rate 0B/s", &["100kB/s"]),
             ("churn 3s", &["churn 30s 10s"]),
             ("churn 3s 0s", &["\"0s\""]),
+            ("churn usual x0", &["x60"]),
+            ("churn usual x-3", &["x60"]),
+            ("churn usual 60", &["\"60\""]),
+            ("partition n0 to", &["name the nodes to part"]),
+            ("partition n0..n3 to n3", &["n3 is on both sides"]),
         ] {
             let failure = typed(text).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{text}");

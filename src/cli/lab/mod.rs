@@ -100,7 +100,8 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
     if let Some(mut record) = record {
         record.replay_first(&source, &plan, &approach)?;
         let data = serde_json::to_value(&report).expect("plain data is JSON");
-        record.run(&source, &data, &report.queries, &args.again(), output)?;
+        let (queries, events) = (&report.queries, &report.events);
+        record.run(&source, &data, queries, events, &args.again(), output)?;
     }
     Ok(if report.ok() {
         Exit::Good

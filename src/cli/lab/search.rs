@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::real::ask::{NodeClient, for_all};
+use super::real::asking::rest_time;
 use super::real::keep;
 use super::real::measure::{self, Outcome, Question};
 use super::real::place::State;
-use super::real::run::rest_time;
 use super::{source, up};
 use crate::cli::args::lab::LabSearchArgs;
 use crate::cli::args::values::Span;
@@ -90,6 +90,7 @@ pub(super) fn run(args: &LabSearchArgs, out: &Output) -> Result<Exit, Failure> {
         ttl,
         at: None,
         expect: None,
+        anyone: false,
     };
     show_figures(network, &ask, outcome, out)?;
     Ok(if hits > 0 { Exit::Good } else { Exit::Nothing })

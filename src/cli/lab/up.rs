@@ -33,11 +33,19 @@ pub(super) fn up(args: &UpArgs, out: &Output) -> Result<Exit, Failure> {
     );
     let held = Held::take(&root, &name)?;
     let interrupt = Interrupt::watch();
+    let file = held.dir().join(keep::EVENTS);
     let state = keep::start(held, &source, args.place.base_port, &interrupt)?;
+    let events = source.network.events.len();
     if out.format() == Format::Json {
-        out.json("up", &UpLine::of(&state))?;
+        let mut line = UpLine::of(&state);
+        line.events = (events > 0).then_some(file.as_path());
+        out.json("up", &line)?;
     } else {
         out.line(&up_line(&state))?;
+    }
+    if events > 0 {
+        let count = units::counted(events as u64, "event follows", "events follow");
+        out.say(&format!("{count}; what comes of them: {}", file.display()));
     }
     Ok(Exit::Good)
 }
@@ -63,6 +71,9 @@ struct UpLine<'a> {
     links: usize,
     ports: Vec<u16>,
     took_ms: u64,
+    /// Where the keeper writes what comes of the events of the topology, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<&'a Path>,
 }
 
 impl<'a> UpLine<'a> {
@@ -73,6 +84,7 @@ impl<'a> UpLine<'a> {
             links: state.links,
             ports: state.nodes.iter().map(|node| node.port).collect(),
             took_ms: state.took_ms,
+            events: None,
         }
     }
 }

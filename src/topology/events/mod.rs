@@ -14,6 +14,8 @@ mod write;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::types::{LinkTraits, Search};
 
 pub(super) use read::event;
@@ -143,7 +145,7 @@ pub struct Churn {
 }
 
 /// How long nodes stay, and stay away.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Times {
     /// Exponential, with these means: how long a node has been up says nothing about how long it stays.
     Memoryless {
@@ -159,7 +161,7 @@ pub enum Times {
 /// A class of nodes that come and go: on-line times by Weibull, off-line times log-normal.
 ///
 /// Source: Stutzbach and Rejaie, "Understanding Churn in Peer-to-Peer Networks" (2006).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeClass {
     /// Its share of all nodes, against the shares of the others.
     pub share: f64,

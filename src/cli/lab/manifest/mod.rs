@@ -16,6 +16,7 @@ use super::up;
 use crate::cli::args::lab::ExportArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::cli::output::units::counted;
 use crate::topology::plan::{Wish, plan};
 
 /// What `--to` may be for containers.
@@ -87,6 +88,13 @@ pub(super) fn export(args: &ExportArgs, output: &Output) -> Result<Exit, Failure
     } else {
         kubernetes::manifest(&plan)?
     };
+    let events = source.network.events.len() as u64;
+    if events > 0 {
+        let left = counted(events, "event is", "events are");
+        output.say(&format!(
+            "{left} left out: no orchestrator does them; nodes that join later are there from the start"
+        ));
+    }
     output.bytes(text.as_bytes())?;
     Ok(Exit::Good)
 }

@@ -143,28 +143,51 @@ impl Children {
         let _ = child.wait();
     }
 
+    /// Has these nodes take leave and end. Returns how many had to be killed.
+    pub(super) fn leave(&mut self, nodes: &[u32]) -> usize {
+        for node in nodes {
+            drop(self.0[*node as usize].1.take());
+        }
+        let clock = Stopwatch::start();
+        let ends = nodes.iter().map(|node| {
+            let (child, _) = &mut self.0[*node as usize];
+            end(child, clock)
+        });
+        ends.filter(|how| *how == Ended::Killed).count()
+    }
+
     /// Has all take leave. Returns how many had to be killed.
     pub(super) fn stop(&mut self) -> usize {
         for (_, stdin) in &mut self.0 {
             drop(stdin.take());
         }
         let clock = Stopwatch::start();
-        let mut killed = 0;
-        for (child, _) in &mut self.0 {
-            while let Ok(None) = child.try_wait() {
-                if clock.passed(Some(LEAVE_TIME)) {
-                    killed += 1;
-                    // An error: it has ended since.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    break;
-                }
-                std::thread::sleep(LOOK);
-            }
-        }
+        let ends = self.0.iter_mut().map(|(child, _)| end(child, clock));
+        let killed = ends.filter(|how| *how == Ended::Killed).count();
         self.0.clear();
         killed
     }
+}
+
+/// How a node ended that was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    ByItself,
+    Killed,
+}
+
+/// Waits until a node ends that has been asked to since `asked` began; kills it when its time is over.
+fn end(child: &mut Child, asked: Stopwatch) -> Ended {
+    while let Ok(None) = child.try_wait() {
+        if asked.passed(Some(LEAVE_TIME)) {
+            // An error: it has ended since.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ended::Killed;
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ended::ByItself
 }
 
 impl Drop for Children {

@@ -1,6 +1,10 @@
 //! What may be done to a running network, as it travels from `lab fault` to the keeper, and what came of it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::topology::events::Times;
 
 /// One deed. Nodes and links are numbers in the topology; no links: all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -8,6 +12,11 @@ use serde::{Deserialize, Serialize};
 pub(in crate::cli::lab) enum Deed {
     /// These nodes die at once, without taking leave.
     Kill {
+        /// Which.
+        nodes: Vec<u32>,
+    },
+    /// These nodes take leave of their neighbours and end.
+    Leave {
         /// Which.
         nodes: Vec<u32>,
     },
@@ -26,6 +35,13 @@ pub(in crate::cli::lab) enum Deed {
         /// The groups.
         groups: Vec<Vec<u32>>,
     },
+    /// No frame passes from some nodes to others; the other way all do. It takes the place of an earlier partition.
+    OneWay {
+        /// Whose frames are lost.
+        from: Vec<u32>,
+        /// On the way to whom.
+        to: Vec<u32>,
+    },
     /// Partitions and cuts are over.
     Heal {
         /// So is all else that was changed on links.
@@ -42,13 +58,33 @@ pub(in crate::cli::lab) enum Deed {
     Churn {
         /// Which; none: all.
         nodes: Vec<u32>,
-        /// Mean time for which a node is up, in milliseconds.
-        up_ms: u64,
-        /// Mean time for which it is down, in milliseconds.
-        down_ms: u64,
+        /// Chance that a node that goes dies, rather than take leave.
+        crash: f64,
+        /// For how long it has been going on by now.
+        before: Duration,
+        /// For how long nodes stay, and stay away.
+        times: Times,
     },
     /// No more churn; whoever is down comes back.
     Calm,
+}
+
+impl Deed {
+    /// It is done to nobody.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Kill { nodes } | Self::Leave { nodes } | Self::Restart { nodes } => {
+                nodes.is_empty()
+            }
+            Self::Cut { .. }
+            | Self::Partition { .. }
+            | Self::OneWay { .. }
+            | Self::Heal { .. }
+            | Self::Change { .. }
+            | Self::Churn { .. }
+            | Self::Calm => false,
+        }
+    }
 }
 
 /// What changes on a link.

@@ -17,7 +17,7 @@ use super::tiers;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::units::counted;
 use crate::control::Shape;
-use crate::topology::{Edge, Traits};
+use crate::topology::{Edge, Network, Traits};
 
 /// A million.
 const MILLION: f64 = 1_000_000.0;
@@ -37,6 +37,19 @@ struct LinkState {
     edge: Edge,
     shape: Shape,
     cut: bool,
+    /// Nothing passes from the end that dials, or from the other.
+    blocked: [bool; 2],
+}
+
+impl LinkState {
+    fn is_parted(&self) -> bool {
+        self.blocked != [false; 2]
+    }
+
+    /// It is there and does what the file says.
+    fn is_as_said(&self, traits: &Traits) -> bool {
+        !self.cut && !self.is_parted() && self.shape == as_the_file_says(traits)
+    }
 }
 
 impl<'a> Fleet<'a> {
@@ -50,6 +63,7 @@ impl<'a> Fleet<'a> {
             edge: *edge,
             shape: as_the_file_says(&network.traits[edge.traits as usize]),
             cut: false,
+            blocked: [false; 2],
         };
         let fleet = Self {
             dead: vec![false; running.nodes.len()],
@@ -67,6 +81,39 @@ impl<'a> Fleet<'a> {
     /// All nodes.
     pub(in crate::cli::lab) fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// The nodes that are dead (or that are not), in rising order.
+    pub(super) fn those(&self, dead: bool) -> Vec<u32> {
+        let those = (0..).zip(&self.dead).filter(|(_, is)| **is == dead);
+        those.map(|(node, _)| node).collect()
+    }
+
+    /// The nodes that are up, in rising order, and the same to ask.
+    pub(super) fn alive(&self) -> (Vec<u32>, Vec<NodeClient>) {
+        let alive = self.those(false);
+        let clients = alive.iter().map(|node| self.client(*node).clone());
+        let clients = clients.collect();
+        (alive, clients)
+    }
+
+    /// The network as it is now: without the links that are cut or have a dead end. `None`: as the file says.
+    pub(super) fn changed(&self) -> Option<Network> {
+        let network = self.order.network;
+        let said = |link: &LinkState| link.is_as_said(&network.traits[link.edge.traits as usize]);
+        if self.those(true).is_empty() && self.links.iter().all(said) {
+            return None;
+        }
+        let there = |link: &&LinkState| !link.cut && !link.is_parted() && self.both_alive(link);
+        Some(Network {
+            edges: self
+                .links
+                .iter()
+                .filter(there)
+                .map(|link| link.edge)
+                .collect(),
+            ..network.clone()
+        })
     }
 
     /// Is this node dead?
@@ -90,14 +137,16 @@ impl<'a> Fleet<'a> {
     ) -> Result<Done, Failure> {
         match deed {
             Deed::Kill { nodes } => self.kill(nodes, interrupted),
+            Deed::Leave { nodes } => self.leave(nodes, interrupted),
             Deed::Restart { nodes } => self.restart(nodes, interrupted),
             Deed::Cut { links } => self.cut(links, interrupted),
             Deed::Partition { groups } => self.part(groups),
+            Deed::OneWay { from, to } => self.part_one_way(from, to),
             Deed::Heal { changes } => self.heal(*changes, interrupted),
             Deed::Change { links, to } => self.change(links, *to),
             Deed::Churn { .. } | Deed::Calm => Err(Failure::new(
                 Exit::Usage,
-                "churn goes on for as long as a network is up: start it with `filbert lab up`",
+                "churn is for whoever holds the network",
             )),
         }
     }
@@ -151,6 +200,33 @@ impl<'a> Fleet<'a> {
         self.must_be(nodes, false)?;
         for node in nodes {
             self.running.children.kill(*node as usize);
+        }
+        let links = self.gone(nodes, interrupted)?;
+        Ok(Done {
+            said: format!("killed {}", some(&self.names(nodes))),
+            nodes: self.names(nodes),
+            links,
+        })
+    }
+
+    fn leave(&mut self, nodes: &[u32], interrupted: &dyn Fn() -> bool) -> Result<Done, Failure> {
+        self.must_be(nodes, false)?;
+        let killed = self.running.children.leave(nodes) as u64;
+        let links = self.gone(nodes, interrupted)?;
+        let mut said = format!("{} took leave", some(&self.names(nodes)));
+        if killed > 0 {
+            let _ = write!(said, "; {killed} did not end and had to be killed");
+        }
+        Ok(Done {
+            said,
+            nodes: self.names(nodes),
+            links,
+        })
+    }
+
+    /// Remembers that these nodes have ended, and waits until their neighbours know. Returns how many links they had.
+    fn gone(&mut self, nodes: &[u32], interrupted: &dyn Fn() -> bool) -> Result<usize, Failure> {
+        for node in nodes {
             self.dead[*node as usize] = true;
         }
         let links = self.links_of(nodes);
@@ -164,11 +240,7 @@ impl<'a> Fleet<'a> {
             }
         }
         self.until_linked(&gone, false, interrupted)?;
-        Ok(Done {
-            said: format!("killed {}", some(&self.names(nodes))),
-            nodes: self.names(nodes),
-            links: links.len(),
-        })
+        Ok(links.len())
     }
 
     fn restart(&mut self, nodes: &[u32], interrupted: &dyn Fn() -> bool) -> Result<Done, Failure> {
@@ -238,8 +310,8 @@ impl<'a> Fleet<'a> {
         let group = |node: u32| groups.iter().position(|group| group.contains(&node));
         let mut blocked = 0;
         for link in &mut self.links {
-            link.shape.blocked = group(link.edge.a) != group(link.edge.b);
-            blocked += usize::from(link.shape.blocked);
+            link.blocked = [group(link.edge.a) != group(link.edge.b); 2];
+            blocked += usize::from(link.is_parted());
         }
         let all: Vec<usize> = (0..self.links.len()).collect();
         self.shape(&all)?;
@@ -259,11 +331,33 @@ impl<'a> Fleet<'a> {
         })
     }
 
+    fn part_one_way(&mut self, from: &[u32], to: &[u32]) -> Result<Done, Failure> {
+        let mut blocked = 0;
+        for link in &mut self.links {
+            let Edge { a, b, .. } = link.edge;
+            link.blocked =
+                [(a, b), (b, a)].map(|(one, other)| from.contains(&one) && to.contains(&other));
+            blocked += usize::from(link.is_parted());
+        }
+        let all: Vec<usize> = (0..self.links.len()).collect();
+        self.shape(&all)?;
+        Ok(Done {
+            said: format!(
+                "nothing passes from {} to {}, over {}",
+                some(&self.names(from)),
+                some(&self.names(to)),
+                counted(blocked as u64, "link", "links")
+            ),
+            nodes: Vec::new(),
+            links: blocked,
+        })
+    }
+
     fn heal(&mut self, changes: bool, interrupted: &dyn Fn() -> bool) -> Result<Done, Failure> {
         let traits = &self.order.network.traits;
         for link in &mut self.links {
             link.cut = false;
-            link.shape.blocked = false;
+            link.blocked = [false; 2];
             if changes {
                 link.shape = as_the_file_says(&traits[link.edge.traits as usize]);
             }
@@ -302,10 +396,11 @@ impl<'a> Fleet<'a> {
             };
         }
         self.shape(&links)?;
-        let shape = self.links[links[0]].shape;
+        let first = self.links.get(links.first().copied().unwrap_or(0));
+        let shape = first.map_or_else(String::new, said_of);
         let said = match links.as_slice() {
-            [one] => format!("{}: {}", self.shown(*one), said_of(&shape)),
-            _ => format!("{} links: {}", links.len(), said_of(&shape)),
+            [one] => format!("{}: {shape}", self.shown(*one)),
+            _ => format!("{} links: {shape}", links.len()),
         };
         Ok(Done {
             said,
@@ -323,10 +418,17 @@ impl<'a> Fleet<'a> {
     fn shape(&self, links: &[usize]) -> Result<(), Failure> {
         let mut ends = Vec::new();
         for at in links {
-            let LinkState { edge, shape, .. } = self.links[*at];
+            let LinkState {
+                edge,
+                shape,
+                blocked,
+                ..
+            } = self.links[*at];
             for (end, (node, other)) in [(edge.a, edge.b), (edge.b, edge.a)].into_iter().enumerate()
             {
                 if !self.is_dead(node) {
+                    let blocked = blocked[end];
+                    let shape = Shape { blocked, ..shape };
                     let shape = seeded(self.order.network.seed, *at, end, shape);
                     ends.push((node, other, shape));
                 }
@@ -343,7 +445,7 @@ impl<'a> Fleet<'a> {
         let wanted: Vec<LinkState> = links
             .iter()
             .map(|at| self.links[*at])
-            .filter(|link| !link.cut && !link.shape.blocked && self.both_alive(link))
+            .filter(|link| !link.cut && !link.is_parted() && self.both_alive(link))
             .collect();
         for_all(&wanted, |link| {
             // An error: it is up or on its way already, which is looked at next.
@@ -417,7 +519,8 @@ pub(in crate::cli::lab) fn parts_per_million(chance: f64) -> u32 {
     (chance.clamp(0.0, 1.0) * MILLION).round() as u32
 }
 
-fn said_of(shape: &Shape) -> String {
+fn said_of(link: &LinkState) -> String {
+    let shape = &link.shape;
     let time = |us: u64| crate::cli::output::units::short_time(Duration::from_micros(us));
     let mut said = vec![match (shape.delay_us, shape.jitter_us) {
         (0, 0) => "no delay".to_owned(),
@@ -433,7 +536,7 @@ fn said_of(shape: &Shape) -> String {
     if let Some(rate) = shape.rate {
         said.push(format!("{}/s", crate::cli::output::units::size(rate)));
     }
-    if shape.blocked {
+    if link.is_parted() {
         said.push("parted".to_owned());
     }
     said.join(", ")

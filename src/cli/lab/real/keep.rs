@@ -10,26 +10,29 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::churn::Churn;
-use super::deed::{Came, Deed, Done};
+use super::asking::Asking;
+use super::deed::Came;
 use super::desk::Desk;
+use super::events::{Events, Happened};
 use super::fleet::Fleet;
 use super::launch::{Order, launch};
+use super::live::Live;
 use super::place::{Held, State, disk};
 use super::process::Process;
 use crate::cli::args::lab::KeepArgs;
+use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt::{Interrupt, LOOK};
 use crate::cli::lab::source::{self, Source};
-use crate::cli::output::units;
 use crate::topology::plan::{Wish, plan};
 
 /// The topology of a network, as its nodes were started from it.
 pub(in crate::cli::lab) const TOPOLOGY: &str = "topology.json";
+/// What came of the events of its topology so far, a JSON object a line.
+pub(in crate::cli::lab) const EVENTS: &str = "events.jsonl";
 /// Version of the state file.
 const STATE_VERSION: u32 = 1;
 
@@ -174,106 +177,78 @@ fn hold(args: &KeepArgs, held: &Held, interrupt: &Interrupt) -> Result<(), Failu
         base_port: args.base_port,
         dir: held.dir(),
     };
-    let (mut fleet, mut state) = start_held(held, order, interrupt)?;
+    let (fleet, mut state) = start_held(held, order, interrupt)?;
+    let interrupted = || interrupt.asked();
+    let asking = if source.network.events.is_empty() {
+        None
+    } else {
+        Some(Asking::new(&source.network, &fleet.running().clients)?)
+    };
+    let mut live = Live::new(order, fleet, &interrupted)?;
     let desk = Desk::open(held.dir())?;
-    let mut churn = None;
+    let (mut events, clock) = (Events::new(&source.network), Stopwatch::start());
     // An error: whoever started us was killed meanwhile, and nobody knows of this network.
     if say(&Word::Up(Box::new(state.clone()))).is_ok() {
         while !interrupt.asked() {
-            let asked = desk.next(LOOK);
-            let (deed, answer) = match asked {
-                Some((deed, answer)) => (Some(deed), Some(answer)),
-                None => (
-                    churn
-                        .as_mut()
-                        .and_then(|churn: &mut Churn| churn.next(&fleet)),
-                    None,
-                ),
-            };
-            let Some(deed) = deed else { continue };
-            let came = do_deed(
-                &deed,
-                &mut fleet,
-                &mut churn,
-                source.network.seed,
-                interrupt,
-            );
-            if fleet.running().nodes != state.nodes {
-                state.nodes.clone_from(&fleet.running().nodes);
-                held.write_state(&state)?;
+            while let Some(asking) = &asking {
+                let came = events.next(clock, &mut live, asking, &interrupted);
+                remember(&mut state, &live, held)?;
+                if !note(came, held.dir(), &interrupted)? {
+                    break;
+                }
             }
-            match (answer, came) {
+            if let Some(deed) = live.churned()
+                && let Err(failure) = live.do_deed(&deed, &interrupted)
+            {
+                log::warn!("churn: {failure}");
+            }
+            if let Some((deed, answer)) = desk.next(LOOK) {
+                let came = match live.do_deed(&deed, &interrupted) {
+                    Ok(done) => Came::Done(done),
+                    Err(failure) => Came::Failed {
+                        exit: failure.exit.code(),
+                        message: failure.message,
+                    },
+                };
+                remember(&mut state, &live, held)?;
                 // An error: whoever asked has gone.
-                (Some(answer), Ok(done)) => drop(answer.send(Came::Done(done))),
-                (Some(answer), Err(failure)) => drop(answer.send(Came::Failed {
-                    exit: failure.exit.code(),
-                    message: failure.message,
-                })),
-                (None, Ok(_)) => {}
-                (None, Err(failure)) => log::warn!("churn: {failure}"),
+                let _ = answer.send(came);
             }
+            remember(&mut state, &live, held)?;
         }
     }
-    fleet.stop();
+    live.stop();
     Ok(())
 }
 
-fn do_deed(
-    deed: &Deed,
-    fleet: &mut Fleet<'_>,
-    churn: &mut Option<Churn>,
-    seed: u64,
-    interrupt: &Interrupt,
-) -> Result<Done, Failure> {
-    match deed {
-        Deed::Churn {
-            nodes,
-            up_ms,
-            down_ms,
-        } => {
-            let all: Vec<u32>;
-            let nodes = if nodes.is_empty() {
-                all = (0..)
-                    .zip(&fleet.running().nodes)
-                    .map(|(at, _)| at)
-                    .collect();
-                &all
-            } else {
-                nodes
-            };
-            let (up, down) = (
-                Duration::from_millis(*up_ms),
-                Duration::from_millis(*down_ms),
-            );
-            *churn = Some(Churn::new(nodes, up, down, seed));
-            Ok(Done {
-                said: format!(
-                    "{} from now on: up for {} and down for {} on average",
-                    units::counted(
-                        nodes.len() as u64,
-                        "node comes and goes",
-                        "nodes come and go"
-                    ),
-                    units::short_time(up),
-                    units::short_time(down)
-                ),
-                ..Done::default()
-            })
-        }
-        Deed::Calm => {
-            let nodes = churn
-                .take()
-                .map_or_else(Vec::new, |churn| churn.down(fleet));
-            if nodes.is_empty() {
-                return Ok(Done {
-                    said: "no churn; no node of it was down".to_owned(),
-                    ..Done::default()
-                });
-            }
-            fleet.do_deed(&Deed::Restart { nodes }, &|| interrupt.asked())
-        }
-        other => fleet.do_deed(other, &|| interrupt.asked()),
+/// Writes down who is who now, where that has changed.
+fn remember(state: &mut State, live: &Live<'_>, held: &Held) -> Result<(), Failure> {
+    let nodes = &live.fleet().running().nodes;
+    if *nodes != state.nodes {
+        state.nodes.clone_from(nodes);
+        held.write_state(state)?;
     }
+    Ok(())
+}
+
+/// Keeps what came of an event; one that failed is kept too, and the next ones go on. `false`: nothing was due.
+fn note(
+    came: Result<Option<Happened>, Failure>,
+    dir: &Path,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<bool, Failure> {
+    let line = match came {
+        Ok(None) => return Ok(false),
+        Ok(Some(happened)) => serde_json::to_string(&happened.report),
+        Err(failure) if interrupted() => return Err(failure),
+        Err(failure) => serde_json::to_string(&serde_json::json!({ "failed": failure.message })),
+    };
+    let line = line.expect("plain data is JSON") + "\n";
+    let path = dir.join(EVENTS);
+    let file = File::options().create(true).append(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    written.map_err(|error| disk(&path, "cannot be written", &error))?;
+    Ok(true)
 }
 
 fn say(word: &Word) -> std::io::Result<()> {

@@ -83,9 +83,6 @@ pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
-    if !network.events.is_empty() {
-        return cannot("make the \"events\" happen".to_owned());
-    }
     for spec in network.nodes.values() {
         if let Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) = spec.behaviour {
             return cannot(format!("misbehave as node {:?} should", spec.id));
@@ -396,14 +393,16 @@ mod tests {
 
     #[test]
     fn what_real_nodes_cannot_do_is_refused() {
-        let with = |more: &str| {
-            let text =
-                format!(r#"{{"filbert":"topology/1","nodes":[{{"id":"a"}},{{"id":"b"}}],{more}}}"#);
+        let with = |node: &str, more: &str| {
+            let text = format!(
+                r#"{{"filbert":"topology/1","nodes":[{{"id":"a"{node}}},{{"id":"b"}}],{more}}}"#
+            );
             check(&Network::new(&parse(&text).unwrap()).unwrap())
         };
-        assert!(with(r#""links":[["a","b"]]"#).is_ok());
-        assert!(with(r#""links":[{"from":"a","to":"b","drop":0.5}]"#).is_ok());
-        let failure = with(r#""events":[{"at":"1s","do":"kill","node":"a"}]"#).unwrap_err();
+        assert!(with("", r#""links":[["a","b"]]"#).is_ok());
+        assert!(with("", r#""links":[{"from":"a","to":"b","drop":0.5}]"#).is_ok());
+        assert!(with("", r#""events":[{"at":"1s","do":"kill","node":"a"}]"#).is_ok());
+        let failure = with(r#","behaviour":"silent""#, r#""links":[]"#).unwrap_err();
         assert!(failure.message.contains("--engine sim"), "{failure}");
     }
 }

@@ -1,23 +1,28 @@
-//! `lab run --engine real`: the searches of a topology, one after the other, on real processes.
+//! `lab run --engine real`: the searches of a topology, one after the other, on real processes, and its events at their
+//! times.
+//!
+//! Nothing happens to the network while a search is measured: what is due then comes after it.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ask::{NodeClient, for_all};
+use super::ask::NodeClient;
+use super::asking::Asking;
+use super::events::Events;
 use super::keep;
 use super::launch::{self, Order};
-use super::measure::{self, Question};
+use super::live::Live;
 use super::place::{self, Held};
 use crate::cli::args::lab::RunArgs;
+use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::interrupt::Interrupt;
+use crate::cli::interrupt::{Interrupt, LOOK};
 use crate::cli::lab::source::{self, Source};
 use crate::cli::lab::up;
-use crate::sim::report::{QueryReport, Report};
-use crate::sim::{Folder, libraries, predictions};
+use crate::sim::report::Report;
+use crate::topology::Network;
 use crate::topology::plan::{Ask, Plan};
-use crate::topology::{Graph, Network, Traits};
 
 /// Starts the nodes, asks every question of the plan, and ends the nodes; with `--attach`, asks those that are up.
 ///
@@ -33,6 +38,11 @@ pub(in crate::cli::lab) fn run(
     let root = place::root(args.place.dir.as_deref())?;
     let name = place::folder_name(&up::name_of(&args.topology, &source.topology.name));
     let interrupt = Interrupt::watch();
+    if args.attach && !network.events.is_empty() {
+        let text =
+            "the events of a network that is up are done by whoever holds it: leave --attach out";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     if args.attach
         && let Some(clients) = attach(&root, &name, network)?
     {
@@ -48,8 +58,16 @@ pub(in crate::cli::lab) fn run(
         dir: held.dir(),
     };
     let report = keep::start_held(&held, order, &interrupt).and_then(|(fleet, _)| {
-        let report = ask_all(network, plan, &fleet.running().clients, &interrupt);
-        fleet.stop();
+        if network.events.is_empty() {
+            let report = ask_all(network, plan, &fleet.running().clients, &interrupt);
+            fleet.stop();
+            return report;
+        }
+        // Before any goes: those that join later share something too.
+        let asking = Asking::new(network, &fleet.running().clients)?;
+        let mut live = Live::new(order, fleet, &|| interrupt.asked())?;
+        let report = with_events(network, plan, &asking, &mut live, &interrupt);
+        live.stop();
         report
     });
     held.remove()?;
@@ -92,87 +110,75 @@ fn attach(root: &Path, name: &str, network: &Network) -> Result<Option<Vec<NodeC
         .map(Some)
 }
 
+/// Asks everything, one after the other, where nothing happens besides.
 fn ask_all(
     network: &Network,
     plan: &Plan,
     clients: &[NodeClient],
     interrupt: &Interrupt,
 ) -> Result<Report, Failure> {
-    // What is predicted must rest on what nodes do share, not on what they should.
-    let folders = shared(clients)?;
-    let nothing_else = Plan {
-        files: BTreeMap::new(),
-        ..plan.clone()
-    };
-    let predictions = predictions(network, plan, &libraries(&nothing_else, &folders));
-    let graph = network.graph();
+    let asking = Asking::new(network, clients)?;
     let mut queries = Vec::with_capacity(plan.asks.len());
-    for (ask, predicted) in plan.asks.iter().zip(predictions) {
-        let from = usize::try_from(ask.from).expect("a node");
-        let question = Question {
-            from,
-            text: &ask.query,
-            ttl: ask.ttl,
-            limit: Some(rest_time(network)),
-        };
-        let outcome = measure::ask(clients, question, &|| interrupt.asked())?;
-        queries.push(QueryReport::new(
-            network,
-            ask,
-            outcome.measured,
-            predicted,
-            exact(network, &graph, ask),
-        ));
+    for (ask, predicted) in plan.asks.iter().zip(asking.predict(plan)) {
+        let report = asking.ask_in_peace(clients, ask, predicted, &|| interrupt.asked())?;
+        queries.push(report);
     }
-    Ok(Report::new(network, &graph, "real", queries))
+    Ok(Report::new(network, asking.graph(), "real", queries))
 }
 
-/// A query has so long to be over. A flood of thousands of messages on two cores needs a second or two.
-const REST_TIME: Duration = Duration::from_mins(2);
-/// The same in two tiers, where a dynamic query may live for three minutes, and answers come after it.
-const REST_TIME_TIERS: Duration = Duration::from_mins(5);
-
-/// How long a query may take to be over.
-pub(in crate::cli::lab) fn rest_time(network: &Network) -> Duration {
-    if network.roles.are_two_tiers() {
-        REST_TIME_TIERS
-    } else {
-        REST_TIME
-    }
-}
-
-/// The files each node shares, by its own account.
-fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure> {
-    let all = for_all(clients, NodeClient::files)?;
-    let mut folders = BTreeMap::new();
-    for (node, files) in (0..).zip(all).filter(|(_, files)| !files.is_empty()) {
-        let mut by_name: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
-        for file in files {
-            let (folder, path) = file.name.split_once('/').unwrap_or(("", &file.name));
-            by_name
-                .entry(folder.to_owned())
-                .or_default()
-                .push((path.to_owned(), file.size));
+/// Asks, and does what is due in between: events of the file, and nodes that come and go by themselves. Queries of a
+/// workload come no sooner than it says.
+fn with_events<'a>(
+    network: &'a Network,
+    plan: &Plan,
+    asking: &Asking<'a>,
+    live: &mut Live<'a>,
+    interrupt: &Interrupt,
+) -> Result<Report, Failure> {
+    let interrupted = || interrupt.asked();
+    let (mut events, mut asks): (_, VecDeque<&Ask>) =
+        (Events::new(network), plan.asks.iter().collect());
+    let (mut queries, mut happened) = (Vec::new(), Vec::new());
+    let clock = Stopwatch::start();
+    while events.due().is_some() || !asks.is_empty() {
+        launch::stop_if(&interrupted)?;
+        if let Some(came) = events.next(clock, live, asking, &interrupted)? {
+            happened.push(came.report);
+            queries.extend(came.queries);
+        } else if let Some(deed) = live.churned() {
+            live.do_deed(&deed, &interrupted)?;
+        } else if let Some(ask) =
+            asks.pop_front_if(|ask| ask.at.is_none_or(|at| at <= clock.elapsed()))
+        {
+            queries.push(asking.ask(live, &in_place_of(ask, live), &interrupted)?);
+        } else {
+            let due = [events.due(), asks.front().and_then(|ask| ask.at)];
+            let waits = due
+                .into_iter()
+                .flatten()
+                .map(|due| due.saturating_sub(clock.elapsed()));
+            let wait = waits.chain(live.wait()).min().unwrap_or(Duration::ZERO);
+            std::thread::sleep(wait.min(LOOK));
         }
-        let folder = |(name, files)| Folder { name, files };
-        folders.insert(node, by_name.into_iter().map(folder).collect());
     }
-    Ok(folders)
+    let mut report = Report::new(network, asking.graph(), "real", queries);
+    report.events = happened;
+    Ok(report)
 }
 
-/// Whether queries must cost exactly what is predicted. Between real processes a longer path may be the faster
-/// one, so they must only where there is one path (a graph without cycles), or when the TTL suffices for every
-/// path there is; and nodes must not let a query pass twice.
-fn exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
-    if network.roles.are_two_tiers() {
-        // The prediction is that of a flood, which nobody makes there: a yardstick.
-        return false;
+/// The same question of a node that is up: the one that should ask, or, where the file does not name it, the next.
+fn in_place_of(ask: &Ask, live: &Live<'_>) -> Ask {
+    let alive = live.fleet().those(false);
+    let next = alive
+        .iter()
+        .find(|node| **node >= ask.from)
+        .or(alive.first());
+    let from = match (ask.anyone, next) {
+        (true, Some(next)) => *next,
+        _ => ask.from,
+    };
+    Ask {
+        from,
+        ..ask.clone()
     }
-    let calm = |kind: &Traits| kind.drop <= 0.0 && kind.rate.is_none();
-    if !network.traits.iter().all(calm) {
-        return false;
-    }
-    let is_forest = graph.edges() + graph.components().1 as usize == graph.nodes();
-    let ttl_suffices = usize::from(ask.ttl) >= graph.nodes();
-    (is_forest || ttl_suffices) && !network.defaults.ext_probes.unwrap_or(false)
 }

@@ -1,7 +1,7 @@
 //! `lab run --out DIR`: what a run was made of and what came out, in one folder that needs nothing else.
 //!
 //! - `topology.json`, from which the same run can be made again; `run.json`, the report;
-//! - `nodes.csv`, `links.csv`, `queries.csv` or `comparison.csv`; `trace.jsonl.gz`, every frame of a simulated run;
+//! - `nodes.csv`, `links.csv`, `queries.csv` or `comparison.csv`, `events.csv` of real processes; `trace.jsonl.gz`, every frame of a simulated run;
 //! - `report.html`: graph, replay and plots in one page that loads nothing.
 //!
 //! `layout`: where nodes are drawn; `replay`: a query frame by frame; `page`: the page.
@@ -24,7 +24,7 @@ use crate::cli::output::Output;
 use crate::node::strategy::Approach;
 use crate::sim::Sink;
 use crate::sim::compare::{Figure, Row};
-use crate::sim::report::QueryReport;
+use crate::sim::report::{EventReport, QueryReport};
 use crate::topology::Topology;
 use crate::topology::plan::{Ask, Plan};
 
@@ -116,9 +116,13 @@ impl Record {
         source: &Source,
         report: &Value,
         queries: &[QueryReport],
+        events: &[EventReport],
         again: &str,
         output: &Output,
     ) -> Result<(), Failure> {
+        if !events.is_empty() {
+            self.table("events.csv", EVENT_COLUMNS, events.iter().map(event_cells))?;
+        }
         self.table(
             "queries.csv",
             QUERY_COLUMNS,
@@ -277,6 +281,24 @@ fn query_cells(query: &QueryReport) -> [String; 15] {
         predicted.duplicates.to_string(),
         predicted.reached.to_string(),
         predicted.hits.to_string(),
+    ]
+}
+
+/// Columns of `events.csv`.
+const EVENT_COLUMNS: [&str; 8] = [
+    "at_ms", "do", "begun_ms", "done_ms", "said", "nodes", "links", "ok",
+];
+
+fn event_cells(event: &EventReport) -> [String; 8] {
+    [
+        event.at_ms.to_string(),
+        event.r#do.to_owned(),
+        event.begun_ms.to_string(),
+        event.done_ms.to_string(),
+        event.said.clone(),
+        event.nodes.join(" "),
+        event.links.to_string(),
+        event.ok.to_string(),
     ]
 }
 

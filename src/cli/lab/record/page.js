@@ -178,6 +178,14 @@ if (data.report.rows) {
     beside("Duplicates", queries, "duplicates");
     beside("Hits", queries, "hits");
   }
+  const events = data.report.events || [];
+  if (events.length > 0) {
+    const seconds = (ms) => (ms / 1000).toFixed(2);
+    table(["Event", "due, s", "begun, s", "done, s", "what happened"], events.map((event) => ({
+      off: !event.ok,
+      cells: [event.do, seconds(event.at_ms), seconds(event.begun_ms), seconds(event.done_ms), event.said],
+    })));
+  }
   table(["From", "Query", "TTL", "Messages", "predicted", "Duplicates", "predicted", "Reached", "predicted", "Hits", "predicted", "First hit, ms"],
     queries.slice(0, ROWS_MAX).map((query) => ({
       off: !query.ok,

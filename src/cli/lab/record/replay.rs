@@ -97,8 +97,11 @@ pub(super) fn replay(
             ..ask.clone()
         }],
     };
+    // What happens to the network while it runs is no part of one query.
+    let mut source = source.clone();
+    source.network.events.clear();
     let sink = Shared::default();
-    sim::run(source, &alone, approach, Some(Box::new(sink.clone())), 1)?;
+    sim::run(&source, &alone, approach, Some(Box::new(sink.clone())), 1)?;
     let bytes = std::mem::take(&mut *sink.0.lock().expect("the run is over"));
     let lines = String::from_utf8_lossy(&bytes);
     let lines = lines
