@@ -165,3 +165,36 @@ fn pongs_hits_and_pushes_that_name_them_are_dropped_and_counted() {
     assert_eq!(net.nodes[0].stats().dropped(Drop::Hostile), 3);
     assert!(net.called_back.is_empty());
 }
+
+#[test]
+fn a_list_that_changes_ends_links_to_those_on_it_without_a_word_and_forgets_them() {
+    let mut net = Tiers::new(&[Ultrapeer, Ultrapeer]);
+    net.link(0, 1);
+    assert_eq!(net.take_in(0, 7, Ultrapeer), Some(Ultrapeer));
+    assert_eq!(net.take_in(0, 8, Leaf), Some(Leaf));
+    assert_eq!(net.nodes[0].link_count(), 3);
+    let kept = |net: &Tiers, n: u8| {
+        let known = net.nodes[0].known_hosts();
+        known
+            .iter()
+            .any(|addr| addr.ip().to_string() == format!("127.{n}.0.1"))
+    };
+    net.give(0, Event::Heard(vec!["127.9.0.1:6346".parse().unwrap()]));
+    assert!(kept(&net, 7) && kept(&net, 9));
+    let late = net.greeting_of(1, 0);
+    net.byes.clear();
+    let list = Hostile::parse("127.7.0.0/16\n127.8.0.1\n127.9.0.1\n127.10.0.1").unwrap();
+    net.give(0, Event::Hostile(Arc::new(list)));
+    assert_eq!(net.byes, [(0, None), (0, None)]);
+    assert_eq!(net.neighbours(0), [1]);
+    assert!(!kept(&net, 7) && !kept(&net, 9));
+    assert_eq!(net.take_in(0, 7, Ultrapeer), None, "nor do they come back");
+    // One whose greeting was under way.
+    net.byes.clear();
+    let remote = "127.10.0.1:6346".parse().unwrap();
+    net.give_up(0, Box::new(filbert::node::event::Peer { remote, ..*late }));
+    assert_eq!(net.byes, [(0, None)]);
+    // Taken off the list, they are welcome again.
+    net.give(0, Event::Hostile(Arc::default()));
+    assert_eq!(net.take_in(0, 7, Ultrapeer), Some(Ultrapeer));
+}

@@ -377,3 +377,30 @@ fn pings_for_more_addresses_too_soon_are_dropped_and_counted_and_cost_nothing_el
     assert_eq!(raw.next_of(Kind::Pong).header.guid, Guid([10; 16]));
     assert_eq!(node.peers()[0].dropped, 4);
 }
+
+#[test]
+fn a_file_of_hostile_addresses_is_read_again_when_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hostile.txt");
+    std::fs::write(&file, "# nobody yet\n").unwrap();
+    let node = Node::with(Settings {
+        config: live(Role::Ultrapeer),
+        listen: Listen::Fixed("127.0.0.1:0".parse().unwrap()),
+        hostile_files: vec![file.clone()],
+        ..Settings::default()
+    });
+    let address = "127.0.0.66".parse().unwrap();
+    let mut listed = Raw::connect_from(address, node.addr());
+    listed.link("X-Ultrapeer: True\r\nBye-Packet: 0.1\r\nListen-IP: 127.0.0.66:9\r\n");
+    let _other = link(&node, 1, "", "");
+    node.until_links(2);
+    std::fs::write(&file, "127.0.0.66 # from now on\n").unwrap();
+    listed.until_closed();
+    let left = node.until_links(1);
+    assert_eq!(left[0].listen, Some("127.0.0.1:1".parse().unwrap()));
+    node.until_dropped("hostile", 1);
+    let mut again = Raw::connect_from(address, node.addr());
+    again.try_send(b"GNUTELLA CONNECT/0.6\r\nX-Ultrapeer: True\r\n\r\n");
+    assert!(again.closed_without_a_word());
+    node.until_dropped("connection_hostile", 1);
+}

@@ -1,6 +1,8 @@
-//! Lists that people may edit: one entry a line, `#` before a remark. The program adds to them and never takes away.
+//! Lists that people may edit: one entry a line, `#` before a remark. The program adds to its own and never takes away;
+//! those that people name to it, it only reads.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::save::{load, save};
@@ -9,6 +11,33 @@ use super::save::{load, save};
 const LIST_BYTES_MAX: u64 = 64 * 1024;
 /// Entries of a list that count.
 pub const ENTRIES_MAX: usize = 64;
+
+const MIB: u64 = 1 << 20;
+
+/// Why a list that somebody named is not read, for people, to go behind its name.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// The system says so.
+    #[error("cannot be read: {0}; leave it out or mend its path")]
+    Unreadable(#[from] io::Error),
+    /// It has more than so many MiB.
+    #[error("has more than {0} MiB; split it or leave it out")]
+    TooLong(u64),
+}
+
+/// The text of a list of at most `mib` MiB; bytes that are no UTF-8 are replaced.
+///
+/// # Errors
+/// [`TextError`].
+pub fn text(path: &Path, mib: u64) -> Result<String, TextError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(mib * MIB + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > mib * MIB {
+        return Err(TextError::TooLong(mib));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
 
 /// A list and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ pub mod beneath;
 pub mod cache;
 pub mod folder;
 pub mod hash;
+pub mod hostile;
 pub mod jobs;
 pub mod liars;
 pub mod lists;

@@ -12,7 +12,7 @@
 //! - `transfers`: downloads that a node makes by itself;
 //! - [`discovery`]: nodes found without being told;
 //! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
-//! - `requests`, `figures`, `news`: what people are told; `asker`: asking for it from any thread.
+//! - `hostile`: who is shunned, as the files of the user say; `requests`, `figures`, `news`: what people are told; `asker`: asking for it from any thread.
 
 mod asker;
 mod awaited;
@@ -27,6 +27,7 @@ pub mod download;
 mod figures;
 pub mod file_server;
 mod greeting;
+mod hostile;
 pub(crate) mod http;
 mod http_conn;
 mod inbox;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::greeting::Greeting;
+use super::hostile::Shunned;
 use super::inbox::Handle;
 use crate::node::Config;
 use crate::node::address::Net;
@@ -20,6 +21,8 @@ pub(crate) struct Overlay {
     pub(crate) handle: Handle,
     /// How it greets.
     pub(crate) greeting: Arc<Greeting>,
+    /// Addresses it has nothing to do with; those of its settings at first.
+    pub(crate) shunned: Shunned,
 }
 
 impl Overlay {
@@ -64,7 +67,7 @@ impl Overlays {
     /// Is this an address that none of them has anything to do with?
     pub(crate) fn shun(&self, remote: IpAddr) -> bool {
         let mut possible = self.of(remote).peekable();
-        possible.peek().is_some() && possible.all(|overlay| overlay.config.hostile.lists(remote))
+        possible.peek().is_some() && possible.all(|overlay| overlay.shunned.lists(remote))
     }
 
     /// The name that whoever connects may be shown: that for strangers, where strangers come.

@@ -27,7 +27,7 @@ use super::requests::Desk;
 use super::rt::{self, Clock, Receiver, Sender};
 use super::start::{
     bind_error, hold, keep_hosts, look_around, map_port, open_datagrams, overlays, random_servent,
-    save_hosts, serve, share, system_rng, tls, until_closed,
+    save_hosts, serve, share, system_rng, tls, until_closed, watch_hostile,
 };
 use super::task::NodeTask;
 use super::transfers::Transfers;
@@ -131,6 +131,7 @@ impl Servent {
                 until_closed(closed.clone()),
             ));
         }
+        watch_hostile(&settings, &overlays, &closed);
         let (opened, unmapped) = map_port(settings.map_port, addr, &newsroom, &closed).unzip();
         let desk = Arc::new(Desk {
             awaited,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::control::ControlError;
 use super::discovery::mapping::MapPort;
@@ -27,6 +28,9 @@ pub struct Settings {
     pub also: Vec<Also>,
     /// What an earlier run knew, for a node without a home.
     pub remembered: Remembered,
+    /// Files of hostile addresses: read again when they change, in place of those that the settings of the live network
+    /// begin with.
+    pub hostile_files: Vec<PathBuf>,
     /// Where it looks for others by itself.
     pub discovery: Discovery,
     /// Host caches of the live network, `HOST:PORT` each, asked while nobody else is known.

@@ -13,6 +13,7 @@ use super::discovery::mapping::{self, MapPort, Opened};
 use super::discovery::udp::{self, Datagrams};
 use super::discovery::{self, Discovery};
 use super::greeting::Greeting;
+use super::hostile::{self, Shunned};
 use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
 use super::listen::Listen;
@@ -23,6 +24,7 @@ use super::settings::{Settings, StartError};
 use super::shares::Shelf;
 use super::tls::Tls;
 use super::upload::{Face, Serving, Told};
+use crate::disk::hostile::HostileFiles;
 use crate::disk::store::{Home, HomeLock, LockError};
 use crate::node::address::Net;
 use crate::node::greet::{Encryption, Me};
@@ -68,6 +70,7 @@ pub(super) fn overlays(
         inboxes.push(inbox);
         all.push(Overlay {
             greeting: Arc::new(Greeting::new(me(&config, id)).with_tls(tls)),
+            shunned: Shunned::new(config.hostile.clone()),
             config,
             handle,
         });
@@ -246,6 +249,15 @@ pub(super) fn map_port(
         drop(done);
     });
     Some((opened, unmapped))
+}
+
+/// Has the files of hostile addresses read again when they change, if there are any. Detached: it ends when `closed` is.
+pub(super) fn watch_hostile(settings: &Settings, overlays: &Overlays, closed: &Receiver<()>) {
+    let files = HostileFiles::new(settings.hostile_files.clone());
+    if !files.is_empty() {
+        let keep = hostile::keep(files, overlays.clone());
+        rt::spawn(rt::unless(until_closed(closed.clone()), keep));
+    }
 }
 
 /// Starts what looks for nodes of an overlay on this network. All detached: they end when `closed` is.

@@ -2,12 +2,14 @@
 //! when two nodes dial each other at the same time, the link of the one with the smaller servent id stays.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::wire::bye;
 use crate::wire::{Frame, ServentId};
 
 use super::address::Net;
 use super::event::{Action, Bye, Direction, LinkId, Outbox, Peer, Role, Verdict};
+use super::hostile::Hostile;
 use super::hosts::{Failure, Source};
 use super::keepalive::SEEK_TTL;
 use super::links::Link;
@@ -18,6 +20,11 @@ use super::{Drop, Node, Time, limits};
 const DUPLICATE: Bye = Bye {
     code: 202,
     text: "Already linked",
+};
+/// Never said: to those one says nothing.
+const HOSTILE: Bye = Bye {
+    code: 550,
+    text: "Hostile IP address",
 };
 const NO_LEAF_SLOT: Bye = Bye {
     code: 503,
@@ -60,7 +67,7 @@ impl Node {
         }
         if self.config.hostile.lists(peer.remote.ip()) {
             self.stats.count_drop(Drop::Hostile);
-            return refuse(550, "Hostile IP address", Vec::new());
+            return refuse(HOSTILE.code, HOSTILE.text, Vec::new());
         }
         if self.greeted_otherwise(peer).is_some() {
             return refuse(503, "Changing peer mode", Vec::new());
@@ -171,7 +178,7 @@ impl Node {
             self.hosts.learn(*addr, Source::Peer(peer.remote), None);
         }
         if let Some(bye) = unwanted {
-            out.push(Action::Close(id, Some(bye)));
+            out.push(Action::Close(id, (bye != HOSTILE).then_some(bye)));
             return;
         }
         // A leaf's address is of no use to those who look for ultrapeers.
@@ -208,9 +215,32 @@ impl Node {
         }
     }
 
+    /// The list of hostile addresses is another: links to those on it close without a word, and nobody is told of them.
+    pub(super) fn shun(&mut self, list: Arc<Hostile>, out: &mut Outbox) {
+        Arc::make_mut(&mut self.config).hostile = list.clone();
+        let listed = self.links.iter();
+        let listed: Vec<LinkId> = listed
+            .filter(|(_, link)| list.lists(link.peer.remote.ip()))
+            .map(|(id, _)| id)
+            .collect();
+        for id in listed {
+            self.stats.count_drop(Drop::Hostile);
+            out.push(Action::Close(id, None));
+            self.link_down(id);
+        }
+        self.grow_tree(out);
+        self.pongs.shun(&list);
+        self.hosts.shun(list);
+    }
+
     fn unwanted(&mut self, now: Time, peer: &Peer, out: &mut Outbox) -> Option<Bye> {
         if peer.servent == Some(self.id) || self.is_linked(peer) {
             return Some(DUPLICATE);
+        }
+        // Listed while it greeted.
+        if self.config.hostile.lists(peer.remote.ip()) {
+            self.stats.count_drop(Drop::Hostile);
+            return Some(HOSTILE);
         }
         if let Some(bye) = self.greeted_otherwise(peer) {
             return Some(bye);

@@ -15,6 +15,7 @@ use crate::wire::hit::QueryHit;
 use crate::wire::query::Media;
 use crate::wire::{Frame, Guid, ServentId, Sha1};
 
+use super::hostile::Hostile;
 use super::hosts::Remembered;
 use super::library::Library;
 use super::repeats::TooSoon;
@@ -201,6 +202,8 @@ pub enum Event {
     Elsewhere(Sha1, Vec<Open>),
     /// Whether all upload slots are taken.
     Busy(bool),
+    /// The addresses that nothing is had to do with from now on, in place of those of the settings. Links to them close.
+    Hostile(Arc<Hostile>),
     /// The send queue of a link is above its high mark ([`QUEUE_HIGH_BYTES`](super::limits::QUEUE_HIGH_BYTES):
     /// `true`), or at its low mark again.
     Pressed(LinkId, bool),

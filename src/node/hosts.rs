@@ -109,10 +109,11 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(net: Net, key: u64) -> Self {
+    /// An empty book in which nothing of these will ever stand.
+    pub(super) fn new(net: Net, key: u64, hostile: Arc<Hostile>) -> Self {
         Self {
             net,
-            hostile: Arc::default(),
+            hostile,
             known: BTreeMap::new(),
             places: Places::new(net, key),
             selves: Vec::new(),
@@ -120,9 +121,16 @@ impl Hosts {
         }
     }
 
-    /// The same, with nothing of these in it.
-    pub(super) fn shunning(self, hostile: Arc<Hostile>) -> Self {
-        Self { hostile, ..self }
+    /// Forgets all that stands on this list, and learns nothing of it from now on.
+    pub(super) fn shun(&mut self, hostile: Arc<Hostile>) {
+        let known = self.known.keys().copied();
+        let listed: Vec<_> = known.filter(|addr| hostile.lists(addr.ip())).collect();
+        self.hostile = hostile;
+        for addr in listed {
+            self.remove(addr);
+            self.challenges
+                .retain(|(newcomer, old)| *newcomer != addr && *old != addr);
+        }
     }
 
     /// May anybody be called there at all?

@@ -155,7 +155,7 @@ pub struct LinkInfo<'a> {
 impl Node {
     /// A node without links or shares.
     pub fn new(config: Arc<Config>, id: ServentId, mut rng: ChaCha8Rng) -> Self {
-        let hosts = hosts::Hosts::new(config.net, rng.next_u64()).shunning(config.hostile.clone());
+        let hosts = hosts::Hosts::new(config.net, rng.next_u64(), config.hostile.clone());
         Self {
             routes: RouteTable::new(config.seen_cache),
             peering: peering::Peering::new(&config),
@@ -218,6 +218,7 @@ impl Node {
                 .into_iter()
                 .take(limits::TOLD_MAX)
                 .for_each(|addr| self.hosts.learn(addr, Source::Peer(by), None)),
+            Event::Hostile(list) => self.shun(list, out),
             Event::Command(ticket, command) => self.command(now, ticket, command, out),
         }
         self.watch_role(now);

@@ -168,7 +168,7 @@ impl Node {
         }
         if self.config.hostile.lists(addr.ip()) {
             return out.push(done(Err(format!(
-                "{addr} is on the list of hostile addresses; take it off the file of --hostile and start again"
+                "{addr} is on the list of hostile addresses; take it off the file of --hostile and try again"
             ))));
         }
         if self.links.iter().any(|(_, link)| link.peer.is_at(addr)) {

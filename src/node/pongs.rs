@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Time;
 use super::event::LinkId;
+use super::hostile::Hostile;
 use super::limits;
 
 /// One pong as it came.
@@ -48,6 +49,11 @@ impl PongCache {
     pub(super) fn young(&self, now: Time) -> impl Iterator<Item = &CachedPong> {
         let young = move |pong: &&CachedPong| now.since(pong.at) <= limits::PONG_LIFE;
         self.pongs.iter().rev().filter(young)
+    }
+
+    /// Forgets those of addresses on this list.
+    pub(super) fn shun(&mut self, hostile: &Hostile) {
+        self.pongs.retain(|pong| !hostile.lists(pong.addr.ip()));
     }
 
     /// Forgets what a link that is gone said about itself.

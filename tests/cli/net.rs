@@ -111,6 +111,20 @@ fn a_list_of_hostile_addresses_is_read_and_a_line_that_is_none_is_named() {
 }
 
 #[test]
+fn a_running_share_ends_links_to_those_that_its_list_of_hostile_addresses_comes_to_name() {
+    let world = World::new();
+    let list = world.path("hostile.txt");
+    std::fs::write(&list, "192.0.2.1\n").unwrap();
+    let role = ["--role", "ultrapeer", "--hostile", path_text(&list)];
+    let mut hub = world.node("hub", &[&LIVE[..], &role].concat(), &[]);
+    let _leaf = world.node("leaf", &LIVE, &[&hub]);
+    let up = hub.wait_for("link-up", |_| true);
+    std::fs::write(&list, "127.0.0.0/8\n").unwrap();
+    let down = hub.wait_for("link-down", |_| true);
+    assert_eq!(down["link"], up["link"]);
+}
+
+#[test]
 fn what_a_net_cannot_be_is_refused_before_anything_starts() {
     let world = World::new();
     for (args, way_out) in [

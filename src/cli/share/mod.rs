@@ -211,6 +211,7 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
         listen: args
             .listen
             .map_or(Listen::Default, |listen| Listen::Fixed(listen.0)),
+        hostile_files: args.net.hostile.clone(),
         discovery,
         host_caches: caches.host_caches,
         web_caches: caches.web_caches,

@@ -257,7 +257,7 @@ impl Speaker {
             Heard::Search(from, frame) => {
                 let ip = from.ip();
                 let overlays = self.datagrams.overlays.of(ip);
-                for overlay in overlays.filter(|overlay| !overlay.config.hostile.lists(ip)) {
+                for overlay in overlays.filter(|overlay| !overlay.shunned.lists(ip)) {
                     let event = Event::Datagram(from, frame.clone());
                     overlay.handle.send(Inbox::Event(event)).await?;
                 }

@@ -15,8 +15,12 @@ fn public(n: u32) -> SocketAddr {
     SocketAddr::from(((0x0800_0000 + n).to_be_bytes(), 6346))
 }
 
+fn book(net: Net, key: u64) -> Hosts {
+    Hosts::new(net, key, Arc::default())
+}
+
 fn lan() -> Hosts {
-    Hosts::new(Net::Lan, 7)
+    book(Net::Lan, 7)
 }
 
 #[test]
@@ -90,7 +94,7 @@ fn draws_are_random_over_the_whole_book() {
 
 #[test]
 fn on_the_live_network_a_network_is_drawn_as_often_with_many_addresses_as_with_one() {
-    let (mut hosts, mut rng) = (Hosts::new(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
+    let (mut hosts, mut rng) = (book(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
     for n in 0..250 {
         hosts.learn(public(n), Source::Peer(public(n << 16)), None);
     }
@@ -121,7 +125,7 @@ fn no_address_is_learned_that_nothing_can_listen_at() {
 
 #[test]
 fn one_source_cannot_fill_the_book_or_drive_out_who_worked() {
-    let mut hosts = Hosts::new(Net::Gnutella, 7);
+    let mut hosts = book(Net::Gnutella, 7);
     let friend = public(0x0055_0001);
     hosts.connected(friend, Time::ZERO);
     let liar = public(1);
@@ -148,7 +152,7 @@ fn one_source_cannot_fill_the_book_or_drive_out_who_worked() {
 
 #[test]
 fn on_the_live_network_strangers_cannot_send_us_into_a_private_one() {
-    let mut hosts = Hosts::new(Net::Gnutella, 7);
+    let mut hosts = book(Net::Gnutella, 7);
     let told = "192.168.1.1:6346".parse().unwrap();
     hosts.learn(told, Source::Peer(public(1)), None);
     assert!(hosts.all().is_empty());
@@ -170,7 +174,7 @@ fn is_tried(hosts: &Hosts, addr: SocketAddr) -> bool {
 #[test]
 fn who_worked_is_asked_again_before_another_that_works_takes_its_place() {
     for still_works in [true, false] {
-        let (mut hosts, mut rng) = (Hosts::new(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
+        let (mut hosts, mut rng) = (book(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
         let old = public(1);
         hosts.connected(old, Time::ZERO);
         let place = hosts.known[&old].place;
@@ -202,7 +206,7 @@ fn who_worked_is_asked_again_before_another_that_works_takes_its_place() {
 
 #[test]
 fn a_restart_keeps_who_worked_apart_from_hearsay() {
-    let mut hosts = Hosts::new(Net::Gnutella, 7);
+    let mut hosts = book(Net::Gnutella, 7);
     for n in 0..20 {
         hosts.connected(public(n << 16 | 1), Time::ZERO);
         hosts.learn(public(n << 16 | 2), Source::Peer(public(9)), None);
@@ -212,7 +216,7 @@ fn a_restart_keeps_who_worked_apart_from_hearsay() {
     assert_eq!(kept.anchors, anchors);
     assert!(kept.tried.iter().all(|addr| is_tried(&hosts, *addr)));
     assert_eq!(kept.all().count(), hosts.all().len());
-    let mut next = Hosts::new(Net::Gnutella, 8);
+    let mut next = book(Net::Gnutella, 8);
     next.restore("10.0.0.1:6346".parse().unwrap());
     assert!(
         next.all().is_empty(),
@@ -228,7 +232,7 @@ fn a_restart_keeps_who_worked_apart_from_hearsay() {
 
 #[test]
 fn an_address_that_worked_makes_room_only_for_one_that_works() {
-    let mut hosts = Hosts::new(Net::Gnutella, 7);
+    let mut hosts = book(Net::Gnutella, 7);
     for n in 0..5_000 {
         hosts.connected(public(n << 16 | 1), Time::ZERO);
     }
@@ -246,7 +250,7 @@ fn an_address_that_worked_makes_room_only_for_one_that_works() {
 
 #[test]
 fn others_are_told_of_who_was_heard_from_lately_before_anybody_else() {
-    let (mut hosts, mut rng) = (Hosts::new(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
+    let (mut hosts, mut rng) = (book(Net::Gnutella, 7), ChaCha8Rng::seed_from_u64(1));
     let before = |n: u32| public(n << 16 | 1);
     let lately = |n: u32| public(n << 16 | 2);
     let teller = |n: u32| Source::Peer(public(n << 16 | 9));
