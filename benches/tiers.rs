@@ -1,11 +1,13 @@
 //! What leaves cost an ultrapeer: the core and the codecs alone, no sockets. Prints JSON lines.
 //!
-//! `cargo bench --bench tiers`
+//! `cargo bench --bench tiers`; with `-- leaf 16` only leaves with tables of 2^16, with `-- packed` only the streams.
 //!
 //! - `leaf`: resident memory for each of 300 leaves with its routing table, of several sizes; what a new query that no
 //!   table matches costs to take in and to look up in all of them, beside the same without leaves.
-//! - `packed`: resident memory of the two streams of one compressed link, each after 64 KiB; and bytes and processor time
-//!   of a query on a compressed stream, beside a plain one.
+//! - `packed`: resident memory of the two streams of one compressed link, each after 64 KiB, the one that comes in also
+//!   from a peer that announces a window of 32 KiB; and bytes and processor time of a query on a compressed stream,
+//!   beside a plain one.
+//! - `flush`: bytes and time of a query by how many are packed at a time, beside a compressor that a link has to itself.
 
 #![expect(
     clippy::print_stdout,
@@ -28,6 +30,7 @@ use filbert::wire::qrp::{Packing, Qrp};
 use filbert::wire::query::{Query, QueryFlags};
 use filbert::wire::window::Inflater;
 use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
+use flate2::{Compress, Compression, FlushCompress};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::json;
@@ -44,10 +47,15 @@ fn main() {
         .skip(1)
         .filter(|arg| !arg.starts_with("--"))
         .collect();
-    if let [mode, log2] = args.as_slice()
-        && mode == "leaf"
-    {
-        return leaf(1 << log2.parse::<u32>().expect("a number"));
+    match args.as_slice() {
+        [mode, log2] if mode == "leaf" => {
+            return leaf(1 << log2.parse::<u32>().expect("a number"));
+        }
+        [mode] if mode == "packed" => {
+            packed();
+            return flushes();
+        }
+        _ => {}
     }
     for log2 in ["14", "16", "17", "21"] {
         // Each in a process of its own: memory that one has freed would be used again by the next.
@@ -56,6 +64,7 @@ fn main() {
         assert!(status.expect("starts").success());
     }
     packed();
+    flushes();
 }
 
 /// Leaves with tables of one size.
@@ -218,28 +227,78 @@ fn packed() {
     .take(STREAMS)
     .collect();
     let deflate_ns = clock.elapsed().as_nanos() as f64 / STREAMS as f64 / f64::from(queries);
-    let mut out = Vec::with_capacity(2 * plain.len());
-    let between = resident();
+    let deflater_bytes = resident().saturating_sub(start) / deflaters.len();
+    let mut others = Vec::with_capacity(plain.len());
+    Compress::new(Compression::fast(), true)
+        .compress_vec(&plain, &mut others, FlushCompress::Sync)
+        .expect("plain bytes");
+    let (inflater_bytes, inflate_ns, kept) = inflaters(&packed, plain.len());
+    let (wide_bytes, _, wide_kept) = inflaters(&others, plain.len());
+    println!(
+        "{}",
+        json!({"bench": "packed", "deflater_bytes": deflater_bytes,
+            "inflater_bytes": inflater_bytes, "inflater_bytes_window_32k": wide_bytes,
+            "query_bytes_plain": plain.len() as f64 / f64::from(queries),
+            "query_bytes_packed": packed.len() as f64 / f64::from(queries),
+            "deflate_ns_a_query": deflate_ns, "inflate_ns_a_query": inflate_ns / f64::from(queries)})
+    );
+    drop((deflaters, kept, wide_kept));
+}
+
+/// Many readers of one stream that comes to so many bytes: memory and nanoseconds of each. They live on, so that none
+/// uses what another gave back.
+fn inflaters(stream: &[u8], plain: usize) -> (usize, f64, Vec<Inflater>) {
+    let mut out = Vec::with_capacity(2 * plain);
+    let before = resident();
     let clock = Instant::now();
-    let inflaters: Vec<Inflater> = std::iter::repeat_with(|| {
+    let all: Vec<Inflater> = std::iter::repeat_with(|| {
         out.clear();
         let mut inflater = Inflater::default();
         inflater
-            .inflate(&packed, &mut out, usize::MAX)
-            .expect("our own stream");
-        assert_eq!(out.len(), plain.len());
+            .inflate(stream, &mut out, usize::MAX)
+            .expect("a whole stream");
+        assert_eq!(out.len(), plain);
         inflater
     })
     .take(STREAMS)
     .collect();
-    let inflate_ns = clock.elapsed().as_nanos() as f64 / STREAMS as f64 / f64::from(queries);
-    let end = resident();
-    println!(
-        "{}",
-        json!({"bench": "packed", "deflater_bytes": (between.saturating_sub(start)) / deflaters.len(),
-            "inflater_bytes": (end.saturating_sub(between)) / inflaters.len(),
-            "query_bytes_plain": plain.len() as f64 / f64::from(queries),
-            "query_bytes_packed": packed.len() as f64 / f64::from(queries),
-            "deflate_ns_a_query": deflate_ns, "inflate_ns_a_query": inflate_ns})
-    );
+    let ns = clock.elapsed().as_nanos() as f64 / all.len() as f64;
+    (resident().saturating_sub(before) / all.len(), ns, all)
+}
+
+/// What it costs that links share a compressor, which is shown the last bytes of each first, beside one for each link:
+/// bytes and nanoseconds of a query, by how many go out at a time. Both take turns, so that other work falls on both.
+fn flushes() {
+    let queries: Vec<Vec<u8>> = (1..=2_000).map(|serial| query(serial).to_vec()).collect();
+    for batch in [1, 4, 16, 1_000] {
+        let batches: Vec<Vec<u8>> = queries.chunks(batch).map(<[_]>::concat).collect();
+        let mut own = Compress::new(Compression::fast(), true);
+        let mut shared = Deflater::default();
+        let (mut own_ns, mut shared_ns) = (0, 0);
+        let (mut own_out, mut shared_out) = (Vec::new(), Vec::new());
+        for plain in &batches {
+            own_out.reserve(plain.len() + 64);
+            let clock = Instant::now();
+            own.compress_vec(plain, &mut own_out, FlushCompress::Sync)
+                .expect("plain bytes");
+            own_ns += clock.elapsed().as_nanos();
+            let clock = Instant::now();
+            shared.deflate(plain, &mut shared_out);
+            shared_ns += clock.elapsed().as_nanos();
+        }
+        assert_eq!(
+            own.total_in(),
+            batches.iter().map(|plain| plain.len() as u64).sum::<u64>(),
+            "there was room for all"
+        );
+        let a_query = |sum: f64| (sum / queries.len() as f64 * 10.0).round() / 10.0;
+        println!(
+            "{}",
+            json!({"bench": "flush", "queries_a_flush": batch,
+                "query_bytes_plain": a_query(queries.iter().map(Vec::len).sum::<usize>() as f64),
+                "query_bytes_own": a_query(own_out.len() as f64),
+                "query_bytes_shared": a_query(shared_out.len() as f64),
+                "ns_a_query_own": a_query(own_ns as f64), "ns_a_query_shared": a_query(shared_ns as f64)})
+        );
+    }
 }
