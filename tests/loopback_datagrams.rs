@@ -15,7 +15,7 @@ use filbert::net::{Listen, Replies, Settings};
 use filbert::node::Config;
 use filbert::wire::hit::{QueryHit, Record};
 use filbert::wire::query::{Query, QueryFlags};
-use filbert::wire::vendor::{QUERY_STOP, Token, Vendor};
+use filbert::wire::vendor::{OutOfBand, Proof, QUERY_STOP, Token, Vendor};
 use filbert::wire::walk::WalkMark;
 use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
 use nodes::{Node, SOON};
@@ -129,6 +129,16 @@ fn datagram(guid: Guid, kind: Kind, payload: Vec<u8>) -> Vec<u8> {
     Frame { header, payload }.to_vec()
 }
 
+/// What is said of hits that wait.
+fn ready(results: u8, proof: Option<Proof>) -> Vendor<'static> {
+    Vendor::HitsReady {
+        version: OutOfBand::V3,
+        results,
+        reached: false,
+        proof,
+    }
+}
+
 /// A walker that says its asker is there.
 fn walker(asker: SocketAddr, guid: u8, check: u8) -> Vec<u8> {
     let SocketAddr::V4(asker) = asker else {
@@ -214,13 +224,10 @@ fn a_node_tells_the_far_end_of_a_walk_whether_to_go_on_and_takes_only_hits_it_as
     let other = Guid([3; 16]);
     for message in [
         Vendor::QueryStatusRequest,
-        Vendor::HitsReady {
-            results: 9,
-            proof: None,
-        },
+        ready(9, None),
         Vendor::HitsWanted {
             results: 9,
-            token: Some([1; 8]),
+            token: Some([1; 8].into()),
             proof: Some([1; 8]),
         },
         Vendor::QueryStatusResponse(0),
@@ -230,7 +237,7 @@ fn a_node_tells_the_far_end_of_a_walk_whether_to_go_on_and_takes_only_hits_it_as
     node.until_dropped("unasked", 5);
 
     let proof = Some([5; 8]);
-    let question = stays.say(at, guid, &Vendor::HitsReady { results: 3, proof });
+    let question = stays.say(at, guid, &ready(3, proof));
     let wanted = stays.receive();
     assert!(wanted.wire_len() <= 3 * question);
     let token = match Vendor::parse(&wanted.payload).unwrap() {
@@ -249,7 +256,7 @@ fn a_node_tells_the_far_end_of_a_walk_whether_to_go_on_and_takes_only_hits_it_as
     liar.send_hit(at, guid, "elsewhere.txt", Some(token));
     node.until_dropped("unasked", 6);
     stays.send_hit(at, guid, "bare.txt", None);
-    stays.send_hit(at, guid, "guessed.txt", Some([0; 8]));
+    stays.send_hit(at, guid, "guessed.txt", Some([0; 8].into()));
     node.until_dropped("wrong_token", 2);
     stays.send_hit(at, guid, "moby dick.txt", Some(token));
     let hit = next_hit(&mut replies);
@@ -263,14 +270,7 @@ fn a_node_tells_the_far_end_of_a_walk_whether_to_go_on_and_takes_only_hits_it_as
     node.until_dropped("unasked", 7);
 
     // Announced to be plenty: enough.
-    liar.say(
-        at,
-        guid,
-        &Vendor::HitsReady {
-            results: 255,
-            proof: None,
-        },
-    );
+    liar.say(at, guid, &ready(255, None));
     liar.receive();
     stays.say(at, guid, &Vendor::QueryStatusRequest);
     assert_eq!(
@@ -290,8 +290,10 @@ fn hits_go_to_the_asker_of_a_walker_only_when_it_proves_that_it_is_there() {
     let ready = asker.receive();
     let guid = ready.header.guid;
     let Vendor::HitsReady {
+        version: OutOfBand::V3,
         results: 60,
         proof: Some(proof),
+        ..
     } = Vendor::parse(&ready.payload).unwrap()
     else {
         panic!("{ready:?}");
@@ -300,7 +302,7 @@ fn hits_go_to_the_asker_of_a_walker_only_when_it_proves_that_it_is_there() {
     assert!(ready.wire_len() <= walker(asker.addr(), 9, 4).len());
     let wanted = |proof| Vendor::HitsWanted {
         results: 255,
-        token: Some([6; 8]),
+        token: Some([6; 8].into()),
         proof,
     };
     // Whoever forges the asker's address does not see what was sent there.
@@ -322,7 +324,7 @@ fn hits_go_to_the_asker_of_a_walker_only_when_it_proves_that_it_is_there() {
             (Kind::QueryHit, guid)
         );
         let hit = QueryHit::parse(&frame.payload).unwrap();
-        assert_eq!(hit.token, Some([6; 8]));
+        assert_eq!(hit.token, Some([6; 8].into()));
         results += hit.records.len();
     }
     // Each once.

@@ -17,7 +17,8 @@ use filbert::wire::qrp::{Packing, Qrp};
 use filbert::wire::query::{Media, Query, QueryFlags};
 use filbert::wire::text::clean_bytes;
 use filbert::wire::vendor::{
-    FEATURES_SUPPORTED, Feature, HOPS_FLOW, MESSAGES_SUPPORTED, Vendor, VendorId,
+    FEATURES_SUPPORTED, Feature, HOPS_FLOW, MESSAGES_SUPPORTED, TOKEN_BYTES_MAX, Token, Vendor,
+    VendorId,
 };
 use filbert::wire::{Frame, Guid, Header, Kind, Message, ServentId, Sha1, WireError};
 use proptest::collection::vec;
@@ -104,7 +105,8 @@ fn hit() -> impl Strategy<Value = QueryHit> {
         proxies
     });
     let flags = (flags, proxies);
-    let said = (nick, option::of(any::<[u8; 8]>()));
+    let token = vec(any::<u8>(), 1..=TOKEN_BYTES_MAX).prop_map(|bytes| Token::new(&bytes).unwrap());
+    let said = (nick, option::of(token));
     (vec(record(), 1..12), vendor, flags, said, who).prop_map(
         |(
             records,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 
+use crate::wire::header::HEADER_BYTES;
 use crate::wire::hit::{HashForm, QueryHit, Record};
 use crate::wire::ping::Pong;
 use crate::wire::query::Query;
@@ -12,7 +13,7 @@ use crate::wire::{Frame, Header, Kind, VENDOR};
 use super::event::{LinkId, Outbox, Role};
 use super::hosts::Source;
 use super::library::{FileId, FileView};
-use super::offers::{Offer, TOKEN_BYTES};
+use super::offers::{Asker, Offer, TOKEN_BYTES};
 use super::pongs::CachedPong;
 use super::relay::Taken;
 use super::tiers::Tier;
@@ -302,6 +303,11 @@ impl Node {
             ttl,
             hops: 0,
         };
+        // On a LAN nothing on the way is small, and what does not fit goes over the links.
+        let most = match (way.asker, self.tier()) {
+            (None, _) | (_, Tier::Flat) => limits::HIT_BYTES,
+            (Some(_), _) => limits::OUT_OF_BAND_BYTES - HEADER_BYTES - TOKEN_BYTES,
+        };
         let mut files = found.iter().filter_map(|id| library.file(*id)).peekable();
         while files.peek().is_some() {
             let mut records = Vec::new();
@@ -313,8 +319,8 @@ impl Node {
                         .filter(|one| one.addr != addr && !hostile.lists(one.addr.ip()))
                         .collect();
                 }
-                let full = records.len() == limits::RECORDS_PER_HIT
-                    || bytes + next.bytes_max() > limits::HIT_BYTES;
+                let full =
+                    records.len() == limits::RECORDS_PER_HIT || bytes + next.bytes_max() > most;
                 if full && !records.is_empty() {
                     break;
                 }
@@ -346,7 +352,7 @@ impl Node {
                     self.offers.add(
                         now,
                         Offer {
-                            asker,
+                            asker: asker.addr,
                             header,
                             hit,
                             form,
@@ -380,13 +386,7 @@ pub(super) struct Way {
     /// The link that the query came on.
     pub(super) link: LinkId,
     /// Where the asker takes datagrams, if the query says so and may be believed.
-    pub(super) asker: Option<SocketAddr>,
-}
-
-impl From<LinkId> for Way {
-    fn from(link: LinkId) -> Self {
-        Self { link, asker: None }
-    }
+    pub(super) asker: Option<Asker>,
 }
 
 /// A file of ours as others see it.

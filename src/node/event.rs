@@ -192,7 +192,7 @@ pub enum Event {
     Answered(SocketAddr),
     /// Somebody who is no neighbour, a host cache, told of these.
     Told(SocketAddr, Vec<SocketAddr>),
-    /// A datagram with a frame for a search of ours, or for a walker that waits here.
+    /// A datagram about a search or a walker, a hit, or a pong that no host cache was asked for.
     Datagram(SocketAddr, Frame),
     /// A ping with this id came by datagram from one to whom the shell itself sent nothing lately. It is answered
     /// otherwise; here it is of interest as a proof that datagrams reach us.

@@ -1,21 +1,29 @@
 //! Hits that we said we take by datagram: from whom, for which search, with which token.
 //!
 //! A hit by datagram that is not expected is nobody's. The token went to the address that announced the hits and to no
-//! other, so that whoever sends it was there. Source: LimeWire's out-of-band protocol, v3.
+//! other, so that whoever sends it was there. Source: LimeWire's out-of-band protocol, v3. In version 2 there is none: who
+//! wants to send hits in another's name must know where that one is and what it announced.
 
 use std::net::SocketAddr;
 
-use crate::wire::Guid;
-use crate::wire::vendor::Token;
+use crate::wire::hit::QueryHit;
+use crate::wire::vendor::{OutOfBand, Proof, QUERY_STOP, Token, Vendor};
+use crate::wire::{Frame, Guid, ServentId};
 
-use super::{Drop, Time, limits};
+use super::address::Net;
+use super::allowance::party;
+use super::event::{Action, Outbox};
+use super::relay::Taken;
+use super::walkers::word;
+use super::{Drop, Node, Time, limits};
 
 /// Results that one address will send for one search.
 #[derive(Debug)]
 struct Announced {
     by: SocketAddr,
     guid: Guid,
-    token: Token,
+    /// What its hits carry; `None`: nothing, in version 2.
+    token: Option<Token>,
     /// Results still taken.
     left: usize,
     until: Time,
@@ -30,8 +38,8 @@ pub(super) struct Expected(Vec<Announced>);
 pub(super) enum Told {
     /// The hits are wanted now, and were not before.
     Anew,
-    /// It was told this token before, which may have been lost.
-    Again(Token),
+    /// It was told so before, with this token, which may have been lost.
+    Again(Option<Token>),
 }
 
 impl Expected {
@@ -39,16 +47,18 @@ impl Expected {
     pub(super) fn add(
         &mut self,
         now: Time,
+        net: Net,
         by: SocketAddr,
-        guid: Guid,
-        results: u8,
-        token: Token,
+        (guid, results, token): (Guid, u8, Option<Token>),
     ) -> Result<Told, Drop> {
         self.0.retain(|one| one.until > now);
         if let Some(known) = self.0.iter().find(|one| one.by == by && one.guid == guid) {
             return Ok(Told::Again(known.token));
         }
-        if self.0.len() >= limits::EXPECTED_MAX {
+        let same = |one: &&Announced| party(net, one.by) == party(net, by);
+        if self.0.len() >= limits::EXPECTED_MAX
+            || self.0.iter().filter(same).count() >= limits::EXPECTED_PER_PARTY
+        {
             return Err(Drop::DatagramCrowd);
         }
         self.0.push(Announced {
@@ -73,7 +83,7 @@ impl Expected {
         let its = |one: &Announced| one.by == by && one.guid == guid && one.until > now;
         let at = self.0.iter().position(its).ok_or(Drop::Unasked)?;
         let one = &mut self.0[at];
-        if token != Some(one.token) {
+        if one.token.is_some() && token != one.token {
             return Err(Drop::WrongToken);
         }
         one.left = one.left.checked_sub(results).ok_or(Drop::Unasked)?;
@@ -84,51 +94,157 @@ impl Expected {
     }
 }
 
+impl Node {
+    /// Hits wait for a search of ours: all of them are wanted, if it takes any by datagram.
+    pub(super) fn want(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        guid: Guid,
+        (version, results, proof): (OutOfBand, u8, Option<Proof>),
+        out: &mut Outbox,
+    ) -> Taken {
+        if results == 0 || !self.searches.takes_datagrams(&guid) {
+            return Err(Drop::Unasked);
+        }
+        if self.config.hostile.lists(from.ip()) {
+            return Err(Drop::Hostile);
+        }
+        let new = match version {
+            OutOfBand::V2 => None,
+            OutOfBand::V3 => Some(self.new_secret().into()),
+        };
+        let net = self.config.net;
+        let token = match self.expected.add(now, net, from, (guid, results, new))? {
+            Told::Anew => {
+                self.searches.promise(&guid, results);
+                new
+            }
+            Told::Again(token) => token,
+        };
+        let answer = Vendor::HitsWanted {
+            results,
+            token,
+            proof,
+        };
+        out.push(Action::Datagram(from, word(guid, &answer)));
+        Ok(())
+    }
+
+    /// A hit came by datagram: only one that we said we want, from there.
+    pub(super) fn hit_by_datagram(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Taken {
+        let guid = frame.header.guid;
+        let ticket = self.searches.ticket(&guid).ok_or(Drop::Unasked)?;
+        let hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
+        if hit.servent == self.id || hit.servent == ServentId(guid.0) {
+            return Err(Drop::FalseServent);
+        }
+        let results = hit.records.len();
+        self.expected.take(now, from, guid, hit.token, results)?;
+        self.asking
+            .count_results(&guid, u32::try_from(results).unwrap_or(u32::MAX));
+        self.hit_for_us(now, ticket, frame, out)
+    }
+
+    /// Somebody asks whether a walker of ours is to go on. The answer is as long as the question, and only for a
+    /// search that is under way.
+    pub(super) fn say_whether_wanted(
+        &mut self,
+        to: SocketAddr,
+        guid: Guid,
+        out: &mut Outbox,
+    ) -> Taken {
+        let kept = self.searches.results(&guid).ok_or(Drop::Unasked)?;
+        let enough = self.searches.satisfied(&guid).unwrap_or(true);
+        let kept = if enough { QUERY_STOP } else { kept };
+        let answer = word(guid, &Vendor::QueryStatusResponse(kept));
+        out.push(Action::Datagram(to, answer));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    #[test]
-    fn a_hit_is_taken_from_whom_it_was_asked_with_its_token_and_no_more_than_announced() {
-        let at = |seconds| Time::ZERO.plus(Duration::from_secs(seconds));
-        let addr = |port| SocketAddr::from(([9, 1, 1, 1], port));
-        let (guid, token) = (Guid([1; 16]), [7; 8]);
-        let mut expected = Expected::default();
-        assert_eq!(expected.add(at(1), addr(1), guid, 3, token), Ok(Told::Anew));
-        assert_eq!(
-            expected.add(at(1), addr(1), guid, 9, [8; 8]),
-            Ok(Told::Again(token))
-        );
-        let mut take =
-            |by, guid, token, results| expected.take(at(2), addr(by), guid, token, results);
-        assert_eq!(take(2, guid, Some(token), 1), Err(Drop::Unasked));
-        assert_eq!(take(1, Guid([2; 16]), Some(token), 1), Err(Drop::Unasked));
-        assert_eq!(take(1, guid, None, 1), Err(Drop::WrongToken));
-        assert_eq!(take(1, guid, Some([9; 8]), 1), Err(Drop::WrongToken));
-        assert_eq!(take(1, guid, Some(token), 2), Ok(()));
-        assert_eq!(take(1, guid, Some(token), 2), Err(Drop::Unasked));
-        assert_eq!(take(1, guid, Some(token), 1), Ok(()));
-        assert_eq!(take(1, guid, Some(token), 1), Err(Drop::Unasked));
+    fn at(seconds: u64) -> Time {
+        Time::ZERO.plus(Duration::from_secs(seconds))
+    }
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([9, 1, 1, 1], port))
+    }
+
+    fn token(byte: u8) -> Token {
+        [byte; 8].into()
     }
 
     #[test]
-    fn announcements_are_bounded_and_forgotten() {
-        let at = |seconds| Time::ZERO.plus(Duration::from_secs(seconds));
+    fn a_hit_is_taken_from_whom_it_was_asked_with_its_token_and_no_more_than_announced() {
+        let guid = Guid([1; 16]);
         let mut expected = Expected::default();
-        let taken = (1..2_000)
-            .filter(|port| {
-                let by = SocketAddr::from(([9, 1, 1, 1], *port));
-                expected.add(at(1), by, Guid([1; 16]), 1, [0; 8]).is_ok()
-            })
-            .count();
-        assert_eq!(taken, limits::EXPECTED_MAX);
-        let by = SocketAddr::from(([9, 1, 1, 2], 1));
-        let late = at(1).plus(limits::OFFER_LIFE);
+        let mut add =
+            |results, token| expected.add(at(1), Net::Lan, addr(1), (guid, results, token));
+        assert_eq!(add(3, Some(token(7))), Ok(Told::Anew));
+        assert_eq!(add(9, Some(token(8))), Ok(Told::Again(Some(token(7)))));
+        let mut take =
+            |by, guid, token, results| expected.take(at(2), addr(by), guid, token, results);
+        assert_eq!(take(2, guid, Some(token(7)), 1), Err(Drop::Unasked));
         assert_eq!(
-            expected.add(late, by, Guid([1; 16]), 1, [0; 8]),
-            Ok(Told::Anew)
+            take(1, Guid([2; 16]), Some(token(7)), 1),
+            Err(Drop::Unasked)
         );
+        assert_eq!(take(1, guid, None, 1), Err(Drop::WrongToken));
+        assert_eq!(take(1, guid, Some(token(9)), 1), Err(Drop::WrongToken));
+        assert_eq!(take(1, guid, Some(token(7)), 2), Ok(()));
+        assert_eq!(take(1, guid, Some(token(7)), 2), Err(Drop::Unasked));
+        assert_eq!(take(1, guid, Some(token(7)), 1), Ok(()));
+        assert_eq!(take(1, guid, Some(token(7)), 1), Err(Drop::Unasked));
+    }
+
+    #[test]
+    fn hits_of_version_2_need_no_token_but_the_address_and_are_no_more_than_announced() {
+        let guid = Guid([1; 16]);
+        let mut expected = Expected::default();
+        let announced = expected.add(at(1), Net::Lan, addr(1), (guid, 2, None));
+        assert_eq!(announced, Ok(Told::Anew));
+        let mut take = |by, token, results| expected.take(at(2), addr(by), guid, token, results);
+        assert_eq!(take(2, None, 1), Err(Drop::Unasked));
+        assert_eq!(take(1, None, 1), Ok(()));
+        assert_eq!(
+            take(1, Some(token(9)), 1),
+            Ok(()),
+            "what it carries means nothing"
+        );
+        assert_eq!(take(1, None, 1), Err(Drop::Unasked));
+    }
+
+    #[test]
+    fn announcements_are_bounded_by_who_makes_them_and_in_all_and_forgotten() {
+        let mut expected = Expected::default();
+        let mut add = |time, net, by: [u8; 4], port| {
+            let what = (Guid([1; 16]), 1, Some(token(0)));
+            expected
+                .add(time, net, SocketAddr::from((by, port)), what)
+                .is_ok()
+        };
+        // The live network counts hosts, others ports.
+        let of_one = (1..100).filter(|port| add(at(1), Net::Gnutella, [9, 1, 1, 1], *port));
+        assert_eq!(of_one.count(), limits::EXPECTED_PER_PARTY);
+        let of_others = (1..2_000).filter(|port| add(at(1), Net::Lan, [9, 1, 1, 2], *port));
+        assert_eq!(
+            of_others.count(),
+            limits::EXPECTED_MAX - limits::EXPECTED_PER_PARTY
+        );
+        let late = at(1).plus(limits::OFFER_LIFE);
+        assert!(add(late, Net::Gnutella, [9, 1, 1, 1], 200));
     }
 }

@@ -154,15 +154,29 @@ pub const WALKERS_HELD_MAX: usize = 256;
 pub const WALKER_PAUSE: Duration = Duration::from_millis(50);
 /// How long a walker waits for the word, then it ends.
 pub const WALKER_PATIENCE: Duration = Duration::from_secs(10);
-/// Hits that wait here until their asker says by datagram that it wants them; the oldest go first.
-pub const OFFERS_MAX: usize = 64;
+/// Hits that wait here until their asker says by datagram that it wants them; the oldest go first. With 10 records of
+/// a quarter of a kilobyte each this is at most 640 KiB.
+pub const OFFERS_MAX: usize = 256;
+/// Of those, for one query of the live network: all that is answered to one, ten at a time.
+pub const OFFERS_PER_QUERY: usize = HITS_PER_QUERY / RECORDS_PER_HIT;
+/// Of those, for one host of the live network: four such queries. The hits of more go the way that the query came.
+pub const OFFERS_PER_ASKER: usize = 4 * OFFERS_PER_QUERY;
+/// Hops of a query of the live network from which on its asker gets our hits straight: a neighbour has us at hand
+/// (gtk-gnutella).
+pub const OUT_OF_BAND_HOPS_MIN: u8 = 1;
+/// Bytes of a hit that goes so on the live network (overlay, "Size policy": 500 to 1,200).
+pub const OUT_OF_BAND_BYTES: usize = 1_200;
 /// How long they wait (gtk-gnutella: 80 s).
 pub const OFFER_LIFE: Duration = Duration::from_secs(80);
 /// Hits that others announced to us by datagram and were asked for. Our estimate: as many nodes as a search may find.
 pub const EXPECTED_MAX: usize = 512;
+/// Of those, by one host of the live network. Our estimate: a few nodes behind one address, with a few searches of ours.
+pub const EXPECTED_PER_PARTY: usize = 16;
 /// Bytes a second by datagram to an address that somebody else named, in questions about walkers and in announcements
 /// of hits: some 250 of them, which 64 walkers at one node come to.
 pub const SPOKEN_TO_RATE: u64 = 8 * 1024;
+/// The same on the live network, where there are no walkers: some ten announcements, with a burst of four seconds.
+pub const SPOKEN_TO_RATE_LIVE: u64 = 512;
 /// Such addresses at a time.
 pub const SPOKEN_TO_MAX: usize = 1024;
 /// Push proxies of one servent that a push goes to by datagram (LimeWire names 4).
@@ -266,6 +280,14 @@ impl Config {
             encryption: Encryption::Offered,
             ..Self::default()
         }
+    }
+}
+
+/// Bytes a second by datagram to an address that somebody else named.
+pub(super) fn spoken_to_rate(net: Net) -> u64 {
+    match net {
+        Net::Gnutella => SPOKEN_TO_RATE_LIVE,
+        Net::Lan | Net::Rehearsal => SPOKEN_TO_RATE,
     }
 }
 

@@ -7,6 +7,7 @@
 //! - `peering`, `admission`, `keepalive`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`, `rotation`, `eviction`: so that
 //!   nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
+//! - `datagrams`, `expected`, `offers`, `proofs`: hits that come and go straight; `reach`: whether others reach us;
 //! - `answer`, `pongs`, `library`, `words`, `elsewhere`: what we answer; `searches`: what we ask;
 //! - `sendq`, `rate`, `limits`: how much of anything; `offences`: what costs a neighbour its link; `stats`: what was done and dropped.
 
@@ -18,6 +19,7 @@ pub mod alternates;
 pub(crate) mod answer;
 mod asking;
 pub mod caches;
+mod datagrams;
 pub mod dynamic;
 mod eclipse;
 mod elsewhere;
@@ -39,6 +41,7 @@ mod offences;
 mod offers;
 mod peering;
 mod pongs;
+mod proofs;
 mod pushes;
 pub mod qrp;
 mod rate;
@@ -107,6 +110,7 @@ pub struct Node {
     walkers: walkers::Held,
     offers: offers::Offers,
     expected: expected::Expected,
+    proofs: proofs::Proofs,
     spoken_to: allowance::Allowances,
     /// Secret tokens made so far.
     tokens: u64,
@@ -156,6 +160,8 @@ impl Node {
     /// A node without links or shares.
     pub fn new(config: Arc<Config>, id: ServentId, mut rng: ChaCha8Rng) -> Self {
         let hosts = hosts::Hosts::new(config.net, rng.next_u64(), config.hostile.clone());
+        let spoken_to =
+            allowance::Allowances::new(limits::spoken_to_rate(config.net), limits::SPOKEN_TO_MAX);
         Self {
             routes: RouteTable::new(config.seen_cache),
             peering: peering::Peering::new(&config),
@@ -172,7 +178,8 @@ impl Node {
             walkers: walkers::Held::default(),
             offers: offers::Offers::default(),
             expected: expected::Expected::default(),
-            spoken_to: allowance::Allowances::new(limits::SPOKEN_TO_RATE, limits::SPOKEN_TO_MAX),
+            proofs: proofs::Proofs::default(),
+            spoken_to,
             tokens: 0,
             tree: forward::Tree::default(),
             table: tables::OwnTable::default(),
@@ -317,7 +324,9 @@ impl Node {
         if let Err(text) = spec.strategy.fits(self.config.net) {
             return out.push(fail(text));
         }
+        let aside = self.asks_aside();
         let guid = self.new_guid();
+        let guid = aside.map_or(guid, |asker| guid.carrying(asker));
         let ttl_most = self.config.ttl_max.max(1);
         let ttl = spec.ttl.unwrap_or(self.config.ttl).clamp(1, ttl_most);
         let mut flags = QueryFlags::OURS;
@@ -326,6 +335,9 @@ impl Node {
         }
         if self.called_in_vain() {
             flags = flags.and_firewalled();
+        }
+        if aside.is_some() {
+            flags = flags.and_out_of_band();
         }
         let spec = SearchSpec {
             media: spec.media.filter(|_| self.tier() != Tier::Flat),
@@ -336,6 +348,7 @@ impl Node {
             Err(text) => return out.push(fail(text)),
         };
         let mut search = Search::new(ticket, query, spec.wanted.unwrap_or(self.usual_wanted()));
+        search.datagrams = aside.is_some();
         match &spec.strategy {
             Strategy::Ring(ttls) => {
                 let first = ttls.first().copied().unwrap_or(ttl).min(ttl_most);

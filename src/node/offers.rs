@@ -1,30 +1,38 @@
-//! Hits that go straight to the asker, by datagram: announced first, sent when it says that it wants them.
+//! Hits that go straight to the asker, by datagram: announced first, sent when it says that it wants them and is known
+//! to be there.
 //!
 //! Nobody is sent more than a few bytes who has not answered with what only those know who are where the query says the
-//! asker is: a forged address brings its victim one short datagram. Messages: LimeWire's out-of-band protocol, v3
-//! (LIME/12, then LIME/11, then the hits), with a proof of the address that is ours; used for walkers, whose way back
-//! would be long. What others of the live network ask for out of band is answered in band: LIME/11 alone, whose sender
-//! anybody can forge, proves nothing.
+//! asker is: a forged address brings its victim one short datagram. Messages: LimeWire's out-of-band protocol, v2 and v3
+//! (LIME/12, then LIME/11, then the hits). LIME/11 alone, whose sender anybody can forge, proves nothing. So there is
+//! a proof of ours in LIME/12 v3 that nodes of our kind send back; all others are sent a ping first, and answer it
+//! (`proofs`).
+//!
+//! Used for walkers, whose way back would be long, and on the live network for askers that say so and are no neighbours,
+//! once it is known that datagrams reach us; else hits go the way that the query came.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use rand::rngs::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
-
 use crate::wire::hit::{HashForm, QueryHit};
-use crate::wire::vendor::{QUERY_STOP, Token, Vendor};
-use crate::wire::{Frame, Guid, Header, Kind, ServentId};
+use crate::wire::query::{Query, QueryFlags};
+use crate::wire::vendor::{OutOfBand, Proof, Token, Vendor};
+use crate::wire::{Frame, Guid, Header};
 
-use super::allowance::{Refused, party};
 use super::event::{Action, Outbox};
-use super::expected::Told;
 use super::relay::Taken;
+use super::tiers::Tier;
 use super::walkers::word;
 use super::{Drop, Node, Time, limits};
 
-/// Bytes that the token adds to a hit, with an extension block of its own.
+/// Bytes that a token of ours adds to a hit, with an extension block of its own.
 pub(super) const TOKEN_BYTES: usize = 16;
+
+/// Where an asker takes hits by datagram, and how it knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) addr: SocketAddr,
+    pub(super) version: OutOfBand,
+}
 
 /// One hit frame that waits for its asker.
 #[derive(Debug)]
@@ -33,6 +41,16 @@ pub(super) struct Offer {
     pub(super) header: Header,
     pub(super) hit: QueryHit,
     pub(super) form: HashForm,
+}
+
+/// What an asker wants of the hits that wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) asker: SocketAddr,
+    pub(super) guid: Guid,
+    /// Results.
+    pub(super) results: u8,
+    pub(super) token: Option<Token>,
 }
 
 /// The hits that wait; at most [`limits::OFFERS_MAX`].
@@ -45,7 +63,7 @@ pub(super) struct Offers {
 struct Waiting {
     offer: Offer,
     /// What its asker was told when they were announced.
-    proof: Option<Token>,
+    proof: Option<Proof>,
     until: Time,
 }
 
@@ -74,8 +92,16 @@ impl Offers {
         });
     }
 
+    /// Is there room for the hits of one query, so that nobody else's must go?
+    fn have_room(&mut self, now: Time, asker: SocketAddr) -> bool {
+        self.waiting.retain(|waiting| waiting.until > now);
+        let its = |waiting: &&Waiting| waiting.offer.asker.ip() == asker.ip();
+        self.waiting.len() + limits::OFFERS_PER_QUERY <= limits::OFFERS_MAX
+            && self.waiting.iter().filter(its).count() < limits::OFFERS_PER_ASKER
+    }
+
     /// Says what the asker will prove itself with. Returns the results that wait for it.
-    fn announced(&mut self, asker: SocketAddr, guid: Guid, proof: Token) -> usize {
+    fn announced(&mut self, asker: SocketAddr, guid: Guid, proof: Proof) -> usize {
         let its = self
             .waiting
             .iter_mut()
@@ -89,187 +115,109 @@ impl Offers {
 }
 
 impl Node {
+    /// Where the asker of this query takes our hits by datagram, if it does, may be believed, and gains by it.
+    pub(super) fn asker_aside(
+        &mut self,
+        now: Time,
+        header: Header,
+        flags: QueryFlags,
+        payload: &[u8],
+    ) -> Option<Asker> {
+        let aside = flags.out_of_band()
+            && self.tier() != Tier::Flat
+            && header.hops >= limits::OUT_OF_BAND_HOPS_MIN
+            && self.datagrams_work();
+        if !aside {
+            return None;
+        }
+        let addr = SocketAddr::V4(header.guid.carried());
+        let believed = self.config.net.believes(addr)
+            && !self.config.hostile.lists(addr.ip())
+            && Some(addr) != self.config.listen;
+        let version = if Query::takes_tokens(payload) {
+            OutOfBand::V3
+        } else {
+            OutOfBand::V2
+        };
+        (believed && self.offers.have_room(now, addr)).then_some(Asker { addr, version })
+    }
+
     /// Tells an asker that hits of ours wait for it.
     pub(super) fn announce(
         &mut self,
         now: Time,
-        asker: SocketAddr,
+        asker: Asker,
         guid: Guid,
         out: &mut Outbox,
     ) -> Taken {
-        let proof = self.new_token();
-        let results = self.offers.announced(asker, guid, proof);
+        let proof = self.new_secret();
+        let results = self.offers.announced(asker.addr, guid, proof);
         if results == 0 {
             return Ok(());
         }
         let ready = Vendor::HitsReady {
+            version: asker.version,
             results: u8::try_from(results).unwrap_or(u8::MAX),
-            proof: Some(proof),
+            reached: self.datagrams_work(),
+            proof: Some(proof).filter(|_| asker.version == OutOfBand::V3),
         };
-        self.speak_to(now, asker, word(guid, &ready), out)
+        self.speak_to(now, asker.addr, word(guid, &ready), out)
     }
 
-    /// Sends a datagram to where somebody else says that an asker is: little, for it may be a victim's address.
-    pub(super) fn speak_to(
+    /// An asker, or somebody in its name, wants its hits. They are its once it is known to be where its query says:
+    /// it sends our proof back, or answers a ping.
+    pub(super) fn wanted(
         &mut self,
         now: Time,
-        to: SocketAddr,
-        frame: Frame,
-        out: &mut Outbox,
-    ) -> Taken {
-        let party = party(self.config.net, to);
-        let spoken = self.spoken_to.take(now, party, frame.wire_len());
-        spoken.map_err(|refused| match refused {
-            Refused::TooMuch => Drop::RateLimited,
-            Refused::Crowd => Drop::DatagramCrowd,
-        })?;
-        self.open_hole(now, to);
-        out.push(Action::Datagram(to, frame));
-        Ok(())
-    }
-
-    /// A token that nobody can guess. It takes nothing from the numbers that the node draws for its decisions.
-    fn new_token(&mut self) -> Token {
-        self.tokens += 1;
-        let mut secret = ChaCha8Rng::from_seed(self.rng.get_seed());
-        secret.set_stream(self.tokens);
-        let mut token = Token::default();
-        secret.fill_bytes(&mut token);
-        token
-    }
-
-    /// A datagram about a search came in, or a hit of one.
-    pub(super) fn datagram_in(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        frame: &Frame,
-        out: &mut Outbox,
-    ) {
-        let guid = frame.header.guid;
-        let taken = match (frame.header.kind, Vendor::parse(&frame.payload)) {
-            (Kind::QueryHit, _) => self.hit_by_datagram(now, from, frame, out),
-            (Kind::Vendor, Ok(Vendor::QueryStatusRequest)) => {
-                self.say_whether_wanted(from, guid, out)
-            }
-            (Kind::Vendor, Ok(Vendor::QueryStatusResponse(kept))) => {
-                self.let_go_on(now, from, frame, kept, out)
-            }
-            (Kind::Vendor, Ok(Vendor::HitsReady { results, proof })) => {
-                self.want(now, from, guid, results, proof, out)
-            }
-            (
-                Kind::Vendor,
-                Ok(Vendor::HitsWanted {
-                    results,
-                    token,
-                    proof,
-                }),
-            ) => self.give(from, guid, results, token.zip(proof), out),
-            (Kind::Vendor, Err(_)) => Err(Drop::Malformed),
-            _ => Err(Drop::Unused),
-        };
-        if let Err(reason) = taken {
-            self.stats.count_drop(reason);
-        }
-    }
-
-    /// A hit came by datagram: only one that we said we want, from there.
-    fn hit_by_datagram(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        frame: &Frame,
-        out: &mut Outbox,
-    ) -> Taken {
-        let guid = frame.header.guid;
-        let ticket = self.searches.ticket(&guid).ok_or(Drop::Unasked)?;
-        let hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
-        if hit.servent == self.id || hit.servent == ServentId(guid.0) {
-            return Err(Drop::FalseServent);
-        }
-        let results = hit.records.len();
-        self.expected.take(now, from, guid, hit.token, results)?;
-        self.asking
-            .count_results(&guid, u32::try_from(results).unwrap_or(u32::MAX));
-        self.hit_for_us(now, ticket, frame, out)
-    }
-
-    /// Somebody asks whether a walker of ours is to go on. The answer is as long as the question, and only for a
-    /// search that is under way.
-    fn say_whether_wanted(&mut self, to: SocketAddr, guid: Guid, out: &mut Outbox) -> Taken {
-        let kept = self.searches.results(&guid).ok_or(Drop::Unasked)?;
-        let enough = self.searches.satisfied(&guid).unwrap_or(true);
-        let kept = if enough { QUERY_STOP } else { kept };
-        let answer = word(guid, &Vendor::QueryStatusResponse(kept));
-        out.push(Action::Datagram(to, answer));
-        Ok(())
-    }
-
-    /// Hits wait for a search of ours: all of them are wanted, if it takes any by datagram.
-    fn want(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        guid: Guid,
-        results: u8,
-        proof: Option<Token>,
-        out: &mut Outbox,
-    ) -> Taken {
-        if results == 0 || !self.searches.takes_datagrams(&guid) {
-            return Err(Drop::Unasked);
-        }
-        let new = self.new_token();
-        let token = match self.expected.add(now, from, guid, results, new)? {
-            Told::Anew => {
-                self.searches.promise(&guid, results);
-                new
-            }
-            Told::Again(token) => token,
-        };
-        let answer = Vendor::HitsWanted {
-            results,
-            token: Some(token),
-            proof,
-        };
-        out.push(Action::Datagram(from, word(guid, &answer)));
-        Ok(())
-    }
-
-    /// An asker wants its hits. It is where its query says when it sends the proof back, and gets them, each once, with
-    /// its token. `tokens`: that, and the proof.
-    fn give(
-        &mut self,
         asker: SocketAddr,
         guid: Guid,
-        wanted: u8,
-        tokens: Option<(Token, Token)>,
+        (results, token, proof): (u8, Option<Token>, Option<Proof>),
         out: &mut Outbox,
     ) -> Taken {
-        let waiting = &mut self.offers.waiting;
-        if !waiting.iter().any(|waiting| waiting.is(asker, guid)) {
+        let mut its = self
+            .offers
+            .waiting
+            .iter()
+            .filter(|one| one.is(asker, guid))
+            .peekable();
+        if its.peek().is_none() {
             return Err(Drop::Unasked);
         }
-        let (token, proof) = tokens.ok_or(Drop::WrongToken)?;
-        let mut left = usize::from(wanted);
-        let mut taken = Err(Drop::WrongToken);
-        waiting.retain_mut(|waiting| {
-            if !waiting.is(asker, guid) || waiting.proof != Some(proof) || left == 0 {
+        let wish = Wish {
+            asker,
+            guid,
+            results,
+            token,
+        };
+        match proof {
+            Some(proof) if its.any(|one| one.proof == Some(proof)) => {
+                self.hand_over(wish, out);
+                Ok(())
+            }
+            // Among equals all are of our kind.
+            None if self.tier() != Tier::Flat => self.prove(now, wish, out),
+            Some(_) | None => Err(Drop::WrongToken),
+        }
+    }
+
+    /// Sends an asker its hits, each once, with its token.
+    pub(super) fn hand_over(&mut self, wish: Wish, out: &mut Outbox) {
+        let mut left = usize::from(wish.results);
+        self.offers.waiting.retain_mut(|waiting| {
+            if !waiting.is(wish.asker, wish.guid) || left == 0 {
                 return true;
             }
             left = left.saturating_sub(waiting.results());
-            taken = Ok(());
             let Offer {
                 header, hit, form, ..
             } = &mut waiting.offer;
-            hit.token = Some(token);
+            hit.token = wish.token;
             let frame = Frame {
                 header: *header,
                 payload: hit.build_in(*form).into(),
             };
-            out.push(Action::Datagram(asker, frame));
+            out.push(Action::Datagram(wish.asker, frame));
             false
         });
-        taken
     }
 }

@@ -6,7 +6,7 @@
 //! towards the asker alone.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::wire::vendor::{self, Vendor, VendorId};
@@ -122,6 +122,22 @@ impl Node {
             (false, Some(_)) if self.unreachable(now) => Reached::No,
             (false, Some(_)) if self.reach.asked > 0 => Reached::Asked,
             (false, Some(_)) => Reached::Unknown,
+        }
+    }
+
+    /// Is it proved that datagrams reach us?
+    pub(super) fn datagrams_work(&self) -> bool {
+        self.config.datagrams && self.reach.datagrams
+    }
+
+    /// Where hits of a search of ours may come by datagram; `None`: they are to come over the links. The live network
+    /// alone has that agreement, and only for IPv4.
+    pub(super) fn asks_aside(&self) -> Option<SocketAddrV4> {
+        let works = self.tier() != Tier::Flat && self.datagrams_work();
+        let port = self.config.listen.filter(|_| works)?.port();
+        match self.ip_for_strangers()?.to_canonical() {
+            IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, port)),
+            IpAddr::V6(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Header, ServentId, WireError};
 
 use super::address::Net;
+use super::answer::Way;
 use super::event::{Action, Bye, LinkId, Notice, Outbox, Role, Ticket};
 use super::hostile::Hostile;
 use super::hosts::Source;
@@ -38,6 +39,7 @@ impl Node {
         frame: Frame,
         out: &mut Outbox,
     ) -> Taken {
+        let frame = self.without_false_asker(from, frame);
         let header = frame.header;
         if let Some(mark) = WalkMark::of(&frame.payload) {
             return self.walker_in(now, from, &frame, mark, out);
@@ -68,7 +70,9 @@ impl Node {
             _ => Drop::Malformed,
         })?;
         if novelty == Novelty::Fresh {
-            self.answer_query(now, from.into(), header, &query, out);
+            let asker = self.asker_aside(now, header, query.flags, &frame.payload);
+            let way = Way { link: from, asker };
+            self.answer_query(now, way, header, &query, out);
         }
         let room = self.config.ttl_max.saturating_sub(header.hops).max(1);
         let trimmed = Header {

@@ -101,8 +101,15 @@ impl Searches {
             search.rounds.clear();
         }
         let ttl = search.rounds.pop_front()?;
-        search.earlier.push(search.query.header.guid);
-        search.query.header.guid = guid;
+        let before = search.query.header.guid;
+        search.earlier.push(before);
+        // What the query says of datagrams goes for the new id too.
+        let aside = search.datagrams && !search.walks;
+        search.query.header.guid = if aside {
+            guid.carrying(before.carried())
+        } else {
+            guid
+        };
         search.query.header.ttl = ttl;
         Some((ttl, search.rounds.is_empty()))
     }

@@ -4,9 +4,11 @@
 //! leaves whose tables match, passes an ultrapeer's on (on its last hop by table), and asks link by link for its
 //! own leaves (`asking`). Rules: overlay, "Routing"; qrp, "Last-hop routing".
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
-use crate::wire::query::Query;
+use crate::wire::query::{Query, QueryFlags};
 use crate::wire::{Frame, Header};
 
 use super::address::Net;
@@ -32,6 +34,32 @@ impl Node {
             (Net::Lan, _) => Tier::Flat,
             (Net::Gnutella | Net::Rehearsal, Role::Leaf) => Tier::Leaf,
             (Net::Gnutella | Net::Rehearsal, Role::Ultrapeer) => Tier::Ultrapeer,
+        }
+    }
+
+    /// A query of a leaf that names an address for its hits which is not its own would have many nodes knock there; and
+    /// one that does not count its results for us, while we do not see them, would go on when there are enough. Both go
+    /// on without that wish (flag `0x0400`): its hits come over the links.
+    pub(super) fn without_false_asker(&self, from: LinkId, frame: Frame) -> Frame {
+        let flags = QueryFlags::of(&frame.payload).filter(|flags| flags.out_of_band());
+        let Some(flags) = flags.filter(|_| self.tier() == Tier::Ultrapeer) else {
+            return frame;
+        };
+        let leaf = self.links.get(from).map(|link| &link.peer);
+        let Some(leaf) = leaf.filter(|peer| peer.role == Role::Leaf) else {
+            return frame;
+        };
+        let asker = SocketAddr::V4(frame.header.guid.carried());
+        let own = self.config.net.believes_of(asker, leaf.remote)
+            && leaf
+                .listen
+                .is_none_or(|listen| listen.port() == asker.port());
+        if own && flags.guided() {
+            return frame;
+        }
+        Frame {
+            payload: Query::in_band(&frame.payload).into(),
+            ..frame
         }
     }
 

@@ -51,7 +51,7 @@ pub enum Heard {
     Hosts(SocketAddr, Packed),
     /// A push for a neighbour whose push proxy we may be. It gets no answer; who wants one asks over HTTP.
     Push(PassedPush),
-    /// Something about a search, or a hit: for the core to judge.
+    /// Something about a search, a hit, or a pong that no host cache was asked for: for the core to judge.
     Search(SocketAddr, Frame),
 }
 
@@ -119,10 +119,12 @@ impl Udp {
                     ..question
                 }))
             }
-            Kind::Pong => {
-                let told = self.asked.answered(now, from, &frame);
-                told.map(|packed| Heard::Hosts(from, packed))
-            }
+            Kind::Pong => match self.asked.answered(now, from, &frame)? {
+                Some(packed) => Ok(Heard::Hosts(from, packed)),
+                None => self
+                    .search(now, from, bytes.len())
+                    .map(|()| Heard::Search(from, frame)),
+            },
             // Hops and TTL as they like: it begins anew here.
             Kind::Push => {
                 let push = Push::parse(&frame.payload).map_err(|_| Dropped::Malformed)?;

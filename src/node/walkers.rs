@@ -12,12 +12,13 @@ use std::ops::Range;
 use rand::RngExt;
 
 use crate::wire::query::Query;
-use crate::wire::vendor::{QUERY_STOP, Vendor};
+use crate::wire::vendor::{OutOfBand, QUERY_STOP, Vendor};
 use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Guid, Header, Kind, WireError};
 
 use super::answer::Way;
 use super::event::{LinkId, Outbox};
+use super::offers::Asker;
 use super::relay::Taken;
 use super::routes::{Novelty, Origin};
 use super::strategy::Walk;
@@ -142,13 +143,16 @@ impl Node {
             _ => Drop::Malformed,
         })?;
         if novelty == Novelty::Fresh {
-            let asker = SocketAddr::V4(mark.asker);
+            let asker = Asker {
+                addr: SocketAddr::V4(mark.asker),
+                version: OutOfBand::V3,
+            };
             let way = Way {
                 link: from,
                 asker: Some(asker).filter(|asker| {
                     self.config.datagrams
                         && (1..=limits::WALK_CHECK_MAX).contains(&mark.check)
-                        && self.config.net.believes(*asker)
+                        && self.config.net.believes(asker.addr)
                 }),
             };
             self.answer_query(now, way, header, &query, out);

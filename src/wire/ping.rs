@@ -113,12 +113,23 @@ impl Pong {
 
     /// The same with GGEP `IPP` and `IPP6`: addresses for who asked with `SCP`.
     pub fn build_with(&self, hosts: &[SocketAddr]) -> Vec<u8> {
+        self.build_as(&[&VENDOR[..], &[VERSION]].concat(), hosts)
+    }
+
+    /// The same without `VC`: with an IPv6 address it is no longer than three pings without payload.
+    pub fn build_short(&self) -> Vec<u8> {
+        self.build_as(&[], &[])
+    }
+
+    fn build_as(&self, vendor: &[u8], hosts: &[SocketAddr]) -> Vec<u8> {
         let mut out = self.addr.port().to_le_bytes().to_vec();
         let six = write_ip(self.addr.ip(), &mut out);
         out.extend_from_slice(&self.files.to_le_bytes());
         out.extend_from_slice(&self.kilobytes.to_le_bytes());
         let mut block = Block::new(Zeros::Allowed);
-        block.put(b"VC", &[&VENDOR[..], &[VERSION]].concat());
+        if !vendor.is_empty() {
+            block.put(b"VC", vendor);
+        }
         if let Some((leaves, ultrapeers)) = self.ultrapeer {
             block.put(b"UP", &[0, leaves, ultrapeers]);
         }

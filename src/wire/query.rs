@@ -20,6 +20,9 @@ pub const LONG_TEXT_BYTES_MAX: usize = 1024;
 /// Text below so many bytes finds too much: such a query is dropped, unless it names a hash.
 pub const TEXT_BYTES_MIN: usize = 2;
 
+/// Flag: hits may come by datagram.
+const OUT_OF_BAND: u16 = 0x0400;
+
 /// Flag word of a query (`u16`, big-endian, bit 15 always set; overlay "Query" flags).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryFlags(pub u16);
@@ -27,6 +30,11 @@ pub struct QueryFlags(pub u16);
 impl QueryFlags {
     /// What we send: marked, and we read GGEP `H` in hits (`88 00`).
     pub const OURS: Self = Self(0x8800);
+    /// The flags of a query's payload; `None`: it is too short to have any.
+    pub fn of(payload: &[u8]) -> Option<Self> {
+        let flags = payload.first_chunk().copied();
+        flags.map(|flags| Self(u16::from_be_bytes(flags)))
+    }
     /// The field holds flags, not a minimum speed.
     pub fn marked(self) -> bool {
         self.0 & 0x8000 != 0
@@ -42,13 +50,13 @@ impl QueryFlags {
 
     /// The querier takes hits by datagram, at the address that the message id holds ([`Guid::carrying`](super::Guid::carrying)).
     pub fn out_of_band(self) -> bool {
-        self.marked() && self.0 & 0x0400 != 0
+        self.marked() && self.0 & OUT_OF_BAND != 0
     }
 
     /// These flags, and that we take hits by datagram at the address in the message id.
     #[must_use]
     pub fn and_out_of_band(self) -> Self {
-        Self(self.0 | 0x0400)
+        Self(self.0 | OUT_OF_BAND)
     }
 
     /// These flags, and that we count our results when asked.
@@ -221,6 +229,25 @@ impl<'a> Query<'a> {
         } else {
             Ok(out)
         }
+    }
+
+    /// Does the querier of this payload want its token in hits that come by datagram (GGEP `SO`)?
+    pub fn takes_tokens(payload: &[u8]) -> bool {
+        let rest = payload.get(2..).unwrap_or_default();
+        let Ok(text) = CStr::from_bytes_until_nul(rest) else {
+            return false;
+        };
+        let area = &rest[text.count_bytes() + 1..];
+        Items::new(area).any(|item| matches!(item, Item::Ggep(extension) if extension.id == SECURE))
+    }
+
+    /// The same payload, saying that hits are to come the way that it goes.
+    pub fn in_band(payload: &[u8]) -> Vec<u8> {
+        let mut payload = payload.to_vec();
+        if let Some(flags) = payload.first_mut() {
+            *flags &= !OUT_OF_BAND.to_be_bytes()[0];
+        }
+        payload
     }
 
     fn parse_extended(flags: QueryFlags, text: &'a str, area: &'a [u8]) -> Result<Self, WireError> {
@@ -459,6 +486,36 @@ mod tests {
             ..query("the quick brown fox jumps over the lazy dog", &[])
         };
         assert_eq!(Query::parse(&long.build().unwrap()), Ok(long.clone()));
+    }
+
+    #[test]
+    fn hits_by_datagram_are_asked_for_with_tokens_and_that_can_be_taken_back() {
+        let flags = QueryFlags::OURS.and_guided().and_out_of_band();
+        assert_eq!(flags.0, 0x9C00);
+        let aside = Query {
+            flags,
+            ..query("red fox", &[Sha1([7; 20])])
+        };
+        let payload = aside.build().unwrap();
+        assert!(Query::takes_tokens(&payload));
+        assert_eq!(QueryFlags::of(&payload), Some(flags));
+        let back = Query::in_band(&payload);
+        let flags = QueryFlags::OURS.and_guided();
+        assert_eq!(Query::parse(&back), Ok(Query { flags, ..aside }));
+        for (payload, tokens) in [
+            (&b""[..], false),
+            (b"\x9c", false),
+            (b"\x9c\0fox", false),
+            (b"\x9c\0fox\0", false),
+            (b"\x9c\0fox\0\xc3\x83NOT\x40", false),
+            (b"\x9c\0fox\0urn:\x1c\xc3\x82SO\x40", true),
+        ] {
+            assert_eq!(Query::takes_tokens(payload), tokens, "{payload:?}");
+            assert_eq!(Query::in_band(payload).len(), payload.len());
+        }
+        // An old speed has no flags.
+        assert!(!QueryFlags::of(b"\x04\0fox\0").unwrap().out_of_band());
+        assert_eq!(QueryFlags::of(b"\x9c"), None);
     }
 
     #[test]

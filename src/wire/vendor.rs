@@ -3,16 +3,70 @@
 //! Those that concern us are values; all others stay bytes. Longer data than we know is legal: the known
 //! beginning is read.
 
+use std::fmt;
 use std::net::SocketAddrV4;
 
-use super::ggep::{Block, Extensions, Zeros};
+use super::ggep::{Block, Extension, Extensions, Zeros};
 use super::{Guid, WireError};
 
 /// Entries read of one list of messages or features.
 pub const ENTRIES_MAX: usize = 256;
 
 /// A few secret bytes that only those know to whom they were sent.
-pub type Token = [u8; 8];
+pub type Proof = [u8; 8];
+
+/// Bytes of a [`Token`] at most. Those of other programs have 4 to 8.
+pub const TOKEN_BYTES_MAX: usize = 16;
+
+/// What an asker wants to see in each hit that comes by datagram: 1 to [`TOKEN_BYTES_MAX`] bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    len: u8,
+    /// Zeros behind `len`.
+    bytes: [u8; TOKEN_BYTES_MAX],
+}
+
+impl Token {
+    /// `None`: none at all, or too long to be kept.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut token = Self {
+            len: u8::try_from(bytes.len()).ok()?,
+            bytes: [0; TOKEN_BYTES_MAX],
+        };
+        token.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        (!bytes.is_empty()).then_some(token)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+
+    pub(super) fn of(extension: &Extension<'_>) -> Option<Self> {
+        Self::new(&extension.value_within(TOKEN_BYTES_MAX).ok()?)
+    }
+}
+
+impl From<Proof> for Token {
+    fn from(bytes: Proof) -> Self {
+        Self::new(&bytes).expect("8 bytes")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Token").field(&self.as_bytes()).finish()
+    }
+}
+
+/// Version of the agreement on hits that come by datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfBand {
+    /// Hits carry nothing: whoever knows the address that announced them can send some in its name.
+    V2,
+    /// Hits carry the asker's [`Token`].
+    V3,
+}
 
 /// A decoded vendor message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,21 +96,25 @@ pub enum Vendor<'a> {
     PushProxyAck(SocketAddrV4),
     /// GTKG/21 v1: be my push proxy no longer.
     PushProxyCancel,
-    /// LIME/12 v3, by datagram: hits wait here for the query with this message id.
+    /// LIME/12, by datagram: hits wait here for the query with this message id.
     HitsReady {
+        /// 2 or 3.
+        version: OutOfBand,
         /// So many; 255: that or more.
         results: u8,
+        /// Datagrams that its sender did not ask for reach it.
+        reached: bool,
         /// To be sent back, so that we know that the asker is where its query says (GGEP `PROOF`, ours).
-        proof: Option<Token>,
+        proof: Option<Proof>,
     },
-    /// LIME/11 v3, by datagram: send them.
+    /// LIME/11, by datagram: send them.
     HitsWanted {
         /// So many.
         results: u8,
-        /// What each hit is to carry (GGEP `SO`).
+        /// What each hit is to carry (GGEP `SO`). None in version 2.
         token: Option<Token>,
         /// From [`HitsReady`](Self::HitsReady).
-        proof: Option<Token>,
+        proof: Option<Proof>,
     },
     /// FLBT/1 v1: you are my neighbour of most links (1), or no longer (0).
     TreeLink(bool),
@@ -130,14 +188,25 @@ impl<'a> Vendor<'a> {
                 ))
             }
             PUSH_PROXY_CANCEL => Self::PushProxyCancel,
-            HITS_READY => Self::HitsReady {
+            HITS_READY | HITS_READY_2 => Self::HitsReady {
+                version: if id == HITS_READY {
+                    OutOfBand::V3
+                } else {
+                    OutOfBand::V2
+                },
                 results: *data.first().ok_or(WireError::Truncated("hits ready"))?,
-                proof: token_of(PROOF, data.get(2..)),
+                reached: data.get(1).is_some_and(|flags| flags & REACHED != 0),
+                proof: find(PROOF, data.get(2..)).and_then(|proof| proof.array()),
             },
             HITS_WANTED => Self::HitsWanted {
                 results: *data.first().ok_or(WireError::Truncated("hits wanted"))?,
-                token: token_of(SECURE, data.get(1..)),
-                proof: token_of(PROOF, data.get(1..)),
+                token: find(SECURE, data.get(1..)).and_then(|token| Token::of(&token)),
+                proof: find(PROOF, data.get(1..)).and_then(|proof| proof.array()),
+            },
+            HITS_WANTED_2 => Self::HitsWanted {
+                results: *data.first().ok_or(WireError::Truncated("hits wanted"))?,
+                token: None,
+                proof: None,
             },
             TREE_LINK => {
                 let chosen = *data.first().ok_or(WireError::Truncated("tree link"))?;
@@ -154,10 +223,14 @@ impl<'a> Vendor<'a> {
             Self::MessagesSupported(all) => write_list(all, VendorId::to_bytes, &mut out),
             Self::FeaturesSupported(all) => write_list(all, Feature::to_bytes, &mut out),
             Self::HopsFlow(byte) => out.push(*byte),
-            Self::HitsReady { results, proof } => {
-                // Nothing that was not asked for is wanted in return.
-                out.extend_from_slice(&[*results, 0]);
-                out.extend(tokens([(PROOF, proof)]));
+            Self::HitsReady {
+                results,
+                reached,
+                proof,
+                ..
+            } => {
+                out.extend_from_slice(&[*results, u8::from(*reached) * REACHED]);
+                out.extend(secrets(None, proof.as_ref()));
             }
             Self::HitsWanted {
                 results,
@@ -165,7 +238,7 @@ impl<'a> Vendor<'a> {
                 proof,
             } => {
                 out.push(*results);
-                out.extend(tokens([(SECURE, token), (PROOF, proof)]));
+                out.extend(secrets(token.as_ref(), proof.as_ref()));
             }
             Self::TreeLink(chosen) => out.push(u8::from(*chosen)),
             Self::TcpConnectBack(port) => out.extend_from_slice(&port.to_le_bytes()),
@@ -198,8 +271,12 @@ impl<'a> Vendor<'a> {
             Self::PushProxyRequest => PUSH_PROXY_REQUEST,
             Self::PushProxyAck(_) => PUSH_PROXY_ACK,
             Self::PushProxyCancel => PUSH_PROXY_CANCEL,
-            Self::HitsReady { .. } => HITS_READY,
-            Self::HitsWanted { .. } => HITS_WANTED,
+            Self::HitsReady { version, .. } => match version {
+                OutOfBand::V2 => HITS_READY_2,
+                OutOfBand::V3 => HITS_READY,
+            },
+            Self::HitsWanted { token: None, .. } => HITS_WANTED_2,
+            Self::HitsWanted { token: Some(_), .. } => HITS_WANTED,
             Self::TreeLink(_) => TREE_LINK,
             Self::Other(id, _) => *id,
         }
@@ -239,16 +316,22 @@ ids! {
     PUSH_PROXY_ACK = b"LIME" / 22 v 2;
     /// GTKG/21 v1.
     PUSH_PROXY_CANCEL = b"GTKG" / 21 v 1;
-    /// LIME/12 v3. Earlier versions know no tokens: anybody could send us hits.
+    /// LIME/12 v3.
     HITS_READY = b"LIME" / 12 v 3;
+    /// LIME/12 v2.
+    HITS_READY_2 = b"LIME" / 12 v 2;
     /// LIME/11 v3.
     HITS_WANTED = b"LIME" / 11 v 3;
+    /// LIME/11 v2.
+    HITS_WANTED_2 = b"LIME" / 11 v 2;
     /// FLBT/1 v1.
     TREE_LINK = b"FLBT" / 1 v 1;
 }
 
 /// Bytes before the data.
 const ID_BYTES: usize = 8;
+/// Bit of [`Vendor::HitsReady`].
+const REACHED: u8 = 1;
 /// Bytes of one feature.
 const FEATURE_BYTES: usize = 6;
 
@@ -288,17 +371,18 @@ pub(super) const SECURE: &[u8] = b"SO";
 /// GGEP id of the token that an asker sends back to prove where it is. Ours; others pass over it.
 const PROOF: &[u8] = b"PROOF";
 
-fn token_of(id: &[u8], area: Option<&[u8]>) -> Option<Token> {
+fn find<'a>(id: &[u8], area: Option<&'a [u8]>) -> Option<Extension<'a>> {
     let mut all = Extensions::new(area.unwrap_or_default());
-    all.find(|extension| extension.id == id)?.array()
+    all.find(|extension| extension.id == id)
 }
 
-fn tokens<const N: usize>(all: [(&[u8], &Option<Token>); N]) -> Vec<u8> {
+fn secrets(token: Option<&Token>, proof: Option<&Proof>) -> Vec<u8> {
     let mut block = Block::new(Zeros::Allowed);
-    for (id, token) in all {
-        if let Some(token) = token {
-            block.put(id, token);
-        }
+    if let Some(token) = token {
+        block.put(SECURE, token.as_bytes());
+    }
+    if let Some(proof) = proof {
+        block.put(PROOF, proof);
     }
     block.finish()
 }
@@ -345,6 +429,71 @@ mod tests {
         data_encoding::HEXLOWER
             .decode(text.replace(' ', "").as_bytes())
             .unwrap()
+    }
+
+    fn reads_and_writes(payload: &str, told: &Vendor<'_>) {
+        let payload = hex(payload);
+        assert_eq!(Vendor::parse(&payload).as_ref(), Ok(told));
+        assert_eq!(told.build(), payload);
+    }
+
+    #[test]
+    fn words_about_hits_by_datagram_read_and_write_in_both_versions() {
+        for (payload, told) in [
+            (
+                "4c494d45 0c00 0300 05 00",
+                Vendor::HitsReady {
+                    version: OutOfBand::V3,
+                    results: 5,
+                    reached: false,
+                    proof: None,
+                },
+            ),
+            (
+                "4c494d45 0c00 0200 ff 01",
+                Vendor::HitsReady {
+                    version: OutOfBand::V2,
+                    results: 255,
+                    reached: true,
+                    proof: None,
+                },
+            ),
+            (
+                "4c494d45 0c00 0300 05 00 c3 85 50524f4f46 48 0102030405060708",
+                Vendor::HitsReady {
+                    version: OutOfBand::V3,
+                    results: 5,
+                    reached: false,
+                    proof: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+                },
+            ),
+            (
+                "4c494d45 0b00 0300 ff c3 82 534f 48 0102030405060708",
+                Vendor::HitsWanted {
+                    results: 255,
+                    token: Some([1, 2, 3, 4, 5, 6, 7, 8].into()),
+                    proof: None,
+                },
+            ),
+            (
+                "4c494d45 0b00 0300 01 c3 82 534f 44 01020304",
+                Vendor::HitsWanted {
+                    results: 1,
+                    token: Token::new(&[1, 2, 3, 4]),
+                    proof: None,
+                },
+            ),
+            (
+                "4c494d45 0b00 0200 07",
+                Vendor::HitsWanted {
+                    results: 7,
+                    token: None,
+                    proof: None,
+                },
+            ),
+        ] {
+            reads_and_writes(payload, &told);
+        }
     }
 
     #[test]
@@ -398,28 +547,6 @@ mod tests {
             ),
             ("47544b47 1500 0100", Vendor::PushProxyCancel),
             (
-                "4c494d45 0c00 0300 05 00",
-                Vendor::HitsReady {
-                    results: 5,
-                    proof: None,
-                },
-            ),
-            (
-                "4c494d45 0c00 0300 05 00 c3 85 50524f4f46 48 0102030405060708",
-                Vendor::HitsReady {
-                    results: 5,
-                    proof: Some([1, 2, 3, 4, 5, 6, 7, 8]),
-                },
-            ),
-            (
-                "4c494d45 0b00 0300 ff c3 82 534f 48 0102030405060708",
-                Vendor::HitsWanted {
-                    results: 255,
-                    token: Some([1, 2, 3, 4, 5, 6, 7, 8]),
-                    proof: None,
-                },
-            ),
-            (
                 "4c494d45 1700 0100",
                 Vendor::Other(
                     VendorId {
@@ -430,9 +557,7 @@ mod tests {
                 ),
             ),
         ] {
-            let payload = hex(payload);
-            assert_eq!(Vendor::parse(&payload), Ok(told.clone()));
-            assert_eq!(told.build(), payload);
+            reads_and_writes(payload, &told);
         }
     }
 
@@ -457,5 +582,16 @@ mod tests {
         ] {
             assert!(Vendor::parse(&hex(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_token_has_1_to_16_bytes() {
+        assert_eq!(Token::new(&[]), None);
+        assert_eq!(Token::new(&[0; TOKEN_BYTES_MAX + 1]), None);
+        for len in 1..=TOKEN_BYTES_MAX {
+            let bytes = vec![7; len];
+            assert_eq!(Token::new(&bytes).unwrap().as_bytes(), bytes);
+        }
+        assert_ne!(Token::new(&[1]), Token::new(&[1, 0]));
     }
 }

@@ -48,21 +48,23 @@ impl Asked {
         Some(datagram(guid, Kind::Ping, ping.build()))
     }
 
-    /// A pong came in: the answer to one question, if it was asked there.
+    /// A pong came in: the answer to one question, if it was asked there. `None`: it was not, or the id is another, or
+    /// it comes too late.
     pub(super) fn answered(
         &mut self,
         now: Time,
         from: SocketAddr,
         pong: &Frame,
-    ) -> Result<Packed, Dropped> {
+    ) -> Result<Option<Packed>, Dropped> {
         let answers = |(cache, guid, at): &(SocketAddr, Guid, Time)| {
             *cache == from && *guid == pong.header.guid && now.since(*at) < ASK_TIME
         };
-        let at = self.0.iter().position(answers);
-        let at = at.ok_or(Dropped::Unasked)?;
+        let Some(at) = self.0.iter().position(answers) else {
+            return Ok(None);
+        };
         Pong::parse(&pong.payload).map_err(|_| Dropped::Malformed)?;
         // One answer to one question.
         self.0.swap_remove(at);
-        Ok(Packed::parse(&pong.payload))
+        Ok(Some(Packed::parse(&pong.payload)))
     }
 }

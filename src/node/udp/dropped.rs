@@ -21,8 +21,6 @@ pub enum Dropped {
     PingTooSoon,
     /// More addresses ping than are answered.
     PingCrowd,
-    /// A pong nobody asked for, from elsewhere, with another id, or too late.
-    Unasked,
     /// An answer that would be larger than the asker may get.
     AnswerTooLarge,
     /// Something about a search, from an address that sends too much.
@@ -33,7 +31,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Hostile,
         Self::TooLarge,
         Self::NoSender,
@@ -43,7 +41,6 @@ impl Dropped {
         Self::Service,
         Self::PingTooSoon,
         Self::PingCrowd,
-        Self::Unasked,
         Self::AnswerTooLarge,
         Self::SearchTooMuch,
         Self::SearchCrowd,
@@ -61,7 +58,6 @@ impl Dropped {
             Self::Service => "datagram_service",
             Self::PingTooSoon => "datagram_ping_too_soon",
             Self::PingCrowd => "datagram_ping_crowd",
-            Self::Unasked => "datagram_unasked",
             Self::AnswerTooLarge => "datagram_answer_too_large",
             Self::SearchTooMuch => "datagram_search_too_much",
             Self::SearchCrowd => "datagram_search_crowd",

@@ -119,7 +119,8 @@ impl Answered {
     }
 }
 
-/// The answer: as many addresses as it may carry. `None`: even without any it would be too long for who asks.
+/// The answer: as many addresses as it may carry, and without our vendor where that is too long. `None`: even so it
+/// would be too long for who asks.
 pub fn answer(question: &Question, introduction: &Introduction) -> Option<Vec<u8>> {
     let most = if introduction.proved {
         ANSWER_BYTES_MAX
@@ -137,6 +138,11 @@ pub fn answer(question: &Question, introduction: &Introduction) -> Option<Vec<u8
         if datagram.len() <= most {
             return Some(datagram);
         }
-        hosts = hosts.split_last()?.1;
+        let Some((_, fewer)) = hosts.split_last() else {
+            break;
+        };
+        hosts = fewer;
     }
+    let short = datagram(question.guid, Kind::Pong, introduction.own.build_short());
+    (short.len() <= most).then_some(short)
 }

@@ -6,7 +6,7 @@ use super::super::WireError;
 use super::super::addr::{Ipv4OrSix, vector4, vector6, vectors};
 use super::super::ggep::{Block, Extension, Extensions, MAGIC, Zeros};
 use super::super::text::clean_bytes;
-use super::super::vendor::SECURE;
+use super::super::vendor::{SECURE, Token};
 use super::{NICK_BYTES_MAX, PUSH_PROXIES_MAX, QueryHit};
 
 /// The trailer as far as it concerns us.
@@ -73,7 +73,7 @@ impl<'a> Trailer<'a> {
                 b"PUSH6" => proxies6 = proxies6.or_else(|| vector6(&extension)),
                 b"BH" => hit.browse = true,
                 b"TLS" => hit.tls = true,
-                SECURE => hit.token = hit.token.or_else(|| extension.array()),
+                SECURE => hit.token = hit.token.or_else(|| Token::of(&extension)),
                 b"NICK" if hit.nick.is_none() => hit.nick = nick(&extension),
                 _ => {}
             }
@@ -105,7 +105,7 @@ pub(super) fn write(hit: &QueryHit, six: Option<[u8; 16]>, out: &mut Vec<u8>) {
         block.put(b"6", &six);
     }
     if let Some(token) = &hit.token {
-        block.put(SECURE, token);
+        block.put(SECURE, token.as_bytes());
     }
     let proxies = &hit.push_proxies[..hit.push_proxies.len().min(PUSH_PROXIES_MAX)];
     let (proxies4, proxies6) = vectors(proxies);
