@@ -151,6 +151,7 @@ pub(crate) async fn call(
                 stream,
                 codings,
                 rest,
+                write_bytes: usize::MAX,
             };
             Ok((peer, connected))
         }
@@ -295,6 +296,7 @@ async fn accept(
                     stream,
                     codings,
                     rest,
+                    write_bytes: usize::MAX,
                 };
                 return Some((peer, connected));
             }

@@ -36,11 +36,13 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 /// Bytes that a socket of the live network holds (the kernel doubles it, for its own needs). Left to itself, the kernel
 /// takes in a megabyte before a slow neighbour is noticed, and what tells it to hold back waits behind that. Enough for
 /// 300 kB/s at a round trip of 100 ms (gtk-gnutella: 4 KiB).
-pub(crate) const SOCKET_BYTES: usize = 32 * 1024;
+const SOCKET_BYTES: usize = 32 * 1024;
+/// Bytes of frames that leave the queue of such a link for one write, for the same reason: nothing overtakes a write.
+const WRITE_BYTES: usize = 16 * 1024;
 /// More than this is queued: the link is behind, and waits for its writer gain more than they cost.
 const BEHIND_BYTES: usize = SEND_QUEUE_BYTES / 2;
 /// A link that was behind for longer is slow, and nobody waits for it: it loses frames instead. A queue is
-/// taken whole, so this means less than 1 MB/s, 20,000 queries a second. Our choice.
+/// emptied within this by whoever takes 1 MB/s, 20,000 queries a second. Our choice.
 const SLOW_AFTER: Duration = Duration::from_millis(250);
 /// Memory a writer keeps between writes; more is given back once a burst is over.
 const BUFFER_KEPT: usize = 16 * 1024;
@@ -54,6 +56,16 @@ pub(crate) struct Connected {
     pub(crate) codings: Codings,
     /// Bytes that came behind the greeting.
     pub(crate) rest: Vec<u8>,
+    /// Bytes of frames that may leave the queue for one write.
+    pub(crate) write_bytes: usize,
+}
+
+impl Connected {
+    /// Frames stay in the queue until they can go: for neighbours that may be slow, and are told so while they are.
+    pub(crate) fn write_late(&mut self) {
+        self.stream.hold_at_most(SOCKET_BYTES);
+        self.write_bytes = WRITE_BYTES;
+    }
 }
 
 /// The node task's end of a link.
@@ -117,6 +129,7 @@ impl Link {
             stream,
             codings,
             rest,
+            write_bytes,
         } = connected;
         let shared = Arc::new(Shared {
             stream,
@@ -134,6 +147,7 @@ impl Link {
             link: id,
             shared: shared.clone(),
             outflow: Outflow::new(codings.to_peer),
+            write_bytes,
             inbox: inbox.clone(),
         };
         rt::spawn(writer.run(rung, read_to_end));
@@ -219,9 +233,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many bytes were taken out of the queue at once: whoever waits for a link that was behind may go on.
-    fn ring_relief(&self, taken: usize) {
-        if taken > BEHIND_BYTES {
+    /// Takes frames out of the queue until `out` holds `enough` bytes. Whoever waits for a link that was behind and no
+    /// longer is may go on.
+    fn take(&self, enough: usize, out: &mut Vec<u8>) {
+        let mut queue = self.queue();
+        let before = queue.len();
+        queue.take_up_to(enough, out);
+        let after = queue.len();
+        drop(queue);
+        if before > BEHIND_BYTES && after <= BEHIND_BYTES {
             // Full: it was rung already.
             let _ = self.relief.try_send(());
         }
@@ -344,6 +364,7 @@ struct Writer {
     link: LinkId,
     shared: Arc<Shared>,
     outflow: Outflow,
+    write_bytes: usize,
     inbox: Sender<Inbox>,
 }
 
@@ -352,7 +373,7 @@ impl Writer {
         let shared = self.shared.clone();
         let mut buffer = Vec::new();
         loop {
-            shared.queue().take(&mut buffer);
+            shared.take(self.write_bytes, &mut buffer);
             if !buffer.is_empty() {
                 if !self.write(&mut buffer).await {
                     shared.broken.store(true, Ordering::Release);
@@ -381,10 +402,10 @@ impl Writer {
     /// Writes what is in `buffer`, and empties it; `false` when it cannot.
     async fn write(&mut self, buffer: &mut Vec<u8>) -> bool {
         let shared = self.shared.clone();
-        shared.ring_relief(buffer.len());
+        let mut left = self.write_bytes.saturating_sub(buffer.len());
         let bytes = self.outflow.encode(buffer, |buffer| {
-            shared.queue().take(buffer);
-            shared.ring_relief(buffer.len());
+            shared.take(left, buffer);
+            left = left.saturating_sub(buffer.len());
         });
         let written = write_all(&shared, bytes).await;
         buffer.clear();

@@ -18,7 +18,7 @@ use super::figures::Figures;
 use super::greeting::Greeting;
 use super::inbox::{Ask, Handle, Inbox};
 use super::lane::{Fate, Lane, Shapes};
-use super::link::{Connected, Link, SOCKET_BYTES};
+use super::link::{Connected, Link};
 use super::news::{News, Newsroom};
 use super::rt::{self, Clock, Receiver, Sender};
 use super::tls::Tls;
@@ -401,12 +401,12 @@ impl NodeTask {
         });
     }
 
-    fn up(&mut self, id: LinkId, peer: Box<Peer>, connected: Connected) {
+    fn up(&mut self, id: LinkId, peer: Box<Peer>, mut connected: Connected) {
         let Some(alive) = self.alive.clone() else {
             return;
         };
         if self.node.config().net.is_two_tier() {
-            connected.stream.hold_at_most(SOCKET_BYTES);
+            connected.write_late();
         }
         let toward = match peer.direction {
             Direction::Dialled(addr) => addr,

@@ -41,13 +41,33 @@ impl Run {
         self.bytes.len() - self.start
     }
 
-    /// Removes the oldest frame and returns its length.
-    fn shed_oldest(&mut self) -> usize {
-        let rest = &self.bytes[self.start..];
-        let head = rest
+    /// Bytes of the frame that begins at `at`.
+    fn frame_len(&self, at: usize) -> usize {
+        let head = self.bytes[at..]
             .first_chunk::<HEADER_BYTES>()
             .expect("a run that is not empty holds whole frames");
-        let len = HEADER_BYTES + Header::from_bytes(head).1 as usize;
+        HEADER_BYTES + Header::from_bytes(head).1 as usize
+    }
+
+    /// Removes the oldest frame and returns its length.
+    fn shed_oldest(&mut self) -> usize {
+        let len = self.frame_len(self.start);
+        self.forget(len);
+        len
+    }
+
+    /// Moves the oldest frames to the end of `out` until that holds `enough` bytes.
+    fn move_oldest(&mut self, out: &mut Vec<u8>, enough: usize) {
+        let mut end = self.start;
+        while end < self.bytes.len() && out.len() + (end - self.start) < enough {
+            end += self.frame_len(end);
+        }
+        out.extend_from_slice(&self.bytes[self.start..end]);
+        self.forget(end - self.start);
+    }
+
+    /// Forgets the oldest bytes.
+    fn forget(&mut self, len: usize) {
         self.start += len;
         if self.start == self.bytes.len() {
             self.bytes.clear();
@@ -56,7 +76,6 @@ impl Run {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
-        len
     }
 }
 
@@ -136,6 +155,18 @@ impl SendQueue {
             run.start = 0;
         }
         self.bytes = 0;
+    }
+
+    /// As [`take`](Self::take), but no more frames once `out` holds `enough` bytes.
+    pub fn take_up_to(&mut self, enough: usize, out: &mut Vec<u8>) {
+        if out.len() + self.bytes <= enough {
+            return self.take(out);
+        }
+        let before = out.len();
+        for run in &mut self.classes {
+            run.move_oldest(out, enough);
+        }
+        self.bytes -= out.len() - before;
     }
 
     /// Bytes queued.
@@ -248,6 +279,33 @@ mod tests {
             taken(&mut queue),
             [(Kind::QueryHit, 3), (Kind::QueryHit, 4), (Kind::Query, 2)]
         );
+    }
+
+    #[test]
+    fn a_frame_that_comes_later_waits_for_no_more_than_was_taken() {
+        let mut queue = SendQueue::new(10_000);
+        for tag in 1..=100 {
+            queue.push(&frame(Kind::QueryHit, tag, 10));
+        }
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        queue.take_up_to(70, &mut first);
+        assert_eq!(
+            (first.len(), queue.len()),
+            (3 * 33, 97 * 33),
+            "whole frames"
+        );
+        queue.take_up_to(70, &mut first);
+        assert_eq!(first.len(), 3 * 33, "that is enough");
+        queue.push(&frame(Kind::Vendor, 0, 1));
+        queue.take_up_to(70, &mut rest);
+        let mut reader = FrameReader::new();
+        reader.push(Bytes::from(rest));
+        let next = std::iter::from_fn(|| reader.next_frame().unwrap());
+        let tags: Vec<_> = next.map(|frame| frame.header.guid.0[0]).collect();
+        assert_eq!(tags, [0, 4, 5]);
+        let mut others = Vec::new();
+        queue.take_up_to(10_000, &mut others);
+        assert_eq!((others.len(), queue.len()), (95 * 33, 0));
     }
 
     #[test]

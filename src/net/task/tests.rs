@@ -37,6 +37,7 @@ async fn task_with_links(links: u8, config: Config) -> (Handle, Vec<TcpStream>) 
             stream: crate::net::conn::Stream::Plain(stream),
             codings: crate::node::greet::Codings::default(),
             rest: Vec::new(),
+            write_bytes: usize::MAX,
         };
         let up = Inbox::Up(handle.new_link(), greeted, connected);
         handle.send(up).await.unwrap();
