@@ -73,6 +73,7 @@ fn pass(net: &mut Tiers, asker: SocketAddr, push_to: SocketAddr, to: ServentId) 
         to: push_to,
         tls: false,
         asker,
+        id: None,
     };
     net.give(1, Event::Command(ticket, Command::PassPush(passed)));
     match net.told.last() {
@@ -245,9 +246,10 @@ fn nobody_is_made_to_knock_at_private_doors_or_often_at_one() {
         assert!(!called(&mut node, 0, refused.parse().unwrap()), "{refused}");
     }
     assert!(called(&mut node, 1, public(1, 6346)));
-    assert!(!called(&mut node, 2, public(1, 6346)));
-    assert!(!called(&mut node, 30, public(1, 6346)));
-    let ports = (0..50).filter(|port| called(&mut node, 3, public(2, 7000 + port)));
+    assert!(!called(&mut node, 5, public(1, 6346)), "a copy");
+    let more = [6, 11, 16, 21, 26].map(|at| called(&mut node, at, public(1, 6346)));
+    assert_eq!(more, [true, true, true, true, false]);
+    let ports = (0..50).filter(|port| called(&mut node, 30, public(2, 7000 + port)));
     assert_eq!(ports.count(), 8);
     assert!(called(&mut node, 31, public(1, 6346)));
     assert_eq!(node.stats().dropped(Drop::PushFlood), 2 + 42);
@@ -309,6 +311,29 @@ fn a_datagram_to_a_proxy_brings_a_leaf_to_whom_no_way_is_known() {
     let (.., sent) = net.carried.last().unwrap();
     assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
     assert_eq!(net.called_back, [(3, addr(0), 5)]);
+}
+
+#[test]
+fn whoever_is_asked_by_several_proxies_connects_once_and_again_when_asked_again() {
+    let mut net = across();
+    net.link(3, 1);
+    net.pass(Duration::from_secs(61));
+    net.give(0, Event::Reached);
+    for round in 1..=2 {
+        net.carried.clear();
+        let proxies = [addr(1), addr(2)];
+        assert_eq!(push_by(&mut net, 0, servent(3), &proxies), Pushed::Sent);
+        let ways: Vec<_> = net.carried_of(Kind::Push).into_keys().collect();
+        assert_eq!(ways, [(1, 3), (2, 3)]);
+        let ids: Vec<_> = net
+            .carried
+            .iter()
+            .map(|(.., sent)| sent.header.guid)
+            .collect();
+        assert_eq!(ids[0], ids[1], "one wish");
+        assert_eq!(net.called_back, vec![(3, addr(0), 5); round]);
+        net.pass(Duration::from_secs(5));
+    }
 }
 
 #[test]

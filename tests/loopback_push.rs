@@ -19,7 +19,7 @@ use filbert::node::Config;
 use filbert::node::address::Net;
 use filbert::node::event::Role;
 use filbert::wire::push::Push;
-use filbert::wire::{Frame, Kind, ServentId};
+use filbert::wire::{Frame, Guid, Kind, ServentId};
 use nodes::{Node, SOON};
 use raw::Raw;
 use tempfile::TempDir;
@@ -371,7 +371,9 @@ fn whoever_is_asked_connects_says_giv_and_serves_but_not_twice_in_a_moment() {
         addr: listener.local_addr().unwrap(),
         tls: false,
     };
-    asker.send(&raw::frame(Kind::Push, 1, 4, 0, &push.build()));
+    for tag in 1..6 {
+        asker.send(&raw::frame(Kind::Push, tag, 4, 0, &push.build()));
+    }
     let mut given = Raw::taken(&listener);
     assert_eq!(given.line(), format!("GIV 3:{id}/file\n"));
     assert_eq!(given.line(), "\n");
@@ -379,9 +381,6 @@ fn whoever_is_asked_connects_says_giv_and_serves_but_not_twice_in_a_moment() {
         b"GET /uri-res/N2R?urn:sha1:NZUMQDIT7P5RQTAI5RF6OFHJEPAA4PR3 HTTP/1.1\r\nHost: x\r\n\r\n",
     );
     assert!(given.head().starts_with("HTTP/1.1 200 "));
-    for tag in 2..6 {
-        asker.send(&raw::frame(Kind::Push, tag, 4, 0, &push.build()));
-    }
     source.until_dropped("push_flood", 4);
 }
 
@@ -445,14 +444,14 @@ fn a_push_that_comes_by_datagram_is_passed_on_like_any_other() {
     let mut walled = neighbour(&node, STRANGER);
     node.until_links(1);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let send = |index, addr: &str| {
+    let send = |index: u8, addr: &str| {
         let push = Push {
             servent: STRANGER,
-            index,
+            index: index.into(),
             addr: addr.parse().unwrap(),
             tls: false,
         };
-        let bytes = raw::frame(Kind::Push, 1, 9, 3, &push.build());
+        let bytes = raw::frame(Kind::Push, index, 9, 3, &push.build());
         socket.send_to(&bytes, node.addr()).unwrap();
     };
     // Towards another than who sends it: not passed on.
@@ -460,7 +459,14 @@ fn a_push_that_comes_by_datagram_is_passed_on_like_any_other() {
     send(2, "127.0.0.1:7777");
     let sent = walled.next_of(Kind::Push);
     assert_eq!((sent.header.ttl, sent.header.hops), (1, 0));
+    assert_eq!(
+        sent.header.guid,
+        Guid([2; 16]),
+        "a copy by another proxy has it too"
+    );
     assert_eq!(Push::parse(&sent.payload).unwrap().index, 2);
+    // The same again: it was passed on.
+    send(2, "127.0.0.1:7777");
     // More than an asker may have passed on; and for one who is no neighbour: nothing on any link.
     for index in 3..40 {
         send(index, "127.0.0.1:7777");
@@ -471,10 +477,10 @@ fn a_push_that_comes_by_datagram_is_passed_on_like_any_other() {
         addr: "127.0.0.1:7777".parse().unwrap(),
         tls: false,
     };
-    let bytes = raw::frame(Kind::Push, 1, 9, 3, &other.build());
+    let bytes = raw::frame(Kind::Push, 99, 9, 3, &other.build());
     socket.send_to(&bytes, node.addr()).unwrap();
     // Datagrams are taken in order: all are judged when this is answered, and that is the only answer there is.
-    let ping = raw::frame(Kind::Ping, 2, 1, 0, &[]);
+    let ping = raw::frame(Kind::Ping, 100, 1, 0, &[]);
     socket.send_to(&ping, node.addr()).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut bytes = [0; 2_048];

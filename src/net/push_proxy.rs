@@ -70,6 +70,7 @@ pub(super) async fn answer(
         to,
         tls: wanted.tls,
         asker,
+        id: None,
     };
     // Only to neighbours of the net that the asker is on.
     let mut outcome = None;

@@ -288,6 +288,8 @@ pub struct PassedPush {
     pub tls: bool,
     /// The stranger's end of its connection to us.
     pub asker: SocketAddr,
+    /// The id it came with, if it came as a push; its copies by other proxies have the same.
+    pub id: Option<Guid>,
 }
 
 /// What became of a [`PassedPush`].

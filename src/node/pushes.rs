@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::wire::push::Push;
-use crate::wire::{Frame, Header, Kind, ServentId};
+use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
 use super::allowance::host;
 use super::event::{Action, LinkId, Notice, Outbox, Passed, PassedPush, PushSpec, Pushed, Ticket};
@@ -17,14 +17,19 @@ use super::routes::Origin;
 use super::tiers::Tier;
 use super::{Drop, Node, Time, limits};
 
-/// One address is connected to for pushes at most once in this time: a push names any address, and somebody might
-/// name one that is nobody's servent (overlay, "Push": 2 a minute).
-const TARGET_INTERVAL: Duration = Duration::from_secs(30);
-/// Ports of one host connected to within that time. Several people behind one address may want our files; our
-/// estimate.
+/// The span over which connections for pushes are counted: a push names any address, and somebody might name one that
+/// is nobody's servent (gtk-gnutella: 30 s).
+const TARGET_WINDOW: Duration = Duration::from_secs(30);
+/// Connections to one address in that time. Who browses a node and then fetches some of its files asks for each
+/// (gtk-gnutella: 5 to a host).
+const TARGETS_PER_ADDR_MAX: usize = 5;
+/// Connections to one host in that time. Several people behind one address may want our files; our estimate.
 const TARGETS_PER_HOST_MAX: usize = 8;
-/// Addresses connected to lately that are remembered; when all are taken by younger ones, pushes wait.
+/// Connections in that time that are remembered; when all are younger, pushes wait.
 const TARGETS_MAX: usize = 64;
+/// Pushes from one address for one file within this are one wish that came by several proxies, each of which may have
+/// given it an id of its own. Who gets no answer by one way takes seconds to go the next; our estimate.
+const COPIES_WITHIN: Duration = Duration::from_secs(5);
 /// TTL of a push of ours, when its way is not known to be one hop.
 const PUSH_TTL: u8 = 4;
 /// The span over which pushes passed on for strangers are counted.
@@ -38,20 +43,25 @@ const PASSED_MAX: usize = 512;
 /// A neighbour that was asked to call us back does it within this, or not at all.
 pub(super) const CALL_BACK_TIME: Duration = Duration::from_secs(60);
 
-/// Addresses connected to lately.
+/// Connections made for pushes lately: where to, for which file, when.
 #[derive(Debug, Default)]
-pub(super) struct PushTargets(Vec<(SocketAddr, Time)>);
+pub(super) struct PushTargets(Vec<(SocketAddr, u32, Time)>);
 
 impl PushTargets {
-    /// May this address be connected to now? Then it is noted.
-    fn take(&mut self, addr: SocketAddr, now: Time) -> bool {
-        self.0.retain(|(_, at)| now.since(*at) < TARGET_INTERVAL);
-        let same_host = |known: &&(SocketAddr, Time)| host(known.0.ip()) == host(addr.ip());
+    /// May this address be connected to now, to offer the file `index`? Then it is noted.
+    fn take(&mut self, addr: SocketAddr, index: u32, now: Time) -> bool {
+        self.0.retain(|(.., at)| now.since(*at) < TARGET_WINDOW);
+        let copy = |(known, file, at): &(SocketAddr, u32, Time)| {
+            *known == addr && *file == index && now.since(*at) < COPIES_WITHIN
+        };
+        let to_addr = self.0.iter().filter(|(known, ..)| *known == addr).count();
+        let to_host = |(known, ..): &&(SocketAddr, u32, Time)| host(known.ip()) == host(addr.ip());
         let free = self.0.len() < TARGETS_MAX
-            && !self.0.iter().any(|(known, _)| *known == addr)
-            && self.0.iter().filter(same_host).count() < TARGETS_PER_HOST_MAX;
+            && !self.0.iter().any(copy)
+            && to_addr < TARGETS_PER_ADDR_MAX
+            && self.0.iter().filter(to_host).count() < TARGETS_PER_HOST_MAX;
         if free {
-            self.0.push((addr, now));
+            self.0.push((addr, index, now));
         }
         free
     }
@@ -100,7 +110,7 @@ impl Node {
         if self.config.hostile.lists(push.addr.ip()) {
             return Err(Drop::Hostile);
         }
-        if !self.push_targets.take(push.addr, now) {
+        if !self.push_targets.take(push.addr, push.index, now) {
             return Err(Drop::PushFlood);
         }
         out.push(Action::CallBack {
@@ -130,7 +140,8 @@ impl Node {
         };
         let push = self.push_of(spec, self.own_addr(to));
         let ttl = if direct.is_some() { 1 } else { PUSH_TTL };
-        self.start_push(now, to, &push, ttl, out);
+        let guid = self.new_guid();
+        self.start_push(now, to, guid, &push, ttl, out);
         Pushed::Sent
     }
 
@@ -185,9 +196,12 @@ impl Node {
             .copied()
             .collect();
         let mut pushed = Pushed::NoWay;
+        // The same id by all ways: so whoever gets several knows them for one wish, and connects once. gtk-gnutella
+        // obeys few pushes of one host.
+        let guid = self.new_guid();
         for proxy in told {
             let header = Header {
-                guid: self.new_guid(),
+                guid,
                 kind: Kind::Push,
                 ttl: 1,
                 hops: 0,
@@ -241,6 +255,11 @@ impl Node {
         let Some(to) = to.filter(|_| self.tier() != Tier::Leaf) else {
             return Passed::Unknown;
         };
+        let guid = push.id.unwrap_or_else(|| self.new_guid());
+        if self.routes.trace(&guid).is_some() {
+            self.stats.count_drop(Drop::Duplicate);
+            return Passed::Sent;
+        }
         let taken = self.passed_pushes.take(push.asker.ip(), push.servent, now);
         if let Err(wait) = taken {
             let again_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
@@ -252,13 +271,20 @@ impl Node {
             addr: push.to,
             tls: push.tls,
         };
-        self.start_push(now, to, &push, 1, out);
+        self.start_push(now, to, guid, &push, 1, out);
         Passed::Sent
     }
 
     /// Sends a push that begins its way here.
-    fn start_push(&mut self, now: Time, to: LinkId, push: &Push, ttl: u8, out: &mut Outbox) {
-        let guid = self.new_guid();
+    fn start_push(
+        &mut self,
+        now: Time,
+        to: LinkId,
+        guid: Guid,
+        push: &Push,
+        ttl: u8,
+        out: &mut Outbox,
+    ) {
         self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
         let header = Header {
             guid,
@@ -285,17 +311,28 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_connected_to_twice_a_minute_and_a_host_at_few_ports() {
+    fn an_address_is_connected_to_once_for_one_wish_and_few_times_for_several() {
         let mut targets = PushTargets::default();
-        assert!(targets.take(addr(1, 1000), at(0)));
-        assert!(!targets.take(addr(1, 1000), at(29)));
-        assert!(targets.take(addr(1, 1000), at(30)));
-        let ports = (2000..3000).filter(|port| targets.take(addr(1, *port), at(31)));
-        assert_eq!(ports.count(), TARGETS_PER_HOST_MAX - 1);
-        let hosts = (2..3000).filter(|host| targets.take(addr(*host, 1), at(32)));
+        let one = addr(1, 1000);
+        assert!(targets.take(one, 7, at(0)));
+        assert!(!targets.take(one, 7, at(4)), "a copy");
+        assert!(targets.take(one, 8, at(4)), "another file");
+        assert!(targets.take(one, 7, at(5)), "asked again");
+        let more = (100..200).filter(|file| targets.take(one, *file, at(6)));
+        assert_eq!(more.count(), TARGETS_PER_ADDR_MAX - 3);
+        assert!(!targets.take(one, 9, at(29)));
+        assert!(targets.take(one, 9, at(30)));
+    }
+
+    #[test]
+    fn a_host_is_connected_to_at_few_ports_and_few_hosts_are() {
+        let mut targets = PushTargets::default();
+        let ports = (2000..3000).filter(|port| targets.take(addr(1, *port), 0, at(31)));
+        assert_eq!(ports.count(), TARGETS_PER_HOST_MAX);
+        let hosts = (2..3000).filter(|host| targets.take(addr(*host, 1), 0, at(32)));
         assert_eq!(hosts.count(), TARGETS_MAX - TARGETS_PER_HOST_MAX);
         assert_eq!(targets.0.len(), TARGETS_MAX);
-        assert!(targets.take(addr(9, 9), at(62)));
+        assert!(targets.take(addr(9, 9), 0, at(62)));
     }
 
     #[test]

@@ -134,6 +134,7 @@ impl Udp {
                     to: push.addr,
                     tls: push.tls,
                     asker: from,
+                    id: Some(frame.header.guid),
                 }))
             }
             _ => Err(Dropped::Unused),

@@ -133,6 +133,7 @@ fn a_push_is_for_the_core_to_judge_with_the_address_it_came_from() {
         to: push.addr,
         tls: false,
         asker: from,
+        id: Some(Guid([7; 16])),
     };
     assert_eq!(heard, Ok(Heard::Push(passed)));
     let short = datagram(Guid([7; 16]), Kind::Push, push.build()[..25].to_vec());
