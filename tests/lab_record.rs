@@ -1,11 +1,14 @@
 //! `lab run --out`: the folder of a run holds all of it, and its page shows it in a real browser.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod browser;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use browser::in_browser;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -150,20 +153,6 @@ fn a_folder_with_something_in_it_is_left_alone() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("not empty; name a new one"), "{said}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-}
-
-/// What a browser makes of a page.
-fn in_browser(page: &str) -> String {
-    let browser = std::env::var_os("FILBERT_BROWSER").unwrap_or_else(|| "chromium".into());
-    let home = tempfile::tempdir().unwrap();
-    let output = Command::new(&browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .args(["--virtual-time-budget=5000", page])
-        .arg(format!("--user-data-dir={}", home.path().display()))
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; install Chromium", browser.display()));
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

@@ -3,12 +3,12 @@
 //! Each seed draws its own graph (where one is drawn), copies and queries, and every variant is run on the same ones: a
 //! difference between two rows of one seed is due to what differs between them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 
 /// A mean over seeds, and how sure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Mean over the seeds.
     pub mean: f64,

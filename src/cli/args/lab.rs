@@ -49,6 +49,7 @@ impl LabArgs {
             | LabVerb::Export(_)
             | LabVerb::Node(_)
             | LabVerb::Experiment(_)
+            | LabVerb::Report(_)
             | LabVerb::Keep(_) => {
                 return self;
             }
@@ -71,6 +72,8 @@ pub enum LabVerb {
     Export(ExportArgs),
     /// Run the searches of a topology once and report
     Run(RunArgs),
+    /// Show runs that `lab run --out` kept, side by side, and how two of them differ
+    Report(ReportArgs),
     /// Reproduce known results, and say whether they came out
     Experiment(ExperimentArgs),
     /// Start the nodes of a topology and keep them running
@@ -357,6 +360,17 @@ impl RunArgs {
         option("seeds", self.seeds.map(|seeds| seeds.to_string()));
         text
     }
+}
+
+/// `lab report`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct ReportArgs {
+    /// Folders of runs
+    #[structopt(value_name = "DIR", required = true, parse(from_os_str))]
+    pub dirs: Vec<PathBuf>,
+    /// Write a page with plots, which loads nothing from anywhere
+    #[structopt(long, value_name = "FILE", parse(from_os_str))]
+    pub html: Option<PathBuf>,
 }
 
 /// `lab experiment`.

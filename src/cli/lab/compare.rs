@@ -270,14 +270,14 @@ fn shown(value: f64) -> String {
     }
 }
 
-fn number(figure: Figure) -> String {
+pub(super) fn number(figure: Figure) -> String {
     match figure.ci95 {
         Some(half) if half >= 0.05 => format!("{} ±{}", shown(figure.mean), shown(half)),
         _ => shown(figure.mean),
     }
 }
 
-fn percent(figure: Figure) -> String {
+pub(super) fn percent(figure: Figure) -> String {
     let hundred = Figure {
         mean: figure.mean * 100.0,
         ci95: figure.ci95.map(|half| half * 100.0),
@@ -285,6 +285,6 @@ fn percent(figure: Figure) -> String {
     format!("{} %", number(hundred))
 }
 
-fn millis(figure: Figure) -> String {
+pub(super) fn millis(figure: Figure) -> String {
     format!("{} ms", number(figure))
 }

@@ -1,7 +1,7 @@
 //! `lab`: many nodes from one file, in virtual time or as real processes on loopback ports.
 //!
 //! - `source`: the topology that a file or a short text means;
-//! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `graphs`: graphs of other programs, in and out;
+//! - `gen`, `run`: print one, run one; `compare`: several runs side by side; `record`: what they leave; `report`: what was left, side by side; `graphs`: graphs of other programs, in and out;
 //! - `manifest`: topologies for container orchestrators; `node`: one node, in a container;
 //! - `experiment`: known results, reproduced;
 //! - `fault`: what is done to them; `expect`: what they must find;
@@ -16,6 +16,7 @@ mod manifest;
 mod node;
 mod real;
 mod record;
+mod report;
 mod search;
 mod sim;
 pub mod source;
@@ -43,6 +44,7 @@ pub fn run(args: &LabArgs, output: &Output) -> Result<Exit, Failure> {
         LabVerb::Node(args) => node::run(args, output),
         LabVerb::Run(args) => run_once(args, output),
         LabVerb::Experiment(args) => experiment::run(args, output),
+        LabVerb::Report(args) => report::run(args, output),
         LabVerb::Up(args) => up::up(args, output),
         LabVerb::Ps(args) => up::ps(args, output),
         LabVerb::Search(args) => search::run(args, output),

@@ -7,7 +7,7 @@
 //! `layout`: where nodes are drawn; `replay`: a query frame by frame; `page`: the page.
 
 mod layout;
-mod page;
+pub(super) mod page;
 mod replay;
 
 use std::fs::File;

@@ -21,9 +21,10 @@ const short = (value) => {
 };
 
 id("title").textContent = data.name || data.about;
-id("about").textContent = `${data.about}: ${data.nodes} nodes, ${data.links} links. Seed ${data.report.seed}. filbert ${data.version}.`;
+id("about").textContent = data.runs ? data.about :
+  `${data.about}: ${data.nodes} nodes, ${data.links} links. Seed ${data.report.seed}. filbert ${data.version}.`;
 id("again").textContent = data.again;
-document.title = `${data.name || data.about} - filbert lab run`;
+document.title = `${data.name || data.about} - filbert lab ${data.runs ? "report" : "run"}`;
 
 // --- the graph, and one query on it ------------------------------------------------------------------------------
 function replays() {
@@ -99,6 +100,8 @@ function replays() {
 }
 if (data.graph && data.replays.length > 0) {
   replays();
+} else if (data.runs) {
+  for (const run of data.runs) add(id("about"), "div", `${run.name}: ${run.about}`);
 } else {
   id("undrawn").textContent = "The graph is not drawn: it is too large to tell anything, or nothing is asked.";
   id("undrawn").hidden = false;
@@ -140,6 +143,44 @@ function beside(caption, queries, field) {
     draw(dot, "title", {}, `${query.from}: ${query.query}: ${query[field]} measured, ${query.predicted[field]} predicted`);
   }
 }
+// How large a share of the queries of each run took no more than so much.
+function curves(caption, runs, field) {
+  const known = runs.map((run, index) => ({ run, index, points: run.curves[field] })).filter(({ points }) => points.length > 0);
+  if (known.length === 0) return;
+  const top = Math.max(1e-9, ...known.map(({ points }) => points[points.length - 1][0]));
+  const svg = draw(figure(caption), "svg", { viewBox: `-40 -6 320 ${236 + known.length * 14}` });
+  draw(svg, "polyline", { class: "axis", points: "0,0 0,200 260,200" });
+  draw(svg, "text", { x: 0, y: 216 }, `0 to ${short(top)}`);
+  draw(svg, "text", { x: -8, y: 200, transform: "rotate(-90 -8 200)" }, "share of queries");
+  known.forEach(({ run, index, points }, row) => {
+    const kind = `curve run${index % 8}`;
+    const x = (value) => (value / top) * 260;
+    const y = (share) => 200 - share * 200;
+    let before = 0;
+    const steps = [];
+    for (const [value, share] of points) {
+      steps.push(`${x(value)},${y(before)}`, `${x(value)},${y(share)}`);
+      before = share;
+    }
+    draw(svg, "polyline", { class: kind, points: [`0,${y(0)}`, ...steps, `260,${y(before)}`].join(" ") });
+    draw(svg, "polyline", { class: kind, points: `0,${226 + row * 14} 20,${226 + row * 14}` });
+    draw(svg, "text", { x: 26, y: 230 + row * 14 }, run.name);
+  });
+}
+// One run's queries against the other's.
+function pairs(caption, all, field, names) {
+  const known = all.filter((pair) => pair[field].every((value) => value !== null));
+  if (known.length === 0) return;
+  const top = Math.max(1, ...known.map((pair) => Math.max(...pair[field])));
+  const svg = draw(figure(caption), "svg", { viewBox: "-40 -6 320 240" });
+  draw(svg, "line", { class: "same", x1: 0, y1: 200, x2: 260, y2: 0 });
+  draw(svg, "text", { x: 0, y: 226 }, `${names[0]}, 0 to ${short(top)}`);
+  draw(svg, "text", { x: -8, y: 200, transform: "rotate(-90 -8 200)" }, names[1]);
+  for (const { from, query, [field]: [one, other] } of known) {
+    const dot = draw(svg, "circle", { cx: (one / top) * 260, cy: 200 - (other / top) * 200, r: 4 });
+    draw(dot, "title", {}, `${from}: ${query}: ${short(one)} and ${short(other)}`);
+  }
+}
 function table(titles, rows) {
   const made = add(id("tables"), "table");
   const head = add(add(made, "thead"), "tr");
@@ -147,7 +188,7 @@ function table(titles, rows) {
   const body = add(made, "tbody");
   for (const { cells, off } of rows) {
     const line = add(body, "tr", undefined, off ? "off" : "");
-    cells.forEach((cell) => add(line, "td", String(cell), typeof cell === "string" && !/^[-\d]/.test(cell) ? "text" : ""));
+    cells.forEach((cell) => add(line, "td", String(cell), typeof cell === "string" && !/^(-|-?[\d.]+( ±[\d.]+)?)$/.test(cell) ? "text" : ""));
   }
 }
 const COLUMNS = [
@@ -168,7 +209,18 @@ if (data.report.rows) {
   const cell = (figure, scale) => (figure ? short(figure.mean * scale) + (figure.ci95 ? ` ±${short(figure.ci95 * scale)}` : "") : "-");
   table(["", ...COLUMNS.map(([caption]) => caption)],
     data.report.rows.map((row) => ({ cells: [row.name, ...COLUMNS.map(([, pick, scale]) => cell(pick(row), scale))] })));
-  add(id("tables"), "p", `${data.report.queries} queries with each of ${data.report.seeds} seeds; ± is half of a 95 % confidence interval over the seeds. ` +
+  if (data.runs) {
+    const names = data.runs.map((run) => run.name);
+    curves("Time to the first hit, ms", data.runs, "first_hit_ms");
+    curves("Messages of a query", data.runs, "messages");
+    pairs("Messages, query by query", data.pairs, "messages", names);
+    pairs("First hit, ms, query by query", data.pairs, "first_hit_ms", names);
+    if (data.differences.length > 0) {
+      table(["Differences", ...names, "difference", "%"], data.differences.map((one) => ({
+        cells: [one.what, cell(one.first, one.scale), cell(one.second, one.scale), cell(one.difference, one.scale), short(one.percent)],
+      })));
+    }
+  } else add(id("tables"), "p", `${data.report.queries} queries with each of ${data.report.seeds} seeds; ± is half of a 95 % confidence interval over the seeds. ` +
     "The replay shows the first query of the first seed.");
 } else {
   const queries = data.report.queries;

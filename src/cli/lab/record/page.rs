@@ -36,6 +36,11 @@ pub(super) fn page(network: &Network, report: &Value, replays: &[Replay], again:
         "replays": replays,
         "report": report,
     });
+    fill(&data)
+}
+
+/// The page with this in it.
+pub(in crate::cli::lab) fn fill(data: &Value) -> String {
     // Within a script element only `<` could end it.
     let data = data.to_string().replace('<', "\\u003c");
     HTML.replace("/*STYLE*/", STYLE)
