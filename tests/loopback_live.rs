@@ -405,3 +405,30 @@ fn a_file_of_hostile_addresses_is_read_again_when_it_changes() {
     assert!(again.closed_without_a_word());
     node.until_dropped("connection_hostile", 1);
 }
+
+#[test]
+fn an_ultrapeer_that_insists_without_a_place_hears_503_and_one_that_repeats_itself_401() {
+    let node = Node::start(
+        &[],
+        Config {
+            max_links: 1,
+            ..live(Role::Ultrapeer)
+        },
+    );
+    let mut first = link(&node, 1, "", "");
+    node.until_links(1);
+    // It is asked to be a leaf, and says that it is none.
+    let mut second = link(&node, 2, "", "");
+    let bye = Bye::parse(&second.next_of(Kind::Bye).payload);
+    assert_eq!((bye.code, &bye.text[..]), (503, "Too many ultrapeers"));
+    second.until_closed();
+    assert_eq!(node.peers().len(), 1);
+    for _ in 0..7 {
+        first.send(&raw::query(1, 4, 0, "hazelnut spread"));
+    }
+    let bye = Bye::parse(&first.next_of(Kind::Bye).payload);
+    assert_eq!((bye.code, &bye.text[..]), (401, "Too many duplicates"));
+    first.until_closed();
+    node.until_links(0);
+    assert_eq!(node.counters().dropped["duplicate"], 6);
+}
