@@ -18,8 +18,8 @@ pub use counters::{Counters, Shape, Tally, Trace};
 pub use hit::{Hit, Record};
 pub use net::{Net, Role};
 pub use status::{
-    AutoRole, File, Finding, Hindrance, Mapping, MappingState, OnNet, Peer, Reach, Reached, Share,
-    Status,
+    AutoRole, File, Finding, Hindrance, Limit, LimitChange, Limits, Mapping, MappingState, OnNet,
+    Peer, Reach, Reached, Share, Status,
 };
 pub use transfers::{
     Offer, OnExist, Seal, SourceState, Transfer, TransferAct, TransferSpec, TransferState,

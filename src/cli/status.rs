@@ -11,7 +11,7 @@ use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
 use crate::cli::share;
-use crate::control::{AutoRole, Hindrance, OnNet, Reach, Reached, Request, Role, Status};
+use crate::control::{AutoRole, Hindrance, Limit, OnNet, Reach, Reached, Request, Role, Status};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
@@ -94,6 +94,14 @@ fn screen(status: &Status) -> Vec<String> {
         units::count(status.uploads_done),
         units::size(status.uploaded_bytes),
     ));
+    let limits = [("up", &status.limits.up), ("down", &status.limits.down)];
+    let limits: Vec<String> = limits
+        .into_iter()
+        .filter_map(|(way, limit)| Some(format!("{way} {}", limit_now(limit)?)))
+        .collect();
+    if !limits.is_empty() {
+        lines.push(format!("limits   {}", limits.join("   ")));
+    }
     for share in &status.shares {
         if let Some(problem) = &share.problem {
             lines.push(format!("problem  {} {problem}", share.name));
@@ -103,6 +111,20 @@ fn screen(status: &Status) -> Vec<String> {
         .iter()
         .map(|line| crate::cli::output::escape::shown(line).into_owned())
         .collect()
+}
+
+/// `200 kB/s until Mon 18:00, then no limit`; `None`: there is never one.
+fn limit_now(limit: &Limit) -> Option<String> {
+    let rate = |rate: Option<u64>| {
+        rate.map_or("no limit".to_owned(), |rate| {
+            format!("{}/s", units::size(rate))
+        })
+    };
+    let now = rate(limit.rate);
+    match &limit.next {
+        Some(next) => Some(format!("{now} until {}, then {}", next.at, rate(next.rate))),
+        None => limit.rate.map(|_| now),
+    }
 }
 
 /// Whom it reaches: a line for each net, with the links there when there are several nets.
@@ -187,7 +209,7 @@ pub fn down(context: &Context) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Finding, Mapping, MappingState, Net, Share};
+    use crate::control::{Finding, LimitChange, Limits, Mapping, MappingState, Net, Share};
 
     #[test]
     fn the_screen_says_what_is_shared_and_what_is_wrong() {
@@ -225,6 +247,17 @@ mod tests {
                 pending: true,
                 ..Finding::default()
             }),
+            limits: Limits {
+                up: Limit {
+                    rate: Some(200_000),
+                    next: Some(LimitChange {
+                        in_s: 60,
+                        at: "Mon 18:00".into(),
+                        rate: None,
+                    }),
+                },
+                down: Limit::default(),
+            },
             mapping: Some(Mapping {
                 port: 6346,
                 state: MappingState::Open,
@@ -260,6 +293,7 @@ mod tests {
             "2,431 files, 31.0 GB",
             "1.0 GB of 31.0 GB",
             "1 of 4 slots running, 3 waiting",
+            "limits   up 200 kB/s until Mon 18:00, then no limit",
             "14 done",
             "Books\\x1b is gone",
         ] {

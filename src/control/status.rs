@@ -53,9 +53,41 @@ pub struct Status {
     /// What came of asking the router to open our port; `None`: it was not asked.
     #[serde(default)]
     pub mapping: Option<Mapping>,
+    /// Bytes a second that its files may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// Each network it is on; the figures above are their sums, `net` is the first and `role` that on the public one.
     #[serde(default)]
     pub nets: Vec<OnNet>,
+}
+
+/// Bytes a second that files may take, those of machines of this network aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// All uploads together.
+    pub up: Limit,
+    /// All downloads of the node together.
+    pub down: Limit,
+}
+
+/// A limit that may change with the time of day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Bytes a second now; `None`: no limit.
+    pub rate: Option<u64>,
+    /// What comes next; `None`: it stays.
+    pub next: Option<LimitChange>,
+}
+
+/// When a limit changes, and to what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitChange {
+    /// Seconds until then.
+    pub in_s: u64,
+    /// When, by the clock of the machine, for people: `Mon 18:00`.
+    pub at: String,
+    /// Bytes a second from then on; `None`: no limit.
+    pub rate: Option<u64>,
 }
 
 /// How far asking caches for nodes has got.

@@ -10,6 +10,7 @@
 //! - `upload` and kin: HTTP served, [`file_server`] without an overlay; `browse`, `page`: whole libraries;
 //! - [`download`] and kin: files fetched; [`partials`]: what is served of them meanwhile, `sharing`: of which;
 //! - `transfers`: downloads that a node makes by itself;
+//! - `limits`: bytes a second of all uploads and downloads, by the hour; [`local_time`]: the clock on the wall;
 //! - [`discovery`]: nodes found without being told;
 //! - `pusher`, `awaited`, `push_proxy`, `call_back`: connections that one side asks the other to open;
 //! - `hostile`: who is shunned, as the files of the user say; `requests`, `figures`, `news`: what people are told; `asker`: asking for it from any thread.
@@ -32,8 +33,10 @@ pub(crate) mod http;
 mod http_conn;
 mod inbox;
 mod lane;
+mod limits;
 mod link;
 mod listen;
+pub mod local_time;
 mod mesh;
 mod news;
 mod overlays;

@@ -46,6 +46,8 @@ pub(crate) struct Desk {
     /// What came of asking the router to open our port.
     pub(crate) opened: Option<Opened>,
     pub(crate) transfers: Transfers,
+    /// Bytes a second of its files.
+    pub(crate) limits: Arc<super::limits::Limits>,
     /// Rung when somebody asks the node to stop.
     pub(crate) stop: Sender<()>,
 }
@@ -294,6 +296,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         nodes_heard: sum(|on| on.nodes_heard),
         finding: desk.finding.as_ref().filter(|_| live).map(Shown::get),
         mapping: desk.opened.as_ref().map(Opened::get),
+        limits: desk.limits.shown(),
         nets,
     })
 }

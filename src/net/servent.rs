@@ -26,8 +26,8 @@ use super::replies::Replies;
 use super::requests::Desk;
 use super::rt::{self, Clock, Receiver, Sender};
 use super::start::{
-    bind_error, hold, keep_hosts, look_around, map_port, open_datagrams, overlays, random_servent,
-    save_hosts, serve, share, system_rng, tls, until_closed, watch_hostile,
+    bind_error, hold, keep_hosts, limits, look_around, map_port, open_datagrams, overlays,
+    random_servent, save_hosts, serve, share, system_rng, tls, until_closed, watch_hostile,
 };
 use super::task::NodeTask;
 use super::transfers::Transfers;
@@ -87,7 +87,9 @@ impl Servent {
         let shares = share(&settings, home.as_ref(), &overlays, &newsroom)?;
         let serving = serve(&settings, tls, id, addr, &shares, &overlays, &newsroom);
         let kept = home.as_ref().map(|(home, _)| home);
-        let transfers = Transfers::open(kept).map_err(StartError::Transfers)?;
+        let (open, closed) = rt::bounded::<()>(1);
+        let limits = limits(&settings, &serving, &closed);
+        let transfers = Transfers::open(kept, limits.downloads()).map_err(StartError::Transfers)?;
         // Last, as it is the only thing that a start that fails would leave behind.
         let control = home
             .as_ref()
@@ -95,7 +97,6 @@ impl Servent {
             .transpose()?;
 
         let (stop, stop_asked) = rt::bounded(1);
-        let (open, closed) = rt::bounded::<()>(1);
         let awaited = Arc::<Awaited>::default();
         let hall = Hall {
             overlays: overlays.clone(),
@@ -137,6 +138,7 @@ impl Servent {
             awaited,
             finding,
             opened,
+            limits,
             overlays,
             id,
             listen: addr,

@@ -8,10 +8,12 @@ use super::control::ControlError;
 use super::discovery::mapping::MapPort;
 use super::discovery::{Discovery, WebCacheSettings};
 use super::listen::Listen;
+use super::local_time::WallClock;
 use crate::disk::shares::{Options, ShareFolder, SharesError};
 use crate::disk::store::{Home, LockError};
 use crate::node::Config;
 use crate::node::hosts::Remembered;
+use crate::node::timetable::Timetable;
 use crate::node::uploads::UploadLimits;
 
 /// What a node is to be.
@@ -41,8 +43,12 @@ pub struct Settings {
     pub map_port: MapPort,
     /// How many uploads run at a time.
     pub uploads: UploadLimits,
-    /// Bytes a second for all uploads together; `None`: no limit.
-    pub limit_up: Option<u64>,
+    /// Bytes a second for all uploads together, those to machines of this network aside.
+    pub limit_up: Timetable,
+    /// The same for all downloads that the node makes by itself.
+    pub limit_down: Timetable,
+    /// By which these change.
+    pub wall_clock: WallClock,
     /// Where it keeps its id, hosts and hashes, and where commands find it. `None`: in memory, and nowhere.
     pub home: Option<Home>,
     /// Folders to share; these need a home.

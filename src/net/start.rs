@@ -16,6 +16,7 @@ use super::greeting::Greeting;
 use super::hostile::{self, Shunned};
 use super::http::AGENT;
 use super::inbox::{Ask, Handle, Inbox};
+use super::limits::Limits;
 use super::listen::Listen;
 use super::news::{News, Newsroom};
 use super::overlays::{Overlay, Overlays};
@@ -159,16 +160,31 @@ pub(super) fn serve(
         name: overlays.shown_name().to_owned(),
     };
     let told = told(overlays.clone(), newsroom.clone());
-    let serving = Serving::new(
-        shares.clone(),
-        face,
-        settings.uploads,
-        settings.limit_up,
-        told,
-    );
+    let serving = Serving::new(shares.clone(), face, settings.uploads, None, told);
     let serving = serving.on(overlays.all().map(Overlay::net));
     let serving = serving.passing_pushes(overlays.clone());
     Arc::new(serving.with_tls(tls))
+}
+
+/// Keeps uploads and downloads to what is allowed at this hour, until `closed`.
+pub(super) fn limits(
+    settings: &Settings,
+    serving: &Arc<Serving>,
+    closed: &Receiver<()>,
+) -> Arc<Limits> {
+    let limits = Limits::new(
+        settings.limit_up.clone(),
+        settings.limit_down.clone(),
+        settings.wall_clock.clone(),
+        serving.clone(),
+    );
+    let limits = Arc::new(limits);
+    // Detached: it ends when `closed` does.
+    rt::spawn(rt::unless(
+        until_closed(closed.clone()),
+        limits.clone().keep(),
+    ));
+    limits
 }
 
 /// Passes on what happens to uploads, without waiting.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::net::TcpStream as StdStream;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -311,7 +312,8 @@ fn stamp(file: &File) -> io::Result<(u64, i64, i64)> {
 #[derive(Debug)]
 pub(crate) struct Pace {
     clock: Clock,
-    per_s: Option<u64>,
+    /// 0: no limit.
+    per_s: AtomicU64,
     /// When all that was granted so far will have gone out at that speed.
     spent_until: Mutex<Time>,
 }
@@ -319,17 +321,28 @@ pub(crate) struct Pace {
 impl Pace {
     /// `per_s`: bytes a second over all uploads; `None`: no limit.
     pub(crate) fn new(clock: Clock, per_s: Option<u64>) -> Self {
-        Self {
+        let pace = Self {
             clock,
-            per_s: per_s.map(|per_s| per_s.max(1)),
+            per_s: AtomicU64::new(0),
             spent_until: Mutex::new(clock.now()),
-        }
+        };
+        pace.set(per_s);
+        pace
+    }
+
+    /// So many from now on; turns that were granted stay.
+    pub(crate) fn set(&self, per_s: Option<u64>) {
+        let per_s = per_s.map_or(0, |per_s| per_s.max(1));
+        self.per_s.store(per_s, Ordering::Relaxed);
     }
 
     /// Waits for a turn and returns its bytes, at most `most`. Turns are granted in the order of asking,
     /// so that uploads share evenly.
     async fn turn(&self, most: u64) -> u64 {
-        let Some(per_s) = self.per_s else { return most };
+        let per_s = self.per_s.load(Ordering::Relaxed);
+        if per_s == 0 {
+            return most;
+        }
         let (bytes, wait) = {
             let mut until = self
                 .spent_until

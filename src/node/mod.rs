@@ -61,6 +61,7 @@ pub mod swarm;
 mod tables;
 mod tiers;
 pub mod time;
+pub mod timetable;
 pub mod udp;
 pub mod uploads;
 mod walkers;

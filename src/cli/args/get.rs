@@ -20,7 +20,7 @@ use super::values::{Address, Rate, Span, connections};
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB -o ~/Books
     filbert get 'http://192.168.1.20:6346/uri-res/N2R?urn:sha1:PLST...'
     filbert search --json lecture | filbert get -o papers -   ids, links or JSON lines, one a line
-    filbert get --from desk Wedding/ -o ~/Pictures            a folder of one node, with all below it
+    filbert get --from desk Wedding/ -o ~/Pictures            a folder of one node and all below
     filbert get --stdout k7m2qd | mpv -                       the bytes in order, as they come
 
 Prints the path of each file. What was interrupted goes on where it stopped."

@@ -3,6 +3,7 @@
 pub mod find;
 pub mod get;
 pub mod lab;
+pub mod limit;
 pub mod net;
 pub mod node;
 pub mod search;
@@ -233,7 +234,7 @@ mod tests {
     fn every_word_of_the_surface_is_understood() {
         for line in [
             "filbert share d e --listen 127.0.0.1:0 --peer h --peer 10.0.0.1:99 --name desk --downloads x --home y --min-links 1 \
-             --max-links 2 --ttl 7 --seen-cache 10 --slots 3 --limit-up 5MB/s --limit-search none --dry-run --json",
+             --max-links 2 --ttl 7 --seen-cache 10 --slots 3 --limit-up 5MB/s --limit-up 22:00-07:00=off --limit-down none --limit-search none --dry-run --json",
             "filbert search moby dick --tsv --fields id,name --timeout 10s --idle 3s --max 9 --ttl 2 --ext pdf,epub --type audio \
              --min-size 1MB --max-size 2GB --not x --sort size --ungroup --peer h -q",
             "filbert search --urn sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB --first",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use structopt::StructOpt;
 
+use super::limit::LimitWord;
 use super::net::{NetArgs, ROLES};
 use super::values::{self, Address, Listen, Rate};
 
@@ -75,9 +76,13 @@ pub struct ShareArgs {
     /// Files sent at a time [default: 4]
     #[structopt(long, value_name = "N", parse(try_from_str = values::at_least_one))]
     pub slots: Option<usize>,
-    /// Bytes of files sent a second, such as 5MB/s; machines of this network do not count [default: none]
-    #[structopt(long, value_name = "RATE|none")]
-    pub limit_up: Option<Rate>,
+    /// Bytes of files sent a second, such as 5MB/s; machines of this network do not count. With hours it holds then, the
+    /// first that fits: 22:00-07:00=off, mon-fri,08:00-18:00=200kB/s; may be given often [default: none]
+    #[structopt(long, value_name = "LIMIT", number_of_values = 1)]
+    pub limit_up: Vec<LimitWord>,
+    /// The same for what this node fetches by itself, all downloads together (`get --detach`) [default: none]
+    #[structopt(long, value_name = "LIMIT", number_of_values = 1)]
+    pub limit_down: Vec<LimitWord>,
     /// Bytes of queries a second on one link, each way [default: 64KiB/s]
     #[structopt(long, value_name = "RATE|none")]
     pub limit_search: Option<Rate>,

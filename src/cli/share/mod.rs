@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::Context;
+use crate::cli::args::limit::timetable;
 use crate::cli::args::share::ShareArgs;
 use crate::cli::args::values::PORT;
 use crate::cli::clock::Stopwatch;
@@ -225,7 +226,8 @@ fn settings(context: &Context, args: &ShareArgs) -> Result<Settings, Failure> {
             slots: args.slots.unwrap_or(SLOTS),
             ..UploadLimits::default()
         },
-        limit_up: args.limit_up.and_then(|rate| rate.0),
+        limit_up: timetable("--limit-up", &args.limit_up)?,
+        limit_down: timetable("--limit-down", &args.limit_down)?,
         ..Settings::default()
     })
 }
@@ -269,7 +271,7 @@ fn config(args: &ShareArgs, defaults: &Config, keep: Vec<SocketAddr>) -> Result<
         } else {
             ttl.max(TTL_MAX)
         },
-        upload: args.limit_up.and_then(|rate| rate.0),
+        upload: timetable("--limit-up", &args.limit_up)?.least(),
         seen_cache: args.seen_cache.unwrap_or(defaults.seen_cache),
         ext_probes: args.ext_probes || defaults.ext_probes,
         limit_search: args

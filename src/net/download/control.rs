@@ -1,6 +1,7 @@
 //! Handles on a fetch that runs: more sources, pauses, limits, an end.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::Source;
 use crate::net::rt::{self, Clock};
 use crate::node::Time;
+use crate::node::uploads::Person;
 use crate::wire::Sha1;
 
 /// Orders that wait for a fetch to look at them; more are refused.
@@ -113,6 +115,8 @@ pub struct Limit(Arc<Throttle>);
 
 #[derive(Debug)]
 struct Throttle {
+    /// It does not count what comes from this network.
+    line_only: bool,
     /// Bytes a second; 0: no limit.
     rate: AtomicU64,
     /// When the bytes read so far should have been there.
@@ -129,13 +133,24 @@ impl Default for Limit {
 impl Limit {
     /// So many bytes a second; `None`: as fast as they come.
     pub fn new(bytes_per_s: Option<u64>) -> Self {
-        let limit = Self(Arc::new(Throttle {
+        let limit = Self::of(false);
+        limit.set(bytes_per_s);
+        limit
+    }
+
+    /// None yet, and never one on what comes from machines of this network
+    /// ([`Person::uses_the_line`](crate::node::uploads::Person::uses_the_line)).
+    pub(in crate::net) fn for_the_line() -> Self {
+        Self::of(true)
+    }
+
+    fn of(line_only: bool) -> Self {
+        Self(Arc::new(Throttle {
+            line_only,
             rate: AtomicU64::new(0),
             due: Mutex::default(),
             clock: Clock::start(),
-        }));
-        limit.set(bytes_per_s);
-        limit
+        }))
     }
 
     /// So many from now on.
@@ -170,6 +185,17 @@ pub(super) struct Limits(Vec<Limit>);
 impl Limits {
     pub(super) fn new(all: impl IntoIterator<Item = Limit>) -> Self {
         Self(all.into_iter().collect())
+    }
+
+    /// Those that count what comes from there.
+    pub(super) fn from(&self, peer: Option<SocketAddr>) -> Self {
+        let near = peer.is_some_and(|peer| !Person::of(peer, None).uses_the_line());
+        Self::new(
+            self.0
+                .iter()
+                .filter(|limit| !(near && limit.0.line_only))
+                .cloned(),
+        )
     }
 
     pub(super) fn are_on(&self) -> bool {
@@ -239,5 +265,23 @@ mod tests {
         assert!(second > first && second <= both, "{second:?}");
         limit.set(None);
         assert_eq!(limit.took(1_000_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_limit_of_the_line_does_not_count_this_network() {
+        let line = Limit::for_the_line();
+        line.set(Some(1_000));
+        let all = Limits::new([line]);
+        for (peer, counts) in [
+            ("192.168.1.7:6346", false),
+            ("[fe80::1]:6346", false),
+            ("127.0.0.1:6346", true),
+            ("203.0.113.7:6346", true),
+        ] {
+            let peer = peer.parse().ok();
+            assert_eq!(all.from(peer).are_on(), counts, "{peer:?}");
+        }
+        let own = Limits::new([Limit::new(Some(1_000))]);
+        assert!(own.from("192.168.1.7:6346".parse().ok()).are_on());
     }
 }

@@ -380,6 +380,7 @@ impl Request {
         mut from: Incoming,
         body: &mut Body,
     ) -> Result<(), Failure> {
+        let limits = self.limits.from(conn.peer());
         loop {
             let room = body.left.unwrap_or(u64::MAX);
             let mut buffer = self.buffers.take();
@@ -401,8 +402,8 @@ impl Request {
             if self.events.send(bytes).await.is_err() {
                 return Err(Failure::new(Ended::Broken, "the download has ended"));
             }
-            self.limits.took(read).await;
-            if !self.limits.are_on() {
+            limits.took(read).await;
+            if !limits.are_on() {
                 body.judge(self.clock.now(), read as u64)?;
             }
         }

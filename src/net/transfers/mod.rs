@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use super::download::Limit;
 use super::requests::Desk;
 use super::rt::{self, Clock};
 use crate::control::{Transfer, TransferAct, TransferSpec, TransferState};
@@ -43,6 +44,8 @@ struct Inner {
     jobs: Option<Jobs>,
     /// Nodes that gave wrong bytes; `None`: nobody is remembered.
     liars: Option<Liars>,
+    /// Of all of them together.
+    limit: Limit,
     table: Mutex<Table>,
     /// The node, once it is made.
     desk: OnceLock<Weak<Desk>>,
@@ -79,11 +82,11 @@ impl Table {
 }
 
 impl Transfers {
-    /// Those of a home, which begin with [`begin`](Self::begin); without one, none.
+    /// Those of a home, which begin with [`begin`](Self::begin); without one, none. `limit`: bytes a second of all.
     ///
     /// # Errors
     /// The list cannot be read; the message says which file and what to do.
-    pub(crate) fn open(home: Option<&Home>) -> io::Result<Self> {
+    pub(crate) fn open(home: Option<&Home>, limit: Limit) -> io::Result<Self> {
         let jobs = home.map(|home| Jobs::new(&home.transfers()));
         let kept: Vec<Kept> = match &jobs {
             Some(jobs) => jobs.load()?,
@@ -96,6 +99,7 @@ impl Transfers {
         Ok(Self(Arc::new(Inner {
             jobs,
             liars: home.map(|home| Liars::new(&home.liars())),
+            limit,
             table: Mutex::new(table),
             desk: OnceLock::new(),
             rested: Condvar::new(),

@@ -42,6 +42,7 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
             job.sharing = sharing(&desk, &job);
             job.pusher = Some(Pusher::here(desk, None));
         }
+        job.limits.push(transfers.0.limit.clone());
         job.requery = Some(Requery::new(move |urn| search(&desk, urn)));
         let liars = transfers.0.liars.clone();
         if let Some(liars) = &liars {

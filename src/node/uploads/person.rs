@@ -34,4 +34,36 @@ impl Person {
             Self::Host(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local(),
         }
     }
+
+    /// Whether a limit is for bytes that come from there or go there: it spares the line to the outside, which those of
+    /// this network do not use. This machine counts, so that a lab can be given slow nodes.
+    pub fn uses_the_line(self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            host @ Self::Host(_) => !host.is_near(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_for_the_line_to_the_outside() {
+        let at = |ip: &str| SocketAddr::new(ip.parse().expect("an address"), 1);
+        for outside in ["8.8.8.8", "2001:db8::1", "127.0.0.1", "::1"] {
+            assert!(Person::of(at(outside), None).uses_the_line(), "{outside}");
+        }
+        for inside in [
+            "10.0.0.1",
+            "192.168.1.20",
+            "::ffff:172.16.0.1",
+            "169.254.0.9",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(!Person::of(at(inside), None).uses_the_line(), "{inside}");
+        }
+    }
 }
