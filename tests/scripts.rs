@@ -238,3 +238,32 @@ fn a_script_that_cannot_work_says_what_is_missing() {
     let output = newcomer.run("network-up", &[]);
     assert!(text(&output.stderr).contains("name a topology"));
 }
+
+#[test]
+fn the_bench_of_the_laboratory_measures_and_leaves_nothing() {
+    let newcomer = Newcomer::new();
+    let output = newcomer.script("bench-lab").arg("6").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&line["bench"], &line["nodes"], &line["links"]),
+        (&"lab".into(), &6.into(), &12.into())
+    );
+    // A full flood of 12 links over 6 nodes.
+    assert_eq!(line["messages_a_query"], 19);
+    assert_eq!(line["left_after_kill"], 0);
+    let figure = |key: &str| line[key].as_f64().unwrap();
+    assert!(
+        figure("up_s") > 0.0 && figure("kib_a_node") > 500.0,
+        "{line}"
+    );
+    assert!(figure("queried_mib") * 1.1 > figure("rest_mib"), "{line}");
+    assert_eq!(
+        fs::read_dir(newcomer.tmp()).unwrap().count(),
+        0,
+        "temporary files"
+    );
+    let output = newcomer.script("bench-lab").arg("some").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
