@@ -8,10 +8,12 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use common::{Tiers, addr, servent};
+use filbert::node::event::PushSpec;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::reach::Reached;
-use filbert::node::{Drop, Event, Ticket, limits};
+use filbert::node::{Command, Drop, Event, Ticket, limits};
 use filbert::wire::hit::{QueryHit, Record};
+use filbert::wire::push::Push;
 use filbert::wire::query::{Query, QueryFlags};
 use filbert::wire::vendor::{OutOfBand, Token, Vendor};
 use filbert::wire::{Frame, Guid, Header, Kind, ServentId};
@@ -170,6 +172,65 @@ fn hits_of_a_far_leaf_come_straight_and_over_no_link() {
         )
     ));
     assert_eq!(words.len(), 2);
+}
+
+#[test]
+fn a_node_whose_hits_came_straight_is_asked_to_connect_by_datagram() {
+    let mut net = across();
+    let ticket = net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    let hit = net.first_hit(ticket);
+    assert_eq!(hit.push, Some(true));
+    assert_eq!(hit.push_proxies, [addr(3), addr(2)], "itself first");
+    forget(&mut net);
+    let mut push = |index, to: &[SocketAddr]| {
+        let spec = PushSpec {
+            servent: hit.servent,
+            index,
+            port: None,
+        };
+        let command = Command::PushByProxies(spec, to.to_vec());
+        net.give(0, Event::Command(Ticket(77), command));
+        std::mem::take(&mut net.called_back)
+    };
+    assert_eq!(push(1, &[addr(3)]), [(3, addr(0), 1)]);
+    // By both ways, and once.
+    assert_eq!(push(2, &hit.push_proxies), [(3, addr(0), 2)]);
+    // Not as often as anybody likes.
+    let called = (10..100).map(|index| push(index, &[addr(3)]).len());
+    assert_eq!(called.sum::<usize>(), 3);
+    let pushes = net.carried_of(Kind::Push);
+    assert_eq!(pushes.into_keys().collect::<Vec<_>>(), [(2, 3)]);
+}
+
+#[test]
+fn nobody_is_made_to_connect_to_another_than_who_asks() {
+    let mut net = across();
+    let push = Push {
+        servent: servent(3),
+        index: 1,
+        addr: stranger(1),
+        tls: false,
+    };
+    datagram(
+        &mut net,
+        3,
+        stranger(2),
+        Guid([1; 16]),
+        Kind::Push,
+        push.build(),
+    );
+    assert_eq!(net.called_back, []);
+    datagram(
+        &mut net,
+        3,
+        stranger(1),
+        Guid([1; 16]),
+        Kind::Push,
+        push.build(),
+    );
+    assert_eq!(net.called_back, [(3, stranger(1), 1)]);
+    assert!(net.datagrams.is_empty());
 }
 
 #[test]

@@ -295,7 +295,7 @@ pub struct PassedPush {
 /// What became of a [`PassedPush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
-    /// It was sent to the neighbour.
+    /// It was sent to the neighbour; or it was for us, and we connect if that is not asked too often.
     Sent,
     /// No neighbour has this servent id.
     Unknown,

@@ -66,7 +66,7 @@ impl Expected {
             guid,
             token,
             left: results.into(),
-            until: now.plus(limits::OFFER_LIFE),
+            until: now.plus(limits::EXPECTED_LIFE),
         });
         Ok(Told::Anew)
     }
@@ -149,7 +149,7 @@ impl Node {
         self.expected.take(now, from, guid, hit.token, results)?;
         self.asking
             .count_results(&guid, u32::try_from(results).unwrap_or(u32::MAX));
-        self.hit_for_us(now, ticket, frame, out)
+        self.hit_for_us(now, ticket, frame, Some(from), out)
     }
 
     /// Somebody asks whether a walker of ours is to go on. The answer is as long as the question, and only for a
@@ -244,7 +244,7 @@ mod tests {
             of_others.count(),
             limits::EXPECTED_MAX - limits::EXPECTED_PER_PARTY
         );
-        let late = at(1).plus(limits::OFFER_LIFE);
+        let late = at(1).plus(limits::EXPECTED_LIFE);
         assert!(add(late, Net::Gnutella, [9, 1, 1, 1], 200));
     }
 }

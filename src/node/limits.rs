@@ -170,6 +170,8 @@ pub const OUT_OF_BAND_BYTES: usize = 1_200;
 pub const OFFER_LIFE: Duration = Duration::from_secs(80);
 /// Hits that others announced to us by datagram and were asked for. Our estimate: as many nodes as a search may find.
 pub const EXPECTED_MAX: usize = 512;
+/// How long they are taken: gtk-gnutella sends a small one every 5 s, up to 50.
+pub const EXPECTED_LIFE: Duration = Duration::from_mins(5);
 /// Of those, by one host of the live network. Our estimate: a few nodes behind one address, with a few searches of ours.
 pub const EXPECTED_PER_PARTY: usize = 16;
 /// Bytes a second by datagram to an address that somebody else named, in questions about walkers and in announcements

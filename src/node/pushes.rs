@@ -107,6 +107,11 @@ impl Node {
         if own || !(neighbour || self.config.net.believes(push.addr)) {
             return Err(Drop::Unused);
         }
+        self.call_back(now, push, out)
+    }
+
+    /// Connects to where a push says, unless too many did lately.
+    fn call_back(&mut self, now: Time, push: &Push, out: &mut Outbox) -> Taken {
         if self.config.hostile.lists(push.addr.ip()) {
             return Err(Drop::Hostile);
         }
@@ -250,11 +255,13 @@ impl Node {
         if !self.config.net.believes_of(push.to, push.asker) {
             return Passed::NotYours;
         }
+        let for_us = push.servent == self.id;
         // A leaf has no leaves.
         let to = self.links.by_servent(push.servent);
-        let Some(to) = to.filter(|_| self.tier() != Tier::Leaf) else {
+        let to = to.filter(|_| self.tier() != Tier::Leaf);
+        if to.is_none() && !for_us {
             return Passed::Unknown;
-        };
+        }
         let guid = push.id.unwrap_or_else(|| self.new_guid());
         if self.routes.trace(&guid).is_some() {
             self.stats.count_drop(Drop::Duplicate);
@@ -270,6 +277,14 @@ impl Node {
             index: push.index,
             addr: push.to,
             tls: push.tls,
+        };
+        let Some(to) = to.filter(|_| !for_us) else {
+            // Who knows where our datagrams come from needs no proxy.
+            self.routes.learn(guid, Origin::Ours, u8::MAX, 0, now);
+            if let Err(reason) = self.call_back(now, &push, out) {
+                self.stats.count_drop(reason);
+            }
+            return Passed::Sent;
         };
         self.start_push(now, to, guid, &push, 1, out);
         Passed::Sent

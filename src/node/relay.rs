@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::wire::hit::QueryHit;
+use crate::wire::hit::{PUSH_PROXIES_MAX, QueryHit};
 use crate::wire::push::Push;
 use crate::wire::query::Query;
 use crate::wire::walk::WalkMark;
@@ -195,7 +195,7 @@ impl Node {
         self.asking
             .count_results(&frame.header.guid, u32::from(results));
         match self.searches.ticket(&frame.header.guid) {
-            Some(ticket) => self.hit_for_us(now, ticket, frame, out)?,
+            Some(ticket) => self.hit_for_us(now, ticket, frame, None, out)?,
             None => self.hit_back(now, from, frame, out)?,
         }
         if let Some(link) = self.links.get_mut(from) {
@@ -210,6 +210,7 @@ impl Node {
         now: Time,
         ticket: Ticket,
         frame: &Frame,
+        straight: Option<SocketAddr>,
         out: &mut Outbox,
     ) -> Taken {
         let mut hit = QueryHit::parse(&frame.payload).map_err(|_| Drop::Malformed)?;
@@ -224,6 +225,13 @@ impl Node {
         }
         // Whom else it names is hearsay: none that would lead us where nobody may be led.
         hit.push_proxies.retain(|proxy| believed(*proxy));
+        // A datagram from where its own came reaches it: it is its own first proxy (gtk-gnutella does the same).
+        let itself = straight.filter(|from| net.is_two_tier() && believed(*from));
+        if let (Some(from), Some(true)) = (itself, hit.push) {
+            hit.push_proxies.retain(|proxy| *proxy != from);
+            hit.push_proxies.insert(0, from);
+            hit.push_proxies.truncate(PUSH_PROXIES_MAX);
+        }
         for record in &mut hit.records {
             record
                 .alternates
