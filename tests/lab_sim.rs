@@ -60,6 +60,40 @@ fn every_committed_topology_finds_what_it_expects() {
 }
 
 #[test]
+fn an_event_that_finds_too_little_ends_with_1_and_people_see_part_by_part_what_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("parted.json");
+    let text = r#"{"filbert": "topology/1", "generate": [{"kind": "ring", "n": 12}],
+        "nodes": [{"id": "n9", "files": [{"name": "moby-dick.txt"}]}], "events": [
+            {"at": "1s", "do": "expect", "from": "n2", "query": "moby dick", "within": "500ms"},
+            {"at": "2s", "do": "partition", "groups": ["n0..n5"]},
+            {"at": "3s", "do": "expect", "from": "n2", "query": "moby dick", "within": "500ms"}]}"#;
+    std::fs::write(&file, text).unwrap();
+    let output = filbert(&["lab", "run", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for line in [
+        "Check    1 of 2 searches of events found in time what the file expects   DIFFERENT",
+        "2.0 s  partition n0..n5 / the rest",
+        "expected >=1 hits for \"moby dick\" from n2 within 500 ms: got 0   FAILED",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let (code, report) = report(&[file.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    let phases = report["phases"].as_array().unwrap();
+    let after: Vec<_> = phases.iter().map(|phase| &phase["after"]).collect();
+    assert_eq!(after, ["start", "partition n0..n5 / the rest"]);
+    assert_eq!(phases[1]["expected"], 1);
+    assert_eq!(phases[1]["expected_ok"], 0);
+    let events = report["events"].as_array().unwrap();
+    let oks: Vec<_> = events.iter().map(|event| &event["ok"]).collect();
+    assert_eq!(oks, [true, true, false]);
+    assert_eq!(events[1]["links"], 2, "n0-n11 and n5-n6");
+    assert_eq!(events[2]["expected"][0]["got"], 0);
+}
+
+#[test]
 fn a_generated_file_runs_to_the_same_report_as_its_shape() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ws.json");
@@ -132,8 +166,8 @@ fn a_file_that_cannot_be_run_ends_with_2_and_says_where_and_why() {
             "shares",
         ),
         (
-            r#"{"filbert": "topology/1", "nodes": [{"id": "a"}], "events": [{"at": "1s", "do": "kill", "node": "a"}]}"#,
-            "events: the simulator cannot",
+            r#"{"filbert": "topology/1", "nodes": [{"id": "a1"}], "events": [{"at": "1s", "do": "kill", "node": "b1"}]}"#,
+            r#"events[0].node: there is no node "b1"; did you mean "a1"?"#,
         ),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -401,15 +401,17 @@ fn hits_come_back_from_where_the_files_are_and_as_fast_as_the_links() {
 fn what_the_simulator_cannot_do_is_refused_and_named() {
     for (text, said) in [
         (
-            r#""events": [{"at": "1s", "do": "kill", "node": "a"}]"#,
-            "events: the simulator cannot",
+            r#""nodes": [{"id": "a", "behaviour": "slow"}]"#,
+            "node \"a\": behaviour: the simulator cannot",
         ),
         (
             r#""defaults": {"slots": 3}"#,
             "defaults.slots: the simulator cannot",
         ),
     ] {
-        let file = format!(r#"{{"filbert": "topology/1", "nodes": [{{"id": "a"}}], {text}}}"#);
+        let file = format!(
+            r#"{{"filbert": "topology/1", "generate": [{{"kind": "ring", "n": 4}}], {text}}}"#
+        );
         let network = Network::new(&parse(&file).unwrap()).unwrap();
         let error = sim::run(&network, &Plan::default(), Options::default())
             .unwrap_err()

@@ -1,6 +1,6 @@
 //! From a network to a world: all nodes, and all links up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -14,7 +14,8 @@ use crate::node::event::{Direction, Peer, Role};
 use crate::node::library::Library;
 use crate::node::strategy::Forward;
 use crate::node::{Config, Event, LinkId, Node, Outbox, Time, limits};
-use crate::topology::{Graph, Network, TopologyError, dice};
+use crate::topology::events::Act;
+use crate::topology::{Graph, NODES_MAX, Network, Roles, TopologyError, dice};
 use crate::wire::ServentId;
 
 use super::check::Checks;
@@ -28,6 +29,9 @@ use super::{World, run};
 const PORT: u16 = 6346;
 /// Randomness of the nodes: this purpose and the number of the node.
 const NODE_PURPOSE: u64 = 3 << 32;
+
+/// Sets the seeds of the lives of a node apart: an odd number without pattern, 2^64 divided by the golden ratio.
+const LIFE_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What a world is made with besides its network.
 #[derive(Default)]
@@ -58,11 +62,17 @@ pub enum OneThread {
 impl OneThread {
     /// What keeps a world of this network to one thread; `None`: nothing does.
     pub fn reason(network: &Network, trace: bool, check: bool) -> Option<Self> {
+        let ends_delay = |act: &Act| match act {
+            Act::Change { to, .. } => to.delay.is_some_and(|delay| delay.is_zero()),
+            _ => false,
+        };
         if trace {
             Some(Self::Trace)
         } else if check {
             Some(Self::Checks)
-        } else if network.traits.iter().any(|kind| kind.delay_ns == 0) {
+        } else if network.traits.iter().any(|kind| kind.delay_ns == 0)
+            || network.events.iter().any(|step| ends_delay(&step.act))
+        {
             Some(Self::NoDelay)
         } else {
             None
@@ -81,11 +91,11 @@ impl fmt::Display for OneThread {
 }
 
 impl World {
-    /// Builds all nodes and links. Links are up at once: greetings are not simulated.
+    /// Builds all nodes and links. Links are up at once: the first greetings are not simulated.
     ///
     /// # Errors
     /// What the file asks for and the simulator cannot do.
-    pub fn new(network: &Network, setting: Setting) -> Result<Self, TopologyError> {
+    pub fn new(network: &Network, mut setting: Setting) -> Result<Self, TopologyError> {
         run::check_supported(network)?;
         let mut map = Map {
             names: network.names.clone(),
@@ -93,6 +103,9 @@ impl World {
             lines: Lines::new(network),
             firsts: vec![0],
             datagram_ns: network.traits[0].delay_ns,
+            nursery: Nursery::new(network, &mut setting),
+            cut: BTreeSet::new(),
+            parted: None,
         };
         let reason = OneThread::reason(network, setting.trace.is_some(), setting.check);
         let one_thread = reason.filter(|_| setting.threads > 1);
@@ -101,15 +114,13 @@ impl World {
         }
         let numbers: Vec<usize> = (0..map.firsts.len()).collect();
         let ids = in_order(numbers.len(), &numbers, |number| {
-            let id = |node| servent(&mut node_rng(network.seed, node));
+            let id = |node| servent(&mut node_rng(network.seed, node, 0));
             map.nodes_of(*number).map(id).collect::<Vec<_>>()
         });
         let builder = Builder {
             network,
-            libraries: &setting.libraries,
-            forward: setting.forward,
+            absent: network.joining(),
             ids: &ids.concat(),
-            degrees: &network.ultrapeer_links(),
         };
         let mut shards = in_order(numbers.len(), &numbers, |number| {
             builder.shard(&map, *number)
@@ -124,6 +135,7 @@ impl World {
             shards,
             one_thread,
             askers: Vec::new(),
+            changes: Vec::new(),
             called_back: Vec::new(),
         };
         // Nodes that build a tree tell each other.
@@ -149,80 +161,144 @@ fn firsts(graph: &Graph, shards: usize) -> Vec<u32> {
     firsts
 }
 
-/// What all nodes are built with.
+/// How all nodes are linked at the start.
 struct Builder<'a> {
     network: &'a Network,
-    libraries: &'a BTreeMap<u32, Arc<Library>>,
-    forward: Forward,
+    /// Nodes that are not there yet, in rising order.
+    absent: Vec<u32>,
     /// Servent ids of all nodes.
     ids: &'a [ServentId],
-    /// What nodes say of their number of links.
-    degrees: &'a [usize],
 }
 
 impl Builder<'_> {
     /// A shard, its nodes linked.
     fn shard(&self, map: &Map, number: usize) -> Shard {
-        let network = self.network;
-        let mut configs = BTreeMap::new();
-        // Most nodes share nothing: one empty library does for all of them.
-        let empty = Arc::new(Library::default());
-        let mut out = Outbox::new();
-        let nodes = map.nodes_of(number).map(|at| {
-            let seen = network
-                .seen_cache(at)
-                .and_then(NonZeroUsize::new)
-                .unwrap_or(limits::SEEN_CACHE);
-            let role = network.roles.of(at);
-            let config = Arc::clone(
-                configs
-                    .entry((seen, role == Some(Role::Leaf)))
-                    .or_insert_with(|| Arc::new(config(network, seen, role, self.forward))),
-            );
-            let mut rng = node_rng(network.seed, at);
-            let servent = servent(&mut rng);
-            let mut node = Node::new(config, servent, rng);
-            let library = self.libraries.get(&at).unwrap_or(&empty);
-            node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
-            if role.is_some() {
-                // Everybody can be connected to here; else two leaves would not answer each other.
-                node.handle(Time::ZERO, Event::Reached, &mut out);
-            }
-            node
-        });
+        let nodes = map.nodes_of(number);
+        let nodes = nodes.map(|at| map.nursery.node(at, 0, None));
         let mut shard = Shard::new(map, number, nodes.collect());
         for node in map.nodes_of(number) {
+            if self.is_absent(node) {
+                shard.is_absent(node);
+            }
             for (link, half) in (0..).zip(map.graph.links(node)) {
-                let peer = Box::new(self.peer(map, node, half.to, half.edge));
+                if self.is_absent(node) || self.is_absent(half.to) {
+                    shard.has_no(map, node, link);
+                    continue;
+                }
+                let direction = if self.network.edges[half.edge as usize].a == node {
+                    Direction::Dialled(addr(half.to))
+                } else {
+                    Direction::Accepted
+                };
+                let other = (half.to, self.ids[half.to as usize]);
+                let peer = map.nursery.peer(&map.graph, other, node, direction);
                 shard.hand(map, node, Event::LinkUp(LinkId(link), peer));
             }
         }
         shard
     }
 
-    /// What a node is told of its neighbour.
-    fn peer(&self, map: &Map, node: u32, other: u32, edge: u32) -> Peer {
-        let network = self.network;
-        let direction = if network.edges[edge as usize].a == node {
-            Direction::Dialled(addr(other))
-        } else {
-            Direction::Accepted
+    fn is_absent(&self, node: u32) -> bool {
+        self.absent.binary_search(&node).is_ok()
+    }
+}
+
+/// All that a node is made of, and what it says of itself: for those that come back, too.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    seed: u64,
+    configs: BTreeMap<(NonZeroUsize, bool), Arc<Config>>,
+    /// Memories for ids that are not the usual one.
+    seen: BTreeMap<u32, NonZeroUsize>,
+    seen_usual: NonZeroUsize,
+    libraries: BTreeMap<u32, Arc<Library>>,
+    /// Most nodes share nothing: one empty library does for all of them.
+    empty: Arc<Library>,
+    roles: Roles,
+    /// What nodes of two tiers say of their number of links.
+    degrees: Vec<usize>,
+    ext_probes: bool,
+    forward: Forward,
+}
+
+impl Nursery {
+    fn new(network: &Network, setting: &mut Setting) -> Self {
+        let memory = |seen: Option<usize>| {
+            let seen = seen.and_then(NonZeroUsize::new);
+            seen.unwrap_or(limits::SEEN_CACHE)
         };
+        let seen_usual = memory(network.defaults.seen_cache);
+        let own = network.nodes.iter();
+        let seen: BTreeMap<u32, NonZeroUsize> = own
+            .filter(|(_, spec)| spec.seen_cache.is_some())
+            .map(|(node, spec)| (*node, memory(spec.seen_cache)))
+            .collect();
+        let mut configs = BTreeMap::new();
+        for memory in seen.values().copied().chain([seen_usual]) {
+            for role in [None, Some(Role::Ultrapeer), Some(Role::Leaf)] {
+                if role.is_some() == network.roles.are_two_tiers() {
+                    let key = (memory, role == Some(Role::Leaf));
+                    let config = config(network, memory, role, setting.forward);
+                    configs.insert(key, Arc::new(config));
+                }
+            }
+        }
+        Self {
+            seed: network.seed,
+            configs,
+            seen,
+            seen_usual,
+            libraries: std::mem::take(&mut setting.libraries),
+            empty: Arc::new(Library::default()),
+            roles: network.roles.clone(),
+            degrees: network.ultrapeer_links(),
+            ext_probes: network.ext_probes(),
+            forward: setting.forward,
+        }
+    }
+
+    /// A node at the beginning of one of its lives; `servent`: who it was in the one before.
+    pub(super) fn node(&self, at: u32, life: u32, servent: Option<ServentId>) -> Node {
+        let role = self.roles.of(at);
+        let memory = self.seen.get(&at).copied().unwrap_or(self.seen_usual);
+        let config = Arc::clone(&self.configs[&(memory, role == Some(Role::Leaf))]);
+        let mut rng = node_rng(self.seed, at, life);
+        let drawn = self::servent(&mut rng);
+        let mut node = Node::new(config, servent.unwrap_or(drawn), rng);
+        let library = self.libraries.get(&at).unwrap_or(&self.empty);
+        let mut out = Outbox::new();
+        node.handle(Time::ZERO, Event::Library(Arc::clone(library)), &mut out);
+        if role.is_some() {
+            // Everybody can be connected to here; else two leaves would not answer each other.
+            node.handle(Time::ZERO, Event::Reached, &mut out);
+        }
+        node
+    }
+
+    /// What `other` says in its greeting to `node`.
+    pub(super) fn peer(
+        &self,
+        graph: &Graph,
+        other: (u32, ServentId),
+        node: u32,
+        direction: Direction,
+    ) -> Box<Peer> {
+        let (other, servent) = other;
         let flat = Peer {
             listen: Some(addr(other)),
-            servent: Some(self.ids[other as usize]),
+            servent: Some(servent),
             agent: Box::default(),
-            degree: u16::try_from(map.graph.degree(other)).unwrap_or(u16::MAX),
+            degree: u16::try_from(graph.degree(other)).unwrap_or(u16::MAX),
             vendor_messages: matches!(self.forward, Forward::Light(_)),
             max_ttl: u8::MAX,
-            ext_probes: network.ext_probes(),
+            ext_probes: self.ext_probes,
             bye: true,
             ..Peer::bare(direction, addr(other), addr(node).ip())
         };
-        match network.roles.of(other) {
+        Box::new(match self.roles.of(other) {
             None => flat,
             Some(role) => in_tiers(flat, role, self.degrees[other as usize]),
-        }
+        })
     }
 }
 
@@ -249,7 +325,7 @@ fn config(
 ) -> Config {
     let tiers = role.map(|role| Config {
         net: Net::Rehearsal,
-        max_leaves: usize::MAX,
+        max_leaves: NODES_MAX,
         ..Config::live(role)
     });
     let ttl_max = if tiers.is_some() {
@@ -264,7 +340,7 @@ fn config(
         name: String::new(),
         keep: Vec::new(),
         min_links: 0,
-        max_links: usize::MAX,
+        max_links: NODES_MAX,
         ttl: network.defaults.ttl.unwrap_or(limits::TTL),
         ttl_max,
         seen_cache,
@@ -275,7 +351,10 @@ fn config(
     }
 }
 
-fn node_rng(seed: u64, node: u32) -> ChaCha8Rng {
+/// Each life of a node has a source of its own, so that what others do changes nothing about what it draws. The first
+/// life has the seed itself.
+fn node_rng(seed: u64, node: u32, life: u32) -> ChaCha8Rng {
+    let seed = seed ^ u64::from(life).wrapping_mul(LIFE_STEP);
     dice::seeded(seed, NODE_PURPOSE + u64::from(node))
 }
 

@@ -13,6 +13,7 @@ use crate::wire::walk::WalkMark;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::Totals;
+use super::faults::Retired;
 use super::mail::Asked;
 
 /// Broken invariants kept; one is bad enough.
@@ -216,8 +217,21 @@ impl Checks {
         }
     }
 
-    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes.
-    pub(super) fn balance(&mut self, totals: Totals, in_flight: i64, byes: u64, nodes: &[Node]) {
+    /// A node begins anew and remembers nothing.
+    pub(super) fn begins(&mut self, node: u32) {
+        self.known.retain(|(at, _), _| *at != node);
+    }
+
+    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes; `retired`: what
+    /// earlier lives of nodes counted.
+    pub(super) fn balance(
+        &mut self,
+        totals: Totals,
+        in_flight: i64,
+        byes: u64,
+        retired: Retired,
+        nodes: &[Node],
+    ) {
         self.conserves(totals, in_flight);
         let sum = |count: fn(&Node, Kind) -> u64| -> u64 {
             nodes
@@ -225,8 +239,8 @@ impl Checks {
                 .flat_map(|node| Kind::ALL.iter().map(move |kind| count(node, *kind)))
                 .sum()
         };
-        let received = sum(|node, kind| node.stats().received(kind));
-        let sent = sum(|node, kind| node.stats().sent(kind)) + byes;
+        let received = sum(|node, kind| node.stats().received(kind)) + retired.received;
+        let sent = sum(|node, kind| node.stats().sent(kind)) + byes + retired.sent;
         if received != totals.delivered || sent != totals.sent {
             let detail = format!("nodes count {sent} sent and {received} received; {totals:?}");
             self.breach("nodes count every frame", detail);

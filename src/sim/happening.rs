@@ -6,6 +6,7 @@ use crate::wire::Frame;
 
 use super::calendar::Placed;
 use super::frames::Stored;
+use super::greet::Call;
 
 /// What happens to a node. Kept small: a flood of a million nodes has millions of them waiting.
 #[derive(Debug)]
@@ -16,8 +17,13 @@ pub(super) enum Happening {
     Datagram { to: u32, sent: Box<(u32, Frame)> },
     /// The other end of a link closed it.
     Gone { node: u32, link: u32 },
-    /// A dial came to nothing.
-    NoAnswer { node: u32, addr: Box<SocketAddr> },
+    /// A dial of this life of a node came to nothing.
+    NoAnswer {
+        node: u32,
+        dialled: Box<(SocketAddr, u32)>,
+    },
+    /// A greeting takes its next step.
+    Greets { node: u32, call: Box<Call> },
     /// A link with a rate can send again.
     Ready { node: u32, link: u32 },
     /// The send queue of a link went over its high mark, or back to its low one.
@@ -35,15 +41,17 @@ impl Placed for Happening {
     /// it, and beside whom, its order is the same.
     fn place(&self) -> u64 {
         let (node, class, from) = match self {
+            // What comes over a new link comes after its greeting.
+            Self::Greets { node, call } => (*node, 0, call.other(*node)),
             // What was said before a link was closed comes before its end.
-            Self::Arrival { to, link, .. } => (*to, 0, *link),
-            Self::Datagram { to, sent } => (*to, 1, sent.0),
-            Self::Gone { node, link } => (*node, 2, *link),
-            Self::NoAnswer { node, .. } => (*node, 3, 0),
-            Self::Ready { node, link } => (*node, 4, *link),
-            Self::Pressed { node, link, .. } => (*node, 5, *link),
+            Self::Arrival { to, link, .. } => (*to, 1, *link),
+            Self::Datagram { to, sent } => (*to, 2, sent.0),
+            Self::Gone { node, link } => (*node, 3, *link),
+            Self::NoAnswer { node, .. } => (*node, 4, 0),
+            Self::Ready { node, link } => (*node, 5, *link),
+            Self::Pressed { node, link, .. } => (*node, 6, *link),
             // What arrives in time is in time.
-            Self::Alarm { node } => (*node, 6, 0),
+            Self::Alarm { node } => (*node, 7, 0),
         };
         debug_assert!(from < 1 << FROM_BITS, "links and nodes are fewer");
         u64::from(node) << 32 | class << FROM_BITS | u64::from(from)

@@ -100,6 +100,8 @@ struct Part {
     reached: Vec<u64>,
     /// TTL of the present round.
     ttl: u8,
+    /// Its query and hit frames given to links and not yet out of them; only the sum of all meters has a meaning.
+    under_way: i64,
 }
 
 /// Counts all queries of a run, at nodes that follow each other.
@@ -136,6 +138,7 @@ impl Meter {
             },
             reached: Vec::new(),
             ttl: 0,
+            under_way: 0,
         });
     }
 
@@ -163,6 +166,11 @@ impl Meter {
         self.parts[query].measured.refused = Some(why);
     }
 
+    /// One query is over.
+    pub(super) fn end(&mut self, query: usize) {
+        self.active.retain(|_, active| active.query != query);
+    }
+
     /// All queries so far are over.
     pub(super) fn end_all(&mut self) {
         self.spare.extend(
@@ -176,12 +184,14 @@ impl Meter {
     /// A frame was given to so many links.
     pub(super) fn sent(&mut self, frame: &Frame, links: u64) {
         if let Some(active) = self.active.get(&frame.header.guid) {
-            let measured = &mut self.parts[active.query].measured;
+            let part = &mut self.parts[active.query];
+            let measured = &mut part.measured;
             match frame.header.kind {
                 Kind::Query => measured.messages += links,
                 Kind::QueryHit => measured.hit_messages += links,
                 _ => return,
             }
+            part.under_way += i64::try_from(links).expect("links are counted in 32 bits");
             measured.bytes += frame.wire_len() as u64 * links;
         }
     }
@@ -197,19 +207,27 @@ impl Meter {
     }
 
     pub(super) fn lost(&mut self, frame: &Frame) {
-        if frame.header.kind == Kind::Query
+        let (asks, answers) = of_query(frame);
+        if (asks || answers)
             && let Some(active) = self.active.get(&frame.header.guid)
         {
-            self.parts[active.query].measured.lost += 1;
+            let part = &mut self.parts[active.query];
+            part.under_way -= 1;
+            part.measured.lost += u64::from(asks);
         }
     }
 
     /// A frame arrived at the node that is so many after the first.
     pub(super) fn arrived(&mut self, now_ns: u64, at: usize, frame: &Frame) {
-        if frame.header.kind == Kind::Query
+        let (asks, answers) = of_query(frame);
+        if (asks || answers)
             && let Some(active) = self.active.get_mut(&frame.header.guid)
         {
             let part = &mut self.parts[active.query];
+            part.under_way -= 1;
+            if answers {
+                return;
+            }
             part.measured.last_ns = now_ns;
             let load = &mut self.loads[at];
             *load = load.saturating_add(1);
@@ -229,6 +247,12 @@ impl Meter {
             measured.first_hit_ns = Some(now_ns - measured.asked_ns);
             measured.first_hit_hops = Some(measured.hops_before + u32::from(hops) + 1);
         }
+    }
+
+    /// Query and hit frames given to links and not yet out of them; only the sum of all meters has a meaning. It stays
+    /// above 0 when some were shed, which nobody tells.
+    pub(super) fn under_way(&self, query: usize) -> i64 {
+        self.parts[query].under_way
     }
 
     /// Query frames that the busiest node got.
@@ -252,6 +276,12 @@ impl Meter {
         all.reached = reached.into_iter().max().unwrap_or(0);
         all
     }
+}
+
+/// Whether a frame is a query, or a hit.
+fn of_query(frame: &Frame) -> (bool, bool) {
+    let kind = frame.header.kind;
+    (kind == Kind::Query, kind == Kind::QueryHit)
 }
 
 /// Place of a node among so many from `first` on.

@@ -6,6 +6,9 @@
 //!
 //! - `build`: nodes and links of a network; `shard`: a part of the nodes, and what happens to them;
 //! - `windows`: how shards run at once and yet in one order; `mail`: what they send each other;
+//! - `ties`: which links are up; `greet`: how new ones come up; `faults`: what may be done to nodes and links;
+//! - `course`: a plan with its events, in order of time; `turns`: churn; `present`: the network at one moment; `phases`: what
+//!   was found between one event and the next;
 //! - `happening`: what happens, and its order; `calendar`: the event queue; `line`: what links do to frames;
 //! - `meter`: what each query cost; `predict`: what it should have cost;
 //! - `layers`: floods of every TTL by one search through the graph; `experiment`: known outcomes;
@@ -18,19 +21,26 @@ mod calendar;
 mod check;
 pub mod churn;
 pub mod compare;
+mod course;
 pub mod experiment;
+mod faults;
 mod frames;
+mod greet;
 mod happening;
 mod layers;
 mod line;
 mod mail;
 mod meter;
 pub mod parallel;
+pub mod phases;
 mod predict;
+mod present;
 pub mod report;
 mod run;
 mod shard;
+mod ties;
 mod trace;
+mod turns;
 mod windows;
 pub mod yardstick;
 
@@ -44,16 +54,20 @@ use crate::topology::Graph;
 use crate::wire::ServentId;
 
 use meter::Meter;
-use shard::{Map, PUSH_TICKET, Shard};
+use shard::{Map, OTHER_TICKET, Shard};
 use windows::Until;
 
 pub use build::{OneThread, Setting};
 pub use check::Breach;
+pub use faults::Parted;
 pub use layers::{Flooded, Layers};
 pub use meter::Measured;
 pub use predict::{Predicted, predict};
 pub use run::{Folder, Options, libraries, predictions, run};
 pub use trace::Sink;
+
+/// Why a node that is not there does not ask.
+const AWAY: &str = "the asker is away";
 
 /// Frames by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +103,8 @@ pub struct World {
     one_thread: Option<OneThread>,
     /// The asker of each query.
     askers: Vec<u32>,
+    /// Times at which links changed or were parted since the start.
+    changes: Vec<u64>,
     /// Connections that nodes would open because of a push.
     called_back: Vec<(u32, SocketAddr, u32)>,
 }
@@ -149,6 +165,11 @@ impl World {
             shard.meter.begin(self.now);
         }
         self.askers.push(asker);
+        if !self.is_up(asker) {
+            let shard = &mut self.shards[self.map.shard_of(asker)];
+            shard.meter.refused(query, AWAY.to_owned());
+            return query;
+        }
         let wanted = (strategy != Strategy::Usual).then_some(1);
         let spec = SearchSpec {
             text: text.to_owned(),
@@ -164,14 +185,14 @@ impl World {
         query
     }
 
-    /// Has a node ask `servent` to connect to it and offer its file number `index`, now.
+    /// Has a node that is up ask `servent` to connect to it and offer its file number `index`, now.
     pub fn push(&mut self, asker: u32, servent: ServentId, index: u32) {
         let spec = PushSpec {
             servent,
             index,
             port: None,
         };
-        self.hand(asker, Event::Command(PUSH_TICKET, Command::Push(spec)));
+        self.hand(asker, Event::Command(OTHER_TICKET, Command::Push(spec)));
     }
 
     /// Connections that nodes would have opened because of a push: who, where to, for which file. Files are not moved
@@ -193,15 +214,35 @@ impl World {
     /// Ends the queries from number `first` on: hits that come later find nobody.
     pub fn end_queries(&mut self, first: usize) {
         for query in first..self.askers.len() {
-            self.hand(
-                self.askers[query],
-                Event::Command(Ticket(query as u64), Command::Cancel),
-            );
+            self.cancel(query);
         }
         windows::exchange(&mut self.shards);
         for shard in &mut self.shards {
             shard.meter.end_all();
         }
+    }
+
+    /// Ends one query.
+    pub fn end_query(&mut self, query: usize) {
+        self.cancel(query);
+        windows::exchange(&mut self.shards);
+        for shard in &mut self.shards {
+            shard.meter.end(query);
+        }
+    }
+
+    fn cancel(&mut self, query: usize) {
+        let asker = self.askers[query];
+        if self.is_up(asker) {
+            let ticket = Ticket(query as u64);
+            self.hand(asker, Event::Command(ticket, Command::Cancel));
+        }
+    }
+
+    /// Whether no frame of a query is on a link.
+    fn is_over(&self, query: usize) -> bool {
+        let parts = self.shards.iter();
+        parts.map(|shard| shard.meter.under_way(query)).sum::<i64>() == 0
     }
 
     /// Lets happen all that happens up to `end`, then it is `end`.

@@ -12,7 +12,8 @@ use crate::node::event::Role;
 use crate::topology::plan::Ask;
 use crate::topology::{Graph, Network};
 
-use super::{Measured, Predicted, millis};
+use super::phases::Phase;
+use super::{AWAY, Measured, Predicted, millis};
 
 pub use event::{EventReport, Expected};
 
@@ -40,7 +41,7 @@ pub struct Report {
     pub seed: u64,
     /// Every query, in order.
     pub queries: Vec<QueryReport>,
-    /// What came of the events of the file; absent without events, and in virtual time.
+    /// What came of the events of the file; absent without events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventReport>,
     /// All queries together; absent without queries.
@@ -58,6 +59,15 @@ pub struct Report {
     /// Virtual time at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_ms: Option<f64>,
+    /// What was found between one event and the next; absent without events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
+    /// The same by parts of equal length, of a run with churn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Phase>,
+    /// How often churn had a node go or come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Comings>,
     /// Invariants that did not hold, when they were checked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
@@ -100,6 +110,17 @@ pub struct Frames {
     pub shed: u64,
 }
 
+/// How often churn had a node go or come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Comings {
+    /// It came.
+    pub came: u64,
+    /// It took leave.
+    pub left: u64,
+    /// It died.
+    pub died: u64,
+}
+
 /// One query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QueryReport {
@@ -134,6 +155,9 @@ pub struct QueryReport {
     /// The condition on `hits` in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
+    /// When it was asked, on the clock of the events; virtual time only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<f64>,
     /// Why the query was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -207,7 +231,6 @@ impl QueryReport {
             full: predicted.full,
             exact,
         };
-        let as_expected = ask.expect.is_none_or(|expect| expect.holds(measured.hits));
         let mut report = Self {
             from: network.names.name(ask.from).into_owned(),
             query: ask.query.clone(),
@@ -224,11 +247,25 @@ impl QueryReport {
             first_hit_ms: measured.first_hit_ns.map(millis),
             predicted,
             expect: ask.expect.map(|expect| expect.to_string()),
+            at_ms: None,
             refused: measured.refused,
             ok: false,
         };
-        report.ok = report.refused.is_none() && as_expected && report.as_predicted();
+        report.judge();
         report
+    }
+
+    /// The same, asked so many nanoseconds after the events' clock started.
+    #[must_use]
+    pub fn asked_at(mut self, at_ns: Option<u64>) -> Self {
+        self.at_ms = at_ns.map(millis);
+        self
+    }
+
+    fn judge(&mut self) {
+        // Nodes come and go: that one cannot ask is no failure unless something is expected of it.
+        let excused = self.refused.as_deref() == Some(AWAY) && self.expect.is_none();
+        self.ok = (self.refused.is_none() || excused) && self.met() && self.as_predicted();
     }
 
     /// No exact prediction failed.
@@ -343,6 +380,9 @@ impl Report {
             trace: None,
             load_max: None,
             virtual_ms: None,
+            phases: Vec::new(),
+            timeline: Vec::new(),
+            churn: None,
             broken: Vec::new(),
         }
     }
@@ -387,7 +427,9 @@ impl Report {
         let mut lines = Vec::new();
         let verdict = |ok: bool| if ok { "ok" } else { "DIFFERENT" };
         let exact = || self.queries.iter().filter(|query| query.predicted.exact);
-        let (full, part): (Vec<_>, Vec<_>) = exact().partition(|query| query.predicted.full);
+        let disturbed = !self.phases.is_empty();
+        let (full, part): (Vec<_>, Vec<_>) =
+            exact().partition(|query| query.predicted.full && !disturbed);
         let measured = |queries: &[&QueryReport]| mean(queries.iter().map(|query| query.messages));
         let ok =
             |queries: &[&QueryReport]| verdict(queries.iter().all(|query| query.as_predicted()));
@@ -404,8 +446,13 @@ impl Report {
         };
         let predicted = mean(counted.iter().map(|query| query.predicted.messages));
         if let (Some(predicted), Some(mean)) = (predicted, measured(&counted)) {
+            let which = if disturbed {
+                "floods in the network as it was then"
+            } else {
+                "floods that their TTL cuts short"
+            };
             lines.push(format!(
-                "floods that their TTL cuts short should send {predicted:.1} messages per query: measured {mean:.1}   {}",
+                "{which} should send {predicted:.1} messages per query: measured {mean:.1}   {}",
                 ok(&counted)
             ));
         }
@@ -423,7 +470,7 @@ impl Report {
             let changed = if self.events.is_empty() {
                 ""
             } else {
-                ", or events had changed the network"
+                ", or events changed the network"
             };
             lines.push(format!("{loose} queries without an exact prediction: delays differ, links lose frames, or memory is short{changed}"));
         }
@@ -500,7 +547,9 @@ impl Report {
     /// Lines about events, and about all queries together.
     pub fn foot(&self) -> String {
         let mut text = String::new();
-        for event in &self.events {
+        // Parts of the run tell of the events too; then only what failed is left to say.
+        let told = !self.phases.is_empty();
+        for event in self.events.iter().filter(|event| !told || !event.ok) {
             let _ = writeln!(text, "Event  {}", event.line());
         }
         let Some(summary) = &self.summary else {

@@ -9,7 +9,9 @@ use crate::node::strategy::{Approach, Forward, Strategy};
 use crate::topology::plan::{Ask, Plan};
 use crate::topology::{Behaviour, FILES_FOLDER, Network, TopologyError};
 
-use super::report::{Frames, QueryReport, Report};
+use super::course::{Asked, Came, Course};
+use super::phases::{self, Phase};
+use super::report::{Comings, Frames, QueryReport, Report};
 use super::{Predicted, Setting, Sink, World, predict};
 
 /// Files of a real folder that a node shares, listed by whoever may read the disk.
@@ -37,7 +39,7 @@ pub struct Options {
 }
 
 /// Events after which a run is given up: some hours. A flood ends by itself, unless tables are far too small.
-const EVENTS_MAX: u64 = 50_000_000_000;
+pub(super) const EVENTS_MAX: u64 = 50_000_000_000;
 
 /// Refuses what a file may say and this engine cannot do, rather than leave it out in silence.
 pub(super) fn check_supported(network: &Network) -> Result<(), TopologyError> {
@@ -47,9 +49,6 @@ pub(super) fn check_supported(network: &Network) -> Result<(), TopologyError> {
             format!("the simulator cannot {what} yet; remove the key to run this file"),
         ))
     };
-    if !network.events.is_empty() {
-        return cannot("events", "make things happen while it runs");
-    }
     for spec in network.nodes.values() {
         let path = |key: &str| format!("node {:?}: {key}", spec.id);
         match spec.behaviour {
@@ -125,61 +124,55 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         ask.ttl = approach.ttl.unwrap_or(ask.ttl);
     }
     let plan = &plan;
-    let is_plain = approach.forward == Forward::Flood
-        && matches!(approach.strategy, Strategy::Usual | Strategy::Flood);
     let libraries = libraries(plan, &options.folders);
-    let predictions = predictions(network, plan, &libraries);
     let setting = Setting {
-        libraries,
+        libraries: libraries.clone(),
         trace: options.trace,
         check: options.check,
         forward: options.approach.forward,
         threads: options.threads,
     };
-    let strategy = options.approach.strategy;
     let mut world = World::new(network, setting)?;
     if network.roles.are_two_tiers() {
         // Routing tables travel first: those of leaves, then those of ultrapeers with their leaves'.
         world.run_until_quiet(EVENTS_MAX);
     }
-    // Searches of the file come one after the other, those with a time after them.
-    let (timed, sequential): (Vec<_>, Vec<_>) = plan
-        .asks
-        .iter()
-        .enumerate()
-        .partition(|(_, ask)| ask.at.is_some());
-    let mut asked_as = vec![0; plan.asks.len()];
-    for (position, ask) in sequential {
-        asked_as[position] = world.search_by(ask.from, &ask.query, ask.ttl, strategy.clone());
-        world.run_until_quiet(EVENTS_MAX);
-        world.end_queries(asked_as[position]);
-    }
-    let (start, first) = (world.now(), timed.first().map(|_| world.queries()));
-    for (position, ask) in timed {
-        world.run_until(start.plus(ask.at.unwrap_or_default()));
-        asked_as[position] = world.search_by(ask.from, &ask.query, ask.ttl, strategy.clone());
-    }
-    if let Some(first) = first {
-        world.run_until_quiet(EVENTS_MAX);
-        world.end_queries(first);
-    }
+    let came = if network.events.is_empty() {
+        Ok(undisturbed(network, plan, approach, &libraries, &mut world))
+    } else {
+        Course::new(network, approach, &libraries, &mut world).run(plan)
+    }?;
     let broken = world
         .finish()
         .map_err(|error| TopologyError::new("", format!("the trace cannot be written: {error}")))?;
-    let queries =
-        plan.asks
-            .iter()
-            .zip(predictions)
-            .zip(asked_as)
-            .map(|((ask, predicted), query)| {
-                QueryReport::new(
-                    network,
-                    ask,
-                    world.measured(query),
-                    predicted,
-                    is_plain && exact(network, plan, ask),
-                )
-            });
+    let queries: Vec<QueryReport> = came
+        .asked
+        .iter()
+        .map(|asked| {
+            let on_clock = !network.events.is_empty() && asked.at_ns >= came.start_ns;
+            let report = QueryReport::new(
+                network,
+                &asked.ask,
+                asked.measured.clone(),
+                asked.predicted,
+                asked.exact,
+            );
+            report.asked_at(on_clock.then(|| asked.at_ns - came.start_ns))
+        })
+        .collect();
+    let mut of_time: Vec<phases::Asked<'_>> = came
+        .asked
+        .iter()
+        .zip(&queries)
+        .map(|(asked, query)| phases::Asked {
+            at_ns: asked.at_ns,
+            query,
+            held: asked.held(),
+        })
+        .collect();
+    of_time.sort_by_key(|asked| asked.at_ns);
+    let phases = Phase::all(came.start_ns, &came.parts, &of_time);
+    let timeline = Phase::all(came.start_ns, &came.samples, &of_time);
     let totals = world.totals();
     let frames = Frames {
         sent: totals.sent,
@@ -187,15 +180,22 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         lost: totals.lost,
         shed: totals.shed,
     };
-    let mut report = Report::new(network, world.graph(), "sim", queries.collect());
+    let mut report = Report::new(network, world.graph(), "sim", queries);
+    report.events = came.events;
+    report.phases = phases;
+    report.timeline = timeline;
+    if came.turns != [0; 3] {
+        let [came, left, died] = came.turns;
+        report.churn = Some(Comings { came, left, died });
+    }
     report.frames = Some(frames);
     report.trace = Some(format!("{:016x}", world.digest()));
-    if !plan.asks.is_empty() {
+    if !came.asked.is_empty() {
         #[expect(
             clippy::cast_precision_loss,
             reason = "queries of a run are far below 2^53"
         )]
-        let asks = plan.asks.len() as f64;
+        let asks = came.asked.len() as f64;
         report.load_max = Some(f64::from(world.load_max()) / asks);
     }
     report.virtual_ms = Some(super::millis(world.now().0));
@@ -206,6 +206,50 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
     Ok(report)
 }
 
+/// A plan in a network that nothing happens to: searches one after the other, those with a time after them.
+fn undisturbed(
+    network: &Network,
+    plan: &Plan,
+    approach: &Approach,
+    libraries: &BTreeMap<u32, Arc<Library>>,
+    world: &mut World,
+) -> Came {
+    let is_plain = approach.forward == Forward::Flood
+        && matches!(approach.strategy, Strategy::Usual | Strategy::Flood);
+    let predictions = predictions(network, plan, libraries);
+    let (timed, sequential): (Vec<_>, Vec<_>) = plan
+        .asks
+        .iter()
+        .enumerate()
+        .partition(|(_, ask)| ask.at.is_some());
+    let at_once = if timed.is_empty() { 1 } else { plan.asks.len() };
+    let mut asked_as = vec![0; plan.asks.len()];
+    let search = |world: &mut World, ask: &Ask| {
+        let strategy = approach.strategy.clone();
+        world.search_by(ask.from, &ask.query, ask.ttl, strategy)
+    };
+    for (position, ask) in sequential {
+        asked_as[position] = search(world, ask);
+        world.run_until_quiet(EVENTS_MAX);
+        world.end_queries(asked_as[position]);
+    }
+    let (start, first) = (world.now(), timed.first().map(|_| world.queries()));
+    for (position, ask) in timed {
+        world.run_until(start.plus(ask.at.unwrap_or_default()));
+        asked_as[position] = search(world, ask);
+    }
+    if let Some(first) = first {
+        world.run_until_quiet(EVENTS_MAX);
+        world.end_queries(first);
+    }
+    let all = plan.asks.iter().zip(predictions).zip(asked_as);
+    let asked = all.map(|((ask, predicted), query)| {
+        let exact = is_plain && could_be_exact(network, world.links_are(), ask, at_once);
+        Asked::over(ask, world.measured(query), predicted, exact)
+    });
+    Came::of(asked.collect())
+}
+
 /// What each query should cost and find.
 pub fn predictions(
     network: &Network,
@@ -213,50 +257,59 @@ pub fn predictions(
     libraries: &BTreeMap<u32, Arc<Library>>,
 ) -> Vec<Predicted> {
     let graph = network.graph();
-    let mut holders_of: BTreeMap<&str, BTreeMap<u32, u64>> = BTreeMap::new();
-    let mut found = Vec::new();
-    let one = |ask: &Ask, holders: &BTreeMap<u32, u64>| predict(&graph, ask.from, ask.ttl, holders);
+    let mut holders = Holders::new(libraries);
     plan.asks
         .iter()
-        .map(|ask| {
-            let holders = holders_of.entry(&ask.query).or_insert_with(|| {
-                let mut holders = BTreeMap::new();
-                for (node, library) in libraries {
-                    found.clear();
-                    library.search(&ask.query, limits::HITS_PER_QUERY, &mut found);
-                    if !found.is_empty() {
-                        holders.insert(*node, found.len() as u64);
-                    }
-                }
-                holders
-            });
-            one(ask, holders)
-        })
+        .map(|ask| predict(&graph, ask.from, ask.ttl, holders.of(&ask.query)))
         .collect()
 }
 
-/// Whether a query must cost exactly what is predicted.
-fn exact(network: &Network, plan: &Plan, ask: &Ask) -> bool {
+/// Who has what is asked for.
+pub(super) struct Holders<'a> {
+    libraries: &'a BTreeMap<u32, Arc<Library>>,
+    of: BTreeMap<String, BTreeMap<u32, u64>>,
+}
+
+impl<'a> Holders<'a> {
+    pub(super) fn new(libraries: &'a BTreeMap<u32, Arc<Library>>) -> Self {
+        Self {
+            libraries,
+            of: BTreeMap::new(),
+        }
+    }
+
+    /// Matching files of each node that has any.
+    pub(super) fn of(&mut self, query: &str) -> &BTreeMap<u32, u64> {
+        let libraries = self.libraries;
+        self.of.entry(query.to_owned()).or_insert_with(|| {
+            let (mut holders, mut found) = (BTreeMap::new(), Vec::new());
+            for (node, library) in libraries {
+                found.clear();
+                library.search(query, limits::HITS_PER_QUERY, &mut found);
+                if !found.is_empty() {
+                    holders.insert(*node, found.len() as u64);
+                }
+            }
+            holders
+        })
+    }
+}
+
+/// Whether a plain flood must cost exactly what is predicted, as far as settings go. `links`: whether they lose nothing
+/// and whether all delays are equal; `at_once`: queries that may be under way together.
+pub(super) fn could_be_exact(
+    network: &Network,
+    links: (bool, bool),
+    ask: &Ask,
+    at_once: usize,
+) -> bool {
     if network.roles.are_two_tiers() {
         // The prediction is that of a flood, which nobody makes here: a yardstick.
         return false;
     }
-    let calm = network
-        .traits
-        .iter()
-        .all(|kind| kind.drop <= 0.0 && kind.rate.is_none());
-    let first = network.traits[0].delay_ns;
-    let level = network
-        .traits
-        .iter()
-        .all(|kind| kind.delay_ns == first && kind.jitter_ns == 0);
+    let (calm, level) = links;
     // However the delays fall, no path is longer than the number of nodes.
     let ttl_suffices = usize::from(ask.ttl) >= network.names.len();
-    let at_once = if plan.asks.iter().any(|ask| ask.at.is_some()) {
-        plan.asks.len()
-    } else {
-        1
-    };
     let seen_least = network
         .nodes
         .values()

@@ -13,20 +13,22 @@ use crate::node::{Action, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
 use crate::topology::{Graph, Names};
 use crate::wire::Frame;
 
+use super::build::Nursery;
 use super::calendar::Calendar;
 use super::check::Checks;
+use super::faults::Stays;
 use super::frames::{Frames, Stored};
+use super::greet::Call;
 use super::happening::Happening;
 use super::line::{Ends, Fate, Lines};
 use super::mail::{Asked, Letter, Mail, copied};
 use super::meter::{Meter, own};
+use super::ties::{End, Ties};
 use super::trace::{self, Delivery, Trace};
-use super::{Totals, build};
+use super::{Parted, Totals, build};
 
-/// Time an unanswered dial takes. Simulated nodes dial only when they are told to.
-const DIAL_NS: u64 = 1_000_000_000;
-/// Whoever asks for a push; no query is numbered so.
-pub(super) const PUSH_TICKET: Ticket = Ticket(u64::MAX);
+/// Whoever asks for a push, or for anything else that is no search; no query is numbered so.
+pub(super) const OTHER_TICKET: Ticket = Ticket(u64::MAX);
 /// Events looked at ahead: a core waits for some ten to twenty answers of memory at once.
 const AHEAD: usize = 16;
 /// Nodes below which all of them are in the cache anyway.
@@ -34,7 +36,7 @@ const WARM_NODES_MIN: usize = 500;
 /// No alarm.
 const NEVER: u64 = u64::MAX;
 
-/// What all shards of a world read and none changes.
+/// What all shards of a world read, and none changes while it runs.
 #[derive(Debug)]
 pub(super) struct Map {
     pub(super) names: Names,
@@ -44,6 +46,11 @@ pub(super) struct Map {
     pub(super) firsts: Vec<u32>,
     /// Time a datagram takes.
     pub(super) datagram_ns: u64,
+    pub(super) nursery: Nursery,
+    /// Links of the graph that are cut.
+    pub(super) cut: BTreeSet<u32>,
+    /// Between whom no frame passes.
+    pub(super) parted: Option<Parted>,
 }
 
 impl Map {
@@ -57,6 +64,17 @@ impl Map {
         let end = self.firsts.get(shard + 1).copied();
         let all = || u32::try_from(self.graph.nodes()).expect("nodes are counted in 32 bits");
         self.firsts[shard]..end.unwrap_or_else(all)
+    }
+
+    /// Does anything pass from one node to another?
+    pub(super) fn passes(&self, from: u32, to: u32) -> bool {
+        let parted = self.parted.as_ref();
+        parted.is_none_or(|parted| parted.passes(from, to))
+    }
+
+    /// The node at an address.
+    pub(super) fn node_at(&self, addr: SocketAddr) -> Option<u32> {
+        build::node_at(addr).filter(|node| (*node as usize) < self.graph.nodes())
     }
 
     /// What a node does reaches no other one sooner.
@@ -92,12 +110,14 @@ pub(super) struct Shard {
     pub(super) now: u64,
     pub(super) nodes: Vec<Node>,
     seats: Vec<Seat>,
-    ends: Ends,
-    calendar: Calendar<Happening>,
+    pub(super) ends: Ends,
+    pub(super) ties: Ties,
+    pub(super) stays: Stays,
+    /// The offer that a node is judging.
+    pub(super) judged: Option<Box<Call>>,
+    pub(super) calendar: Calendar<Happening>,
     frames: Frames,
     out: Outbox,
-    /// Ends of links that are closed.
-    closed: BTreeSet<(u32, u32)>,
     pub(super) meter: Meter,
     trace: Trace,
     checks: Option<Box<Checks>>,
@@ -140,7 +160,9 @@ impl Shard {
             calendar: Calendar::new(map.lines.span_ns()),
             frames: Frames::default(),
             out: Outbox::new(),
-            closed: BTreeSet::new(),
+            ties: Ties::default(),
+            stays: Stays::new(nodes.len()),
+            judged: None,
             meter: Meter::new(first, nodes.len()),
             trace: Trace::default(),
             checks: None,
@@ -163,7 +185,7 @@ impl Shard {
     }
 
     /// Place of a node of its own.
-    fn at(&self, node: u32) -> usize {
+    pub(super) fn at(&self, node: u32) -> usize {
         (node - self.first) as usize
     }
 
@@ -220,7 +242,8 @@ impl Shard {
         for (to, link, frame) in arrivals {
             if let Some(header) = self.frames.header(frame) {
                 looked ^= self.nodes[self.at(to)].look_up(LinkId(link), &header.guid);
-                looked ^= map.graph.links(to)[link as usize].to as usize;
+                let half = map.graph.links(to).get(link as usize);
+                looked ^= half.map_or(0, |half| half.to as usize);
             }
         }
         // The looking is all that is wanted; without this the compiler would leave it out.
@@ -231,11 +254,7 @@ impl Shard {
         self.now = self.now.max(at);
         match happening {
             Happening::Arrival { to, link, frame } => self.arrive(map, to, link, frame),
-            Happening::Gone { node, link } => {
-                if !self.is_closed(node, link) {
-                    self.hand(map, node, Event::LinkDown(LinkId(link), Gone::Closed));
-                }
-            }
+            Happening::Gone { node, link } => self.lose(map, node, link),
             Happening::Alarm { node } => {
                 // An alarm that was moved since is a needless wake, and skipped.
                 let place = self.at(node);
@@ -246,30 +265,33 @@ impl Shard {
             }
             Happening::Ready { node, link } => self.ready(map, node, link),
             Happening::Pressed { node, link, over } => {
-                self.hand(map, node, Event::Pressed(LinkId(link), over));
+                if self.ties.get(&map.graph, node, link).is_some() {
+                    self.hand(map, node, Event::Pressed(LinkId(link), over));
+                }
             }
             Happening::Datagram { to, sent } => {
                 let (from, frame) = *sent;
-                self.hand(map, to, Event::Datagram(build::addr(from), frame));
+                if self.is_up(to) {
+                    self.hand(map, to, Event::Datagram(build::addr(from), frame));
+                }
             }
-            Happening::NoAnswer { node, addr } => {
-                self.hand(map, node, Event::DialFailed(*addr, DialError::Unreachable));
+            Happening::NoAnswer { node, dialled } => {
+                let (addr, life) = *dialled;
+                if self.lives(node, life) {
+                    self.hand(map, node, Event::DialFailed(addr, DialError::Unreachable));
+                }
             }
+            Happening::Greets { call, .. } => self.greets(map, call),
         }
-    }
-
-    /// The node has closed this link.
-    fn is_closed(&self, node: u32, link: u32) -> bool {
-        !self.closed.is_empty() && self.closed.contains(&(node, link))
     }
 
     fn arrive(&mut self, map: &Map, to: u32, link: u32, frame: Stored) {
         let (frame, words) = self.frames.take(frame);
         self.in_flight -= 1;
-        if self.is_closed(to, link) {
+        let Some(end) = self.ties.get(&map.graph, to, link) else {
             self.totals.lost += 1;
             return self.meter.lost(&frame);
-        }
+        };
         self.totals.delivered += 1;
         let place = self.at(to);
         let seat = &mut self.seats[place];
@@ -277,7 +299,7 @@ impl Shard {
         if self.trace.is_wanted() {
             let delivery = Delivery {
                 at_ns: self.now,
-                from: map.graph.links(to)[link as usize].to,
+                from: end.to,
                 to,
                 link,
                 frame: &frame,
@@ -306,12 +328,7 @@ impl Shard {
                     self.spread(map, node, std::slice::from_ref(link), frame);
                 }
                 Action::Spread(frame, span) => self.spread(map, node, out.links(*span), frame),
-                Action::Dial(addr) => {
-                    // All links there will be are up already.
-                    let addr = Box::new(*addr);
-                    let none = Happening::NoAnswer { node, addr };
-                    self.calendar.push(self.now + DIAL_NS, none);
-                }
+                Action::Dial(addr) => self.dial(map, node, *addr),
                 Action::Close(link, bye) => {
                     if let Some(bye) = bye {
                         self.byes += 1;
@@ -328,8 +345,9 @@ impl Shard {
                     to: *to,
                     index: *index,
                 }),
-                // Nobody offers links here, and everybody can be connected to.
-                Action::Admit(..) | Action::Knock(_) => {}
+                Action::Admit(_, verdict) => self.admit(map, verdict),
+                // Everybody can be connected to.
+                Action::Knock(_) => {}
             }
         }
         out.clear();
@@ -382,7 +400,7 @@ impl Shard {
             | Notice::Pushed(_)
             | Notice::Passed(_)
             | Notice::Done(Ok(())) => {}
-            Notice::Done(Err(_)) if ticket == PUSH_TICKET => {}
+            Notice::Done(Err(_)) if ticket == OTHER_TICKET => {}
             Notice::Done(Err(why)) => self.meter.refused(query_of(ticket), why.clone()),
         }
     }
@@ -390,8 +408,7 @@ impl Shard {
     /// Sends a datagram: straight to its node, in the time that links take which say nothing else.
     fn datagram(&mut self, map: &Map, from: u32, to: SocketAddr, frame: &Frame) {
         self.meter.datagram(frame);
-        let nodes = map.graph.nodes();
-        let Some(to) = build::node_at(to).filter(|to| (*to as usize) < nodes) else {
+        let Some(to) = map.node_at(to).filter(|to| map.passes(from, *to)) else {
             return;
         };
         let at = self.now.saturating_add(map.datagram_ns);
@@ -400,7 +417,7 @@ impl Shard {
     }
 
     /// Lets something happen to any node.
-    fn post(&mut self, map: &Map, node: u32, at: u64, happening: Happening) {
+    pub(super) fn post(&mut self, map: &Map, node: u32, at: u64, happening: Happening) {
         if own(self.first, self.nodes.len(), node).is_some() {
             self.calendar.push(at, happening);
         } else {
@@ -467,19 +484,16 @@ impl Shard {
         if let Some(checks) = &mut self.checks {
             checks.sends(node, link.0, frame);
         }
-        if self.is_closed(node, link.0) {
+        let end = self.ties.get(&map.graph, node, link.0);
+        let Some(end) = end.filter(|end| map.passes(node, end.to)) else {
             self.totals.lost += 1;
             return self.meter.lost(frame);
-        }
-        let half = map.graph.links(node)[link.0 as usize];
-        let end = map.graph.first_end(node) + link.0 as usize;
-        match self
-            .ends
-            .send(&map.lines, self.now, (half.edge, end), frame)
-        {
+        };
+        let way = (end.edge, end.place);
+        match self.ends.send(&map.lines, self.now, way, frame) {
             Fate::Arrives(at) => {
                 self.in_flight += 1;
-                let (to, link) = (half.to, half.back);
+                let (to, link) = (end.to, end.back);
                 if own(self.first, self.nodes.len(), to).is_none() {
                     let mail = &mut self.mail[map.shard_of(to)];
                     return mail.send(at, (to, link), frame, self.spread);
@@ -505,40 +519,52 @@ impl Shard {
                     let place = self.at(node);
                     self.nodes[place].count_shed(shed);
                 }
-                self.wait(node, link.0, end);
-                self.pressure(node, link.0, end);
+                self.wait(map, node, link.0, end.place);
+                self.pressure(map, node, link.0, end.place);
             }
         }
     }
 
     /// Sees to it that what waits at an end of a link goes out when it can.
-    fn wait(&mut self, node: u32, link: u32, end: usize) {
-        if let Some(until) = self.ends.waits_until(end) {
+    fn wait(&mut self, map: &Map, node: u32, link: u32, place: usize) {
+        if let Some(until) = self.ends.waits_until(&map.lines, place) {
             self.calendar.push(until, Happening::Ready { node, link });
         }
     }
 
     /// Tells the node when the send queue of a link is too full, or has room again. Not at once: the node is at work.
-    fn pressure(&mut self, node: u32, link: u32, end: usize) {
-        if let Some(over) = self.ends.pressure(end) {
+    fn pressure(&mut self, map: &Map, node: u32, link: u32, place: usize) {
+        if let Some(over) = self.ends.pressure(&map.lines, place) {
             let pressed = Happening::Pressed { node, link, over };
             self.calendar.push(self.now, pressed);
         }
     }
 
     fn ready(&mut self, map: &Map, node: u32, link: u32) {
-        let half = map.graph.links(node)[link as usize];
-        let end = map.graph.first_end(node) + link as usize;
+        let Some(end) = self.ties.get(&map.graph, node, link) else {
+            return;
+        };
         // Every queued frame asked to be woken; the first one takes them all along.
-        if self
-            .ends
-            .waits_until(end)
-            .is_none_or(|until| until > self.now)
-        {
+        let waits_until = self.ends.waits_until(&map.lines, end.place);
+        if waits_until.is_none_or(|until| until > self.now) {
             return;
         }
-        for (at, frame) in self.ends.release(&map.lines, self.now, (half.edge, end)) {
-            let (to, link) = (half.to, half.back);
+        self.release(map, node, end);
+        self.pressure(map, node, link, end.place);
+    }
+
+    /// Lets go all that waits at an end of a link; when the last of it arrives.
+    fn release(&mut self, map: &Map, node: u32, end: End) -> Option<u64> {
+        let from = self.ends.waits_until(&map.lines, end.place)?.max(self.now);
+        let way = (end.edge, end.place);
+        let mut last = None;
+        for (at, frame) in self.ends.release(&map.lines, from, way) {
+            let (to, link) = (end.to, end.back);
+            if !map.passes(node, to) {
+                self.forget(&frame);
+                continue;
+            }
+            last = Some(at);
             if own(self.first, self.nodes.len(), to).is_none() {
                 self.spread += 1;
                 self.mail[map.shard_of(to)].send(at, (to, link), &frame, self.spread);
@@ -548,24 +574,71 @@ impl Shard {
             self.calendar
                 .push(at, Happening::Arrival { to, link, frame });
         }
-        self.pressure(node, link, end);
+        last
     }
 
-    /// Closes a link; the other end notices after the link's delay, unless it has closed it too by then.
+    /// A frame that waited to go out is lost.
+    pub(super) fn forget(&mut self, frame: &Frame) {
+        self.in_flight -= 1;
+        self.totals.lost += 1;
+        self.meter.lost(frame);
+    }
+
+    /// A node closes a link once all that waits is out. The other end notices after the link's delay, unless it has
+    /// closed it too by then.
     fn close(&mut self, map: &Map, node: u32, link: u32) {
-        let half = map.graph.links(node)[link as usize];
-        if self.closed.insert((node, link)) {
-            let delay_ns = map.lines.traits(half.edge).delay_ns;
-            let (node, link) = (half.to, half.back);
-            let at = self.now.saturating_add(delay_ns);
-            self.post(map, node, at, Happening::Gone { node, link });
+        let Some(end) = self.ties.shut(&map.graph, node, link) else {
+            return;
+        };
+        self.changed();
+        let out_by = self.release(map, node, end).unwrap_or(0);
+        self.ends.end(&map.lines, end.place);
+        self.part(map, end, out_by);
+    }
+
+    /// The other end of a link that is down here notices it after the link's delay, and not before `earliest`.
+    pub(super) fn part(&mut self, map: &Map, end: End, earliest: u64) {
+        let delay_ns = map.lines.traits(end.edge).delay_ns;
+        let at = self.now.saturating_add(delay_ns).max(earliest);
+        let (node, link) = (end.to, end.back);
+        self.post(map, node, at, Happening::Gone { node, link });
+    }
+
+    /// A link is down at its other end, and now at this one: what waits here is lost.
+    fn lose(&mut self, map: &Map, node: u32, link: u32) {
+        let Some(end) = self.ties.shut(&map.graph, node, link) else {
+            return;
+        };
+        self.changed();
+        for frame in self.ends.end(&map.lines, end.place) {
+            self.forget(&frame);
+        }
+        self.hand(map, node, Event::LinkDown(LinkId(link), Gone::Closed));
+    }
+
+    /// No alarm of a node rings any more.
+    pub(super) fn no_alarm(&mut self, node: u32) {
+        let place = self.at(node);
+        self.seats[place].alarm = NEVER;
+    }
+
+    /// Invariants do not know a node any more.
+    pub(super) fn begins(&mut self, node: u32) {
+        if let Some(checks) = &mut self.checks {
+            checks.begins(node);
         }
     }
 
     /// Ends a run: what the invariants have to say, and whether the trace was written.
     pub(super) fn finish(&mut self) -> std::io::Result<Vec<super::Breach>> {
         if let Some(checks) = &mut self.checks {
-            checks.balance(self.totals, self.in_flight, self.byes, &self.nodes);
+            checks.balance(
+                self.totals,
+                self.in_flight,
+                self.byes,
+                self.stays.retired,
+                &self.nodes,
+            );
         }
         self.trace.finish()?;
         Ok(self

@@ -320,6 +320,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn events_and_churn_come_out_the_same_on_any_number_of_threads() {
+        for (shape, link) in [
+            (SHAPES[6], ""),
+            (
+                SHAPES[8],
+                r#""delay": "3ms", "jitter": "5ms", "drop": 0.02, "#,
+            ),
+            (SHAPES[4], r#""delay": "3ms", "rate": "4kB/s", "#),
+        ] {
+            let text = format!(
+                r#"{{ "filbert": "topology/1", "defaults": {{ {link} "ttl": 6 }}, "generate": [{shape}],
+                 "content": {{ "files": 20, "copies": {{ "uniform": 0.1 }} }},
+                 "workload": {{ "queries": 60, "arrival": {{ "poisson": "60/s" }} }}, "events": [
+                    {{"at": "100ms", "do": "kill", "share": 0.2}},
+                    {{"at": "200ms", "do": "partition", "groups": ["n0..n19"]}},
+                    {{"at": "300ms", "do": "restart", "share": 0.5}},
+                    {{"at": "350ms", "do": "leave", "nodes": "n30..n35"}},
+                    {{"at": "400ms", "do": "heal"}},
+                    {{"at": "450ms", "do": "cut", "from": "n5"}},
+                    {{"at": "500ms", "do": "change", "from": "n9", "delay": "2ms", "drop": 0.1}},
+                    {{"at": "500ms", "do": "churn", "up": "300ms", "down": "100ms", "crash": 0.5}},
+                    {{"at": "700ms", "do": "partition", "from": "n1*", "to": "n2*"}},
+                    {{"at": "900ms", "do": "calm"}},
+                    {{"at": "950ms", "do": "heal"}},
+                    {{"at": "2500ms", "do": "expect", "from": "each", "query": "ba", "hits": ">=0"}} ] }}"#
+            );
+            for strategy in ["flood", "walk:k=4"] {
+                let one = said(&text, strategy, 1);
+                for threads in [2, 3, 4] {
+                    assert!(
+                        said(&text, strategy, threads) == one,
+                        "{strategy} on {threads}"
+                    );
+                }
+            }
+        }
+    }
+
     /// A world with these threads.
     fn world(text: &str, threads: usize) -> World {
         let network = Network::new(&parse(text).unwrap()).unwrap();

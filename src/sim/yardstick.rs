@@ -236,6 +236,12 @@ pub fn run(
             format!("{yardstick} knows no ultrapeers and leaves: compare with a flat topology");
         return Err(TopologyError::new("", text));
     }
+    if !network.events.is_empty() {
+        let text = format!(
+            "{yardstick} knows no \"events\": remove them from the file, or compare strategies only"
+        );
+        return Err(TopologyError::new("events", text));
+    }
     let libraries = libraries(plan, folders);
     let nodes = u32::try_from(network.names.len()).expect("at most NODES_MAX");
     let ring = Ring::new(nodes, yardstick.failed, network.seed);

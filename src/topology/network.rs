@@ -37,6 +37,20 @@ pub struct Traits {
     pub rate: Option<u64>,
 }
 
+impl Traits {
+    /// The same with what `to` says; a rate of 0: none.
+    #[must_use]
+    pub fn changed(self, to: &LinkTraits) -> Self {
+        Self {
+            delay_ns: to.delay.map_or(self.delay_ns, nanos),
+            delay_said: self.delay_said || to.delay.is_some(),
+            jitter_ns: to.jitter.map_or(self.jitter_ns, nanos),
+            drop: to.drop.unwrap_or(self.drop),
+            rate: to.rate.or(self.rate).filter(|rate| *rate > 0),
+        }
+    }
+}
+
 /// A network, ready to be run by an engine.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -415,14 +429,19 @@ fn name_nodes(
 }
 
 fn resolve(own: &LinkTraits, default: &LinkTraits) -> Traits {
-    let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    Traits {
-        delay_ns: own.delay.or(default.delay).map_or(DELAY_NS, nanos),
-        delay_said: own.delay.or(default.delay).is_some(),
-        jitter_ns: own.jitter.or(default.jitter).map_or(0, nanos),
-        drop: own.drop.or(default.drop).unwrap_or(0.0),
-        rate: own.rate.or(default.rate).filter(|rate| *rate > 0),
-    }
+    let unsaid = Traits {
+        delay_ns: DELAY_NS,
+        delay_said: false,
+        jitter_ns: 0,
+        drop: 0.0,
+        rate: None,
+    };
+    unsaid.changed(default).changed(own)
+}
+
+/// A span of time in nanoseconds.
+fn nanos(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn describe(topology: &Topology) -> String {

@@ -26,6 +26,7 @@ use super::args::lab::{Engine, GenArgs, LabArgs, LabVerb, RunArgs};
 use super::exit::{Exit, Failure};
 use super::output::table::{self, Side};
 use super::output::{Format, Output, escape};
+use crate::sim::phases::Phase;
 use crate::sim::report::Report;
 use crate::topology::plan::{Wish, plan};
 
@@ -126,6 +127,16 @@ fn show(report: &Report, output: &Output) -> Result<(), Failure> {
             _ => (title, Side::Right),
         });
         output.line(&format!("{}\n", table::plain(sides, rows)))?;
+    }
+    for phases in [&report.phases, &report.timeline] {
+        if !phases.is_empty() {
+            let sides = Phase::TITLES.map(|title| match title {
+                "AFTER" => (title, Side::Left),
+                _ => (title, Side::Right),
+            });
+            let rows = phases.iter().map(Phase::row);
+            output.line(&format!("{}\n", table::plain(sides, rows)))?;
+        }
     }
     output.line(report.foot().trim_end())
 }

@@ -231,6 +231,10 @@ impl Bench<'_> {
             let links = if import.largest { read.largest() } else { read };
             import.links = Some(std::sync::Arc::new(links));
         }
+        if !topology.events.is_empty() {
+            let text = "nothing happens in experiments: remove the key";
+            return Err(TopologyError::new("events", text));
+        }
         let network = Network::new(&topology)?;
         Ok(if graph.largest {
             network.largest_piece()

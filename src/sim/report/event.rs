@@ -52,6 +52,31 @@ pub struct Expected {
     pub ok: bool,
 }
 
+impl Expected {
+    /// What these searches of one event were to find and found, for people.
+    pub fn said(all: &[Self]) -> String {
+        match all {
+            [] => "nobody was there to search".to_owned(),
+            [one] => {
+                let outcome = match &one.refused {
+                    None => format!("got {}", one.got),
+                    Some(why) => why.clone(),
+                };
+                let (hits, query, from, ms) = (&one.hits, &one.query, &one.from, one.within_ms);
+                format!("expected {hits} hits for {query:?} from {from} within {ms} ms: {outcome}")
+            }
+            [first, ..] => {
+                let (hits, query, ms) = (&first.hits, &first.query, first.within_ms);
+                let held = all.iter().filter(|found| found.ok).count();
+                let of = all.len();
+                format!(
+                    "expected {hits} hits for {query:?} within {ms} ms from each of {of}: so at {held}"
+                )
+            }
+        }
+    }
+}
+
 impl EventReport {
     /// One line for people.
     pub fn line(&self) -> String {

@@ -10,6 +10,7 @@
 mod check;
 mod pick;
 mod read;
+mod say;
 mod write;
 
 use std::time::Duration;

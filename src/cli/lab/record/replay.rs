@@ -79,7 +79,7 @@ impl Write for Shared {
     }
 }
 
-/// Asks one query of a plan by itself and keeps what happens.
+/// Asks one query of a plan by itself, in the network as it is at the start, and keeps what happens.
 ///
 /// # Errors
 /// What the simulator cannot do.
