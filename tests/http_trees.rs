@@ -334,7 +334,11 @@ fn downloaders_learn_of_each_other() {
         "X-Alt: tls=8, 10.0.0.9, 224.0.0.1:5, x\r\nX-FAlt: {walled}\r\n"
     ));
     let (open, none_read) = alt("");
+    // Which of them takes TLS is said by a bit of its place, the first the highest.
     let mut open: Vec<_> = open.split(", ").collect();
+    let tls = open.remove(0);
+    let named_first = open[0] == "10.0.0.9:6346";
+    assert_eq!(tls, if named_first { "tls=80" } else { "tls=40" });
     open.sort_unstable();
     assert_eq!(open, ["10.0.0.9:6346", "127.0.0.1:7001"]);
     assert_eq!(none_read, "");
