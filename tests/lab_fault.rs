@@ -5,7 +5,7 @@
 
 mod lab;
 
-use lab::{Lab, is_running, pids, until_ended};
+use lab::{Lab, is_running, pids, until, until_ended};
 use serde_json::Value;
 
 /// A ring of six, the nut opposite of n0.
@@ -125,17 +125,15 @@ fn whoever_takes_leave_says_so_and_comes_back_all_the_same() {
     until_ended(&pids(&before)[3..5]);
     // The neighbours were told, and keep the reason in what they say of themselves.
     let home = before["nodes"][2]["home"].as_str().unwrap();
-    let said =
-        std::fs::read_to_string(std::path::Path::new(home).with_file_name("events.jsonl")).unwrap();
-    let gone: Vec<Value> = lab::lines(&said)
-        .into_iter()
-        .filter(|line| line["type"] == "link-down")
-        .collect();
-    assert_eq!(gone.len(), 1, "{said}");
-    assert_eq!(
-        gone[0]["why"], "the peer said Bye 200 Shutting down",
-        "{said}"
-    );
+    let path = std::path::Path::new(home).with_file_name("events.jsonl");
+    let gone = until("the neighbour to say so", || {
+        let said = std::fs::read_to_string(&path).unwrap();
+        let lines = lab::lines(&said).into_iter();
+        let gone: Vec<Value> = lines.filter(|line| line["type"] == "link-down").collect();
+        (!gone.is_empty()).then_some(gone)
+    });
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!(gone[0]["why"], "the peer said Bye 200 Shutting down");
     expect(&lab, "=0", "30s");
     let twice = lab.run(&words("fault", "leave n3"));
     assert_eq!(twice.status.code(), Some(2));

@@ -186,6 +186,39 @@ fn a_browser_draws_the_graph_and_replays_a_query() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs Chromium; scripts/test runs it"]
+fn a_browser_lists_what_happened_to_real_nodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pair.json");
+    let topology = serde_json::json!({
+        "filbert": "topology/1", "name": "pair", "generate": [{"kind": "line", "n": 2}],
+        "events": [
+            {"at": "0s", "do": "cut", "from": "n0", "to": "n1"},
+            {"at": "10ms", "do": "search", "from": "n0", "query": "moby"},
+            {"at": "20ms", "do": "expect", "from": "n0", "query": "moby", "hits": 0, "within": "20s"},
+        ],
+    });
+    fs::write(&file, topology.to_string()).unwrap();
+    let (file, nets) = (file.to_str().unwrap(), dir.path().join("nets"));
+    let place = ["--base-port", "0", "--dir", nets.to_str().unwrap()];
+    let (out, _) = recorded(
+        dir.path(),
+        &[&[file, "--engine", "real"][..], &place].concat(),
+    );
+    let dom = in_browser(&format!("file://{}", out.join("report.html").display()));
+    for said in [
+        "cut n0-n1",
+        "searched for \"moby\": 0 files",
+        "within 20 s: got 0",
+    ] {
+        assert!(dom.contains(said), "{said}: {dom}");
+    }
+    assert_eq!(dom.matches("<tr").count(), (1 + 3) + (1 + 1));
+    assert_eq!(dom.matches("class=\"off\"").count(), 0);
+}
+
+#[test]
 #[ignore = "needs Chromium; scripts/test runs it"]
 fn a_browser_plots_strategies_side_by_side() {
     let dir = tempfile::tempdir().unwrap();

@@ -126,8 +126,8 @@ fn ask_all(
     Ok(Report::new(network, asking.graph(), "real", queries))
 }
 
-/// Asks, and does what is due in between: events of the file, and nodes that come and go by themselves. Queries of a
-/// workload come no sooner than it says.
+/// Asks what has no time of its own, and then lets time begin: events of the file, nodes that come and go by themselves,
+/// and queries of a workload no sooner than it says.
 fn with_events<'a>(
     network: &'a Network,
     plan: &Plan,
@@ -136,9 +136,14 @@ fn with_events<'a>(
     interrupt: &Interrupt,
 ) -> Result<Report, Failure> {
     let interrupted = || interrupt.asked();
-    let (mut events, mut asks): (_, VecDeque<&Ask>) =
-        (Events::new(network), plan.asks.iter().collect());
-    let (mut queries, mut happened) = (Vec::new(), Vec::new());
+    let (asks, at_once): (Vec<&Ask>, Vec<&Ask>) =
+        plan.asks.iter().partition(|ask| ask.at.is_some());
+    let mut asks = VecDeque::from(asks);
+    let (mut events, mut happened) = (Events::new(network), Vec::new());
+    let mut queries = Vec::with_capacity(plan.asks.len());
+    for ask in at_once {
+        queries.push(asking.ask(live, &in_place_of(ask, live), &interrupted)?);
+    }
     let clock = Stopwatch::start();
     while events.due().is_some() || !asks.is_empty() {
         launch::stop_if(&interrupted)?;
