@@ -22,7 +22,8 @@ pub use status::{
     Peer, Reach, Reached, Share, Status,
 };
 pub use transfers::{
-    Offer, OnExist, Seal, SourceState, Transfer, TransferAct, TransferSpec, TransferState,
+    Downloads, Offer, OnExist, Seal, SourceState, Transfer, TransferAct, TransferSpec,
+    TransferState,
 };
 
 /// What a command may ask of a node.

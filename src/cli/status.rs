@@ -11,29 +11,41 @@ use crate::cli::net;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::{Format, units};
 use crate::cli::share;
-use crate::control::{AutoRole, Hindrance, Limit, OnNet, Reach, Reached, Request, Role, Status};
+use crate::cli::transfers;
+use crate::control::{
+    AutoRole, Downloads, Hindrance, Limit, OnNet, Reach, Reached, Request, Role, Status, Transfer,
+};
 
 /// A node that takes leave is gone by then: its links have shorter deadlines.
 const STOP_WAIT: Duration = Duration::from_secs(15);
+
+/// Downloads of which a line is shown. Our choice.
+const TRANSFERS_SHOWN: usize = 5;
 
 /// Runs `status`.
 ///
 /// # Errors
 /// Exit 3: no node is running here.
 pub fn run(context: &Context) -> Result<Exit, Failure> {
-    let status = NodeHandle::expect_running(context)?.status()?;
+    let node = NodeHandle::expect_running(context)?;
+    let status = node.status()?;
     let out = &context.out;
     match out.format() {
         Format::Json => out.json("status", &status)?,
         Format::People | Format::Tabs => {
-            screen(&status).iter().try_for_each(|line| out.line(line))?;
+            let transfers = match status.downloads.unfinished() {
+                0 => Vec::new(),
+                _ => transfers::all(&node)?,
+            };
+            let lines = screen(&status, &transfers);
+            lines.iter().try_for_each(|line| out.line(line))?;
         }
     }
     Ok(Exit::Good)
 }
 
 /// The screen, harmless for a terminal.
-fn screen(status: &Status) -> Vec<String> {
+fn screen(status: &Status, transfers: &[Transfer]) -> Vec<String> {
     let name = if status.name.is_empty() {
         "this node"
     } else {
@@ -94,6 +106,8 @@ fn screen(status: &Status) -> Vec<String> {
         units::count(status.uploads_done),
         units::size(status.uploaded_bytes),
     ));
+    lines.extend(downloads(&status.downloads));
+    lines.extend(transfers::in_short(transfers, TRANSFERS_SHOWN));
     let limits = [("up", &status.limits.up), ("down", &status.limits.down)];
     let limits: Vec<String> = limits
         .into_iter()
@@ -111,6 +125,28 @@ fn screen(status: &Status) -> Vec<String> {
         .iter()
         .map(|line| crate::cli::output::escape::shown(line).into_owned())
         .collect()
+}
+
+/// How many downloads are in each state; `None`: there are none.
+fn downloads(all: &Downloads) -> Option<String> {
+    let states = [
+        (all.running, "running"),
+        (all.queued, "queued"),
+        (all.waiting, "waiting"),
+        (all.paused, "paused"),
+        (all.failed, "failed"),
+        (all.done, "done"),
+    ];
+    let counts: Vec<String> = states
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{} {state}", units::count(count as u64)))
+        .collect();
+    let rate = match all.rate {
+        0 => String::new(),
+        rate => format!("   {}/s", units::size(rate)),
+    };
+    (!counts.is_empty()).then(|| format!("fetching {}{rate}", counts.join(", ")))
 }
 
 /// `200 kB/s until Mon 18:00, then no limit`; `None`: there is never one.
@@ -247,6 +283,13 @@ mod tests {
                 pending: true,
                 ..Finding::default()
             }),
+            downloads: Downloads {
+                running: 2,
+                waiting: 1,
+                done: 3,
+                rate: 3_100_000,
+                ..Downloads::default()
+            },
             limits: Limits {
                 up: Limit {
                     rate: Some(200_000),
@@ -281,7 +324,7 @@ mod tests {
                 }),
             }],
         };
-        let text = screen(&status).join("\n");
+        let text = screen(&status, &[]).join("\n");
         for part in [
             "desk   up 9 min",
             "192.168.1.12:6346",
@@ -293,6 +336,7 @@ mod tests {
             "2,431 files, 31.0 GB",
             "1.0 GB of 31.0 GB",
             "1 of 4 slots running, 3 waiting",
+            "fetching 2 running, 1 waiting, 3 done   3.1 MB/s",
             "limits   up 200 kB/s until Mon 18:00, then no limit",
             "14 done",
             "Books\\x1b is gone",

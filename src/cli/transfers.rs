@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::args::transfers::TransfersVerb;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::get::show::place;
+use crate::cli::get::show::{asked_again, place};
 use crate::cli::interrupt::LOOK;
 use crate::cli::node::NodeHandle;
 use crate::cli::output::escape::shown;
@@ -49,15 +49,21 @@ pub fn run(context: &Context, verb: Option<&TransfersVerb>) -> Result<Exit, Fail
     }
 }
 
-fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
+/// All downloads of a node, in the order they were taken on.
+///
+/// # Errors
+/// It does not answer.
+pub(super) fn all(node: &NodeHandle) -> Result<Vec<Transfer>, Failure> {
     let replies = node.all(&Request::Transfers { watch: false }, REPLY_WAIT)?;
-    let all: Vec<Transfer> = replies
-        .into_iter()
-        .filter_map(|reply| match reply {
-            Reply::Transfer(transfer) => Some(*transfer),
-            _ => None,
-        })
-        .collect();
+    let transfer = |reply| match reply {
+        Reply::Transfer(transfer) => Some(*transfer),
+        _ => None,
+    };
+    Ok(replies.into_iter().filter_map(transfer).collect())
+}
+
+fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
+    let all = all(node)?;
     let out = &context.out;
     match out.format() {
         Format::Json => all.iter().try_for_each(|one| out.json("transfer", one))?,
@@ -83,7 +89,7 @@ fn list(context: &Context, node: &NodeHandle) -> Result<Exit, Failure> {
                 ("NAME", Side::Left),
             ];
             out.line(&plain(header, all.iter().map(cells)))?;
-            for one in all.iter().filter(|one| one.state != TransferState::Done) {
+            for one in &all {
                 if let Some(why) = plan(one) {
                     out.say(&format!("{}  {why}", one.id));
                 }
@@ -129,20 +135,77 @@ fn plan(one: &Transfer) -> Option<String> {
             .collect();
         queued.sort_by_key(|source| source.position);
         let first = queued.first();
-        parts.extend(first.map(|s| place(&s.source, s.position, s.length, s.eta_s)));
+        parts.extend(
+            first.map(|s| place(&s.source, s.position, s.length, s.eta_s) + &asked_again(s.next_s)),
+        );
     }
     parts.extend(one.message.clone());
+    let id = &one.id;
     match one.state {
         TransferState::Waiting => {
             let span = Duration::from_secs(one.retry_in_s.unwrap_or(0));
-            parts.push(format!("tried again in {}", units::time(span)));
+            let when = units::time(span);
+            parts.push(format!(
+                "tried again in {when}; now: filbert transfers retry {id}"
+            ));
         }
-        TransferState::Failed => parts.push(format!("again: filbert transfers retry {}", one.id)),
-        TransferState::Paused => parts.push(format!("go on: filbert transfers resume {}", one.id)),
-        TransferState::Queued => parts.push("waits for others to end".to_owned()),
+        TransferState::Failed => parts.push(format!("again: filbert transfers retry {id}")),
+        TransferState::Paused => parts.push(format!("go on: filbert transfers resume {id}")),
+        TransferState::Queued => parts.push(match one.ahead {
+            Some(ahead @ 1..) => {
+                let others = units::counted(ahead as u64, "other", "others");
+                format!("starts after {others} that wait")
+            }
+            _ => "starts when one that runs has ended".to_owned(),
+        }),
+        // Else it is asking for the first time.
+        TransferState::Running if one.rate == 0 && parts.is_empty() => {
+            parts.push("asking its sources".to_owned());
+        }
         TransferState::Running | TransferState::Done => {}
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The downloads of a node that are not done, in short: what `status` shows. At most `max` lines, those first that run.
+pub(super) fn in_short(all: &[Transfer], max: usize) -> Vec<String> {
+    let unfinished = |one: &&Transfer| one.state != TransferState::Done;
+    let mut rows: Vec<&Transfer> = all.iter().filter(unfinished).collect();
+    rows.sort_by_key(|one| one.state != TransferState::Running);
+    let count = rows.len();
+    let shown = if count > max { max - 1 } else { count };
+    let mut lines: Vec<String> = rows
+        .into_iter()
+        .take(shown)
+        .map(|one| format!("         {}", row(one)))
+        .collect();
+    if count > shown {
+        let more = count - shown;
+        lines.push(format!("         and {more} more: filbert transfers"));
+    }
+    lines
+}
+
+/// One in a line: `moby.bin  52%  1.5 MB  300 kB/s  2 s left  running`, with its plan.
+fn row(one: &Transfer) -> String {
+    let [id, state, percent, size, rate, left, name] = cells(one);
+    let left = if left.is_empty() {
+        left
+    } else {
+        format!("{left} left")
+    };
+    let all = [
+        id,
+        name,
+        percent,
+        size,
+        rate,
+        left,
+        state,
+        plan(one).unwrap_or_default(),
+    ];
+    let said: Vec<String> = all.into_iter().filter(|part| !part.is_empty()).collect();
+    said.join("  ")
 }
 
 /// Each is acted on; the worst exit code counts.
@@ -306,22 +369,7 @@ impl Board {
         let (done, size) = going().fold((0, 0), |(done, size), one| {
             (done + one.done, size + one.size.unwrap_or(one.done))
         });
-        let lines: Vec<String> = going()
-            .map(|one| {
-                let [_, state, percent, size, rate, left, name] = cells(one);
-                let left = if left.is_empty() {
-                    left
-                } else {
-                    format!("{left} left")
-                };
-                let why = plan(one).unwrap_or_default();
-                let all = [name, percent, size, rate, left, state, why];
-                all.into_iter()
-                    .filter(|part| !part.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("  ")
-            })
-            .collect();
+        let lines: Vec<String> = going().map(row).collect();
         let bar = self
             .bar
             .get_or_insert_with(|| Progress::new(out, "Downloads", Unit::Bytes, size));
@@ -334,5 +382,102 @@ impl Board {
             bar.finish();
         }
         self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::SourceState;
+
+    fn transfer(id: &str, state: TransferState) -> Transfer {
+        Transfer {
+            id: id.to_owned(),
+            state,
+            name: format!("{id}.bin"),
+            urn: None,
+            done: 520_000,
+            size: Some(1_000_000),
+            rate: 0,
+            sources: Vec::new(),
+            into: "/in".to_owned(),
+            path: None,
+            verified: false,
+            message: None,
+            code: None,
+            retry_in_s: None,
+            ahead: None,
+        }
+    }
+
+    #[test]
+    fn every_wait_says_what_it_is_for_and_what_comes_next() {
+        let source = SourceState {
+            source: "192.0.2.1:6346".to_owned(),
+            state: "waits".to_owned(),
+            bytes: 0,
+            rate: None,
+            position: Some(2),
+            length: Some(9),
+            eta_s: Some(240),
+            next_s: Some(45),
+        };
+        let all = [
+            Transfer {
+                sources: vec![source],
+                ..transfer("aaaa", TransferState::Running)
+            },
+            transfer("bbbb", TransferState::Running),
+            transfer("cccc", TransferState::Queued),
+            Transfer {
+                ahead: Some(1),
+                ..transfer("dddd", TransferState::Queued)
+            },
+            Transfer {
+                message: Some("all sources were busy".to_owned()),
+                retry_in_s: Some(120),
+                ..transfer("eeee", TransferState::Waiting)
+            },
+            transfer("ffff", TransferState::Paused),
+            transfer("gggg", TransferState::Done),
+        ];
+        let said: Vec<String> = all
+            .iter()
+            .map(|one| plan(one).unwrap_or_default())
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "waiting 192.0.2.1:6346, place 2 of 9, about 4 min; asked again in 45 s",
+                "asking its sources",
+                "starts when one that runs has ended",
+                "starts after 1 other that wait",
+                "all sources were busy; tried again in 2 min; now: filbert transfers retry eeee",
+                "go on: filbert transfers resume ffff",
+                "",
+            ]
+        );
+    }
+
+    #[test]
+    fn in_short_the_running_ones_come_first_and_the_rest_is_counted() {
+        let all = [
+            transfer("aaaa", TransferState::Paused),
+            transfer("bbbb", TransferState::Done),
+            Transfer {
+                rate: 240_000,
+                ..transfer("cccc", TransferState::Running)
+            },
+            transfer("dddd", TransferState::Failed),
+        ];
+        let lines = in_short(&all, 2);
+        assert_eq!(
+            lines,
+            [
+                "         cccc  cccc.bin  52%  1.0 MB  240 kB/s  2.0 s left  running",
+                "         and 2 more: filbert transfers",
+            ]
+        );
+        assert_eq!(in_short(&all, 3).len(), 3);
     }
 }

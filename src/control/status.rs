@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Net, Role};
+use super::{Downloads, Net, Role};
 use crate::node::{reach, roles};
 
 /// One screen about a node.
@@ -56,6 +56,9 @@ pub struct Status {
     /// Bytes a second that its files may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Downloads that it makes by itself.
+    #[serde(default)]
+    pub downloads: Downloads,
     /// Each network it is on; the figures above are their sums, `net` is the first and `role` that on the public one.
     #[serde(default)]
     pub nets: Vec<OnNet>,

@@ -163,6 +163,9 @@ pub struct Transfer {
     pub code: Option<u8>,
     /// Seconds until it is tried again, of one that waits.
     pub retry_in_s: Option<u64>,
+    /// Downloads that start before it, of one that is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<usize>,
 }
 
 /// One source of a download that runs.
@@ -185,6 +188,48 @@ pub struct SourceState {
     /// Seconds until it is our turn, as it thinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_s: Option<u32>,
+    /// Seconds until it is asked again, as it wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_s: Option<u32>,
+}
+
+/// All downloads of a node in short: how many are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downloads {
+    /// Bytes come, or sources are asked for them.
+    pub running: usize,
+    /// They wait for others to end.
+    pub queued: usize,
+    /// No source gives them now; they are tried again.
+    pub waiting: usize,
+    /// Somebody paused them.
+    pub paused: usize,
+    /// They ended without the file.
+    pub failed: usize,
+    /// The files are there.
+    pub done: usize,
+    /// Bytes a second now, of all together.
+    pub rate: u64,
+}
+
+impl Downloads {
+    /// Those that are not over: somebody or something is still to do something about them.
+    pub fn unfinished(&self) -> usize {
+        self.running + self.queued + self.waiting + self.paused + self.failed
+    }
+
+    /// One more.
+    pub fn count(&mut self, state: TransferState, rate: u64) {
+        self.rate = self.rate.saturating_add(rate);
+        *match state {
+            TransferState::Queued => &mut self.queued,
+            TransferState::Running => &mut self.running,
+            TransferState::Waiting => &mut self.waiting,
+            TransferState::Paused => &mut self.paused,
+            TransferState::Failed => &mut self.failed,
+            TransferState::Done => &mut self.done,
+        } += 1;
+    }
 }
 
 /// What may be done about a download.

@@ -297,6 +297,7 @@ async fn status(desk: &Desk) -> Result<control::Status, Ended> {
         finding: desk.finding.as_ref().filter(|_| live).map(Shown::get),
         mapping: desk.opened.as_ref().map(Opened::get),
         limits: desk.limits.shown(),
+        downloads: desk.transfers.in_short(),
         nets,
     })
 }

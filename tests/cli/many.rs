@@ -196,3 +196,47 @@ fn files_of_one_source_come_one_after_the_other_over_one_connection() {
     assert_eq!(std::fs::read_dir(&into).unwrap().count(), 5);
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_node_fetches_two_files_of_one_name_one_after_the_other() {
+    let world = World::new();
+    let one = slow(&world, "one", "same.bin", &body(1, 100_000), "100kB/s");
+    let two = slow(&world, "two", "same.bin", &body(2, 100_000), "100kB/s");
+    let targets = [link(&world, &one), link(&world, &two)];
+    let _me = world.node("me", &[], &[&one]);
+    let into = world.path("into");
+    let words = [
+        "get",
+        "--detach",
+        "--on-exist",
+        "rename",
+        "-o",
+        path_text(&into),
+        &targets[0],
+        &targets[1],
+    ];
+    world.run("me", &words).expect(0);
+    let status = world.run("me", &["status"]).expect(0);
+    assert!(
+        status.out.contains("fetching 1 running, 1 queued"),
+        "{}",
+        status.out
+    );
+    assert!(
+        status.out.contains("starts when one that runs has ended"),
+        "{}",
+        status.out
+    );
+    world.run("me", &["transfers", "watch"]).expect(0);
+    let mut names: Vec<_> = std::fs::read_dir(&into)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["same (1).bin", "same.bin"]);
+    let short = world
+        .run("me", &["status", "--json"])
+        .expect(0)
+        .json_of("status");
+    assert_eq!(short[0]["downloads"]["done"], 2, "{short:?}");
+}

@@ -96,7 +96,7 @@ pub(in crate::cli) fn place(
 }
 
 /// `; asked again in 45 s`.
-fn asked_again(next_s: Option<u32>) -> String {
+pub(in crate::cli) fn asked_again(next_s: Option<u32>) -> String {
     next_s.map_or(String::new(), |next_s| {
         let span = Duration::from_secs(u64::from(next_s));
         format!("; asked again in {}", units::time(span))

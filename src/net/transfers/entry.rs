@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{SourceState, Transfer, TransferAct, TransferSpec, TransferState};
+use crate::disk::names::safe_name;
 use crate::net::download::{Cancel, FetchError, Fetched, Progress};
 use crate::node::Time;
 use crate::node::swarm::Why;
@@ -40,13 +41,23 @@ pub(super) struct Kept {
     verified: bool,
 }
 
+/// What a source said of our place in its queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    position: Option<u32>,
+    length: Option<u32>,
+    turn_at: Option<Time>,
+    next_at: Option<Time>,
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) kept: Kept,
     rate: u64,
     sources: Vec<SourceState>,
-    /// What sources said of our place: position, length, seconds.
-    places: BTreeMap<String, [Option<u32>; 3]>,
+    places: BTreeMap<String, Place>,
+    /// All sources are busy until then.
+    busy_until: Option<Time>,
     /// Tries in a row that found no source.
     tries: u32,
     retry_at: Option<Time>,
@@ -80,6 +91,7 @@ impl Entry {
             rate: 0,
             sources: Vec::new(),
             places: BTreeMap::new(),
+            busy_until: None,
             tries: 0,
             retry_at: None,
             running: None,
@@ -128,6 +140,17 @@ impl Entry {
         self.kept.state == TransferState::Queued
             && self.running.is_none()
             && self.removing.is_none()
+    }
+
+    /// Bytes a second now.
+    pub(super) fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Where its partial file lies: folder and name, without looking at letter case.
+    pub(super) fn place(&self) -> (String, String) {
+        let spec = &self.kept.spec;
+        (spec.into.clone(), safe_name(&spec.name).to_lowercase())
     }
 
     /// Its thread starts; what ends it.
@@ -195,8 +218,9 @@ impl Entry {
     }
 
     /// How it goes.
-    pub(super) fn news(&mut self, news: Progress) {
+    pub(super) fn news(&mut self, now: Time, news: Progress) {
         let kept = &mut self.kept;
+        let after = |seconds: u32| now.plus(Duration::from_secs(seconds.into()));
         match news {
             Progress::Resumed { done, .. } => kept.done = done,
             Progress::Got { done, size } => {
@@ -207,22 +231,19 @@ impl Entry {
                 let busy = sources.iter().filter(|news| news.doing.is_busy());
                 self.rate = busy.filter_map(|news| news.bytes_per_s).sum();
                 if self.rate > 0 {
-                    kept.message = None;
+                    (kept.message, self.busy_until) = (None, None);
                 }
                 let sources = sources.into_iter().take(SOURCES_TOLD);
-                let places = &self.places;
-                let told = sources.map(|news| {
-                    let place = places.get(&news.source).copied().unwrap_or_default();
-                    let [position, length, eta_s] = place;
-                    SourceState {
-                        source: news.source,
-                        state: news.doing.name().to_owned(),
-                        bytes: news.bytes,
-                        rate: news.bytes_per_s,
-                        position,
-                        length,
-                        eta_s,
-                    }
+                let told = sources.map(|news| SourceState {
+                    source: news.source,
+                    state: news.doing.name().to_owned(),
+                    bytes: news.bytes,
+                    rate: news.bytes_per_s,
+                    // Filled in when it is shown.
+                    position: None,
+                    length: None,
+                    eta_s: None,
+                    next_s: None,
                 });
                 self.sources = told.collect();
             }
@@ -231,10 +252,16 @@ impl Entry {
                 position,
                 length,
                 eta_s,
-                ..
+                next_s,
             } => {
+                let place = Place {
+                    position,
+                    length,
+                    turn_at: eta_s.map(after),
+                    next_at: next_s.map(after),
+                };
                 // Bounded by the sources of one download.
-                self.places.insert(source, [position, length, eta_s]);
+                self.places.insert(source, place);
             }
             Progress::Failed { source, .. } => {
                 self.places.remove(&source);
@@ -245,9 +272,7 @@ impl Entry {
             }
             Progress::Searching => kept.message = Some("looking for more sources".to_owned()),
             Progress::Waiting { span } => {
-                let seconds = span.as_secs().max(1);
-                let busy = format!("all sources are busy; the next is asked in {seconds} s");
-                kept.message = Some(busy);
+                (kept.message, self.busy_until) = (None, Some(now.plus(span)));
             }
             Progress::Asking { .. }
             | Progress::Paused
@@ -266,6 +291,7 @@ impl Entry {
         self.running = None;
         (self.rate, self.sources) = (0, Vec::new());
         self.places.clear();
+        self.busy_until = None;
         let kept = &mut self.kept;
         let error = match how {
             Ok(fetched) => {
@@ -306,8 +332,10 @@ impl Entry {
         Some(span)
     }
 
-    pub(super) fn shown(&self, now: Time) -> Transfer {
+    /// For people. `ahead`: so many are queued before it.
+    pub(super) fn shown(&self, now: Time, ahead: usize) -> Transfer {
         let kept = &self.kept;
+        let queued = kept.state == TransferState::Queued;
         let retry_at = self
             .retry_at
             .filter(|_| kept.state == TransferState::Waiting);
@@ -319,14 +347,40 @@ impl Entry {
             done: kept.done,
             size: kept.spec.size,
             rate: self.rate,
-            sources: self.sources.clone(),
+            sources: self.sources_shown(now),
             into: kept.spec.into.clone(),
             path: kept.path.clone(),
             verified: kept.verified,
-            message: kept.message.clone(),
+            message: kept.message.clone().or_else(|| self.busy(now)),
             code: kept.code,
             retry_in_s: retry_at.map(|at| at.since(now).as_secs()),
+            ahead: queued.then_some(ahead),
         }
+    }
+}
+
+impl Entry {
+    /// How each source does, with our place in its queue as it is by now.
+    fn sources_shown(&self, now: Time) -> Vec<SourceState> {
+        let left = |at: Time| u32::try_from(at.since(now).as_secs()).unwrap_or(u32::MAX);
+        let mut sources = self.sources.clone();
+        for source in &mut sources {
+            let place = self.places.get(&source.source).copied();
+            let place = place.unwrap_or_default();
+            (source.position, source.length) = (place.position, place.length);
+            source.eta_s = place.turn_at.map(left);
+            source.next_s = place.next_at.map(left);
+        }
+        sources
+    }
+
+    /// That nobody gives anything now, and until when.
+    fn busy(&self, now: Time) -> Option<String> {
+        let until = self.busy_until.filter(|_| self.running.is_some())?;
+        let seconds = until.since(now).as_secs().max(1);
+        Some(format!(
+            "all sources are busy; the next is asked in {seconds} s"
+        ))
     }
 }
 
@@ -340,5 +394,75 @@ fn may_come(error: &FetchError, searched: bool) -> bool {
         },
         FetchError::TimedOut { .. } => true,
         FetchError::Part(_) | FetchError::Cancelled { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::download::{Doing, SourceNews};
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO.plus(Duration::from_secs(seconds))
+    }
+
+    fn running() -> Entry {
+        let spec = TransferSpec {
+            key: "abcd".repeat(8),
+            name: "moby.bin".to_owned(),
+            ..TransferSpec::default()
+        };
+        let mut entry = Entry::new(spec);
+        entry.start();
+        entry
+    }
+
+    #[test]
+    fn our_place_in_a_queue_is_told_as_it_is_by_now() {
+        let (mut entry, source) = (running(), "192.0.2.1:6346".to_owned());
+        let queued = Progress::Queued {
+            source: source.clone(),
+            position: Some(2),
+            length: Some(9),
+            eta_s: Some(240),
+            next_s: Some(45),
+        };
+        entry.news(at(10), queued);
+        let news = SourceNews {
+            source: source.clone(),
+            doing: Doing::Waits,
+            bytes: 0,
+            bytes_per_s: None,
+        };
+        entry.news(at(10), Progress::Sources(vec![news]));
+        for (now, eta_s, next_s) in [(10, 240, 45), (40, 210, 15), (400, 0, 0)] {
+            let shown = entry.shown(at(now), 0).sources.remove(0);
+            let place = (shown.position, shown.length, shown.eta_s, shown.next_s);
+            assert_eq!(
+                place,
+                (Some(2), Some(9), Some(eta_s), Some(next_s)),
+                "{now}"
+            );
+        }
+        let why = "gone".to_owned();
+        entry.news(at(50), Progress::Failed { source, why });
+        let shown = entry.shown(at(50), 0).sources.remove(0);
+        assert_eq!((shown.position, shown.next_s), (None, None));
+    }
+
+    #[test]
+    fn who_is_busy_and_for_how_long_is_counted_down_too() {
+        let mut entry = running();
+        let span = Duration::from_secs(60);
+        entry.news(at(0), Progress::Waiting { span });
+        let said = |entry: &Entry, now| entry.shown(at(now), 0).message;
+        let text = |seconds: u64| format!("all sources are busy; the next is asked in {seconds} s");
+        assert_eq!(said(&entry, 0), Some(text(60)));
+        assert_eq!(said(&entry, 45), Some(text(15)));
+        entry.news(at(50), Progress::Searching);
+        assert_eq!(
+            said(&entry, 50).as_deref(),
+            Some("looking for more sources")
+        );
     }
 }

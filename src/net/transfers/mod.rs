@@ -8,6 +8,7 @@
 mod entry;
 mod work;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -16,10 +17,11 @@ use std::time::Duration;
 use super::download::Limit;
 use super::requests::Desk;
 use super::rt::{self, Clock};
-use crate::control::{Transfer, TransferAct, TransferSpec, TransferState};
+use crate::control::{Downloads, Transfer, TransferAct, TransferSpec, TransferState};
 use crate::disk::jobs::Jobs;
 use crate::disk::liars::Liars;
 use crate::disk::store::Home;
+use crate::node::Time;
 
 use entry::{Entry, Kept};
 
@@ -66,6 +68,25 @@ impl Table {
         self.entries
             .iter_mut()
             .find(|entry| entry.kept.spec.key == key)
+    }
+
+    /// All that stay on the list, for people.
+    fn all_shown(&self, now: Time) -> impl Iterator<Item = Transfer> {
+        let stay = self.entries.iter().filter(|entry| entry.removing.is_none());
+        stay.scan(0, move |queued, entry| {
+            let shown = entry.shown(now, *queued);
+            *queued += usize::from(entry.may_start());
+            Some(shown)
+        })
+    }
+
+    /// One of them; `None`: it is not there, or goes.
+    fn shown(&self, key: &str, now: Time) -> Option<Transfer> {
+        let at = self.entries.iter().filter(|entry| entry.removing.is_none());
+        let at = at
+            .map(|entry| entry.kept.spec.key.as_str())
+            .position(|of| of == key)?;
+        self.all_shown(now).nth(at)
     }
 
     /// Something has changed.
@@ -150,19 +171,24 @@ impl Transfers {
         }
         self.start_next(&mut table);
         let now = self.0.clock.now();
-        let entry = table.of_key(&key).expect("it was added");
-        Ok(entry.shown(now))
+        Ok(table.shown(&key, now).expect("it was added"))
     }
 
     /// All of them, in the order they were taken on.
     pub(crate) fn list(&self) -> Vec<Transfer> {
         let now = self.0.clock.now();
+        self.table().all_shown(now).collect()
+    }
+
+    /// How many are in each state.
+    pub(crate) fn in_short(&self) -> Downloads {
+        let mut all = Downloads::default();
         let table = self.table();
-        let all = table
-            .entries
-            .iter()
-            .filter(|entry| entry.removing.is_none());
-        all.map(|entry| entry.shown(now)).collect()
+        let entries = table.entries.iter();
+        for entry in entries.filter(|entry| entry.removing.is_none()) {
+            all.count(entry.kept.state, entry.rate());
+        }
+        all
     }
 
     /// Rings at each change; closed when the node stops.
@@ -203,10 +229,8 @@ impl Transfers {
             entry.is_some_and(|entry| entry.removing.is_some())
         };
         let left = self.0.rested.wait_timeout_while(table, GONE_WAIT, leaves);
-        let mut table = left.unwrap_or_else(PoisonError::into_inner).0;
-        let now = self.0.clock.now();
-        let entry = table.of_key(&key).filter(|entry| entry.removing.is_none());
-        Ok(entry.map(|entry| entry.shown(now)))
+        let table = left.unwrap_or_else(PoisonError::into_inner).0;
+        Ok(table.shown(&key, self.0.clock.now()))
     }
 
     /// Ends all that runs; it goes on when the node is started anew. Waits for it so long at most.
@@ -232,8 +256,12 @@ impl Transfers {
             return;
         };
         while !table.stopping && table.running() < RUNNING_MAX {
+            // Two of one name would be one partial file.
+            let running = table.entries.iter().filter(|entry| entry.running.is_some());
+            let places: BTreeSet<_> = running.map(Entry::place).collect();
             let mut waits = table.entries.iter_mut();
-            let Some(entry) = waits.find(|entry| entry.may_start()) else {
+            let fits = |entry: &&mut Entry| entry.may_start() && !places.contains(&entry.place());
+            let Some(entry) = waits.find(fits) else {
                 break;
             };
             let cancel = entry.start();

@@ -61,9 +61,9 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
                     .map(|one| (one.source.clone(), one.bytes))
                     .collect();
             }
-            let mut table = transfers.table();
+            let (mut table, now) = (transfers.table(), transfers.0.clock.now());
             if let Some(entry) = table.of_key(&key) {
-                entry.news(news);
+                entry.news(now, news);
                 table.tell();
             }
         };
