@@ -1,17 +1,16 @@
 //! Seen before, and the way back: one table, one entry, so that the two can never disagree.
 //!
-//! `lru` lives here: ids come from strangers, so the table is bounded, keeps the youngest, and uses a
-//! randomly seeded hasher. It is the duplicate suppression of the flood (overlay, "Routing", tables 1-3).
+//! Ids come from strangers, so the table is bounded and keyed at random (`recent`). It is the duplicate suppression
+//! of the flood (overlay, "Routing", tables 1-3).
 
 use std::num::NonZeroUsize;
-
-use lru::LruCache;
 
 use crate::wire::{Guid, ServentId};
 
 use super::Time;
 use super::event::LinkId;
 use super::limits;
+use super::recent::Recent;
 
 /// Where a message came from first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +70,7 @@ pub struct RouteInfo {
 /// Bounded memory of message ids and the way back of their answers.
 #[derive(Debug)]
 pub struct RouteTable {
-    seen: LruCache<Guid, Route>,
-}
-
-fn lazy<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCache<K, V> {
-    // `new` would allocate for the whole bound at once: in a simulation of 10^6 nodes that is most of
-    // the memory. A resized unbounded cache has the same bound and grows as it fills.
-    let mut cache = LruCache::unbounded();
-    cache.resize(bound);
-    cache
+    seen: Recent<Route>,
 }
 
 fn seconds(now: Time) -> u32 {
@@ -101,7 +92,9 @@ fn alive(route: &Route, now_s: u32) -> bool {
 impl RouteTable {
     /// An empty table of at most `bound` ids.
     pub fn new(bound: NonZeroUsize) -> Self {
-        Self { seen: lazy(bound) }
+        Self {
+            seen: Recent::new(bound),
+        }
     }
 
     /// Remembers an id. A known id is not refreshed: else a peer could pin entries by repeating them.
@@ -111,7 +104,7 @@ impl RouteTable {
             Origin::Ours => OURS,
             Origin::Link(link) => link.0,
         };
-        if let Some(route) = self.seen.peek_mut(&guid)
+        if let Some(route) = self.seen.get_mut(&guid.0)
             && alive(route, now_s)
         {
             route.duplicates = route.duplicates.saturating_add(1);
@@ -124,7 +117,7 @@ impl RouteTable {
             };
         }
         self.seen.put(
-            guid,
+            guid.0,
             Route {
                 from,
                 at_s: now_s,
@@ -140,7 +133,7 @@ impl RouteTable {
 
     /// Notes on how many links an id was sent on.
     pub fn forwarded(&mut self, guid: &Guid, links: usize) {
-        if let Some(route) = self.seen.peek_mut(guid) {
+        if let Some(route) = self.seen.get_mut(&guid.0) {
             route.forwarded = route
                 .forwarded
                 .saturating_add(u16::try_from(links).unwrap_or(u16::MAX));
@@ -150,7 +143,7 @@ impl RouteTable {
     /// The way back for an answer to `guid`, with the number of answers that took it before. Refreshes the
     /// entry: a query that is being answered is worth keeping.
     pub fn back(&mut self, guid: &Guid, now: Time) -> Option<(Origin, u16)> {
-        let route = self.seen.get_mut(guid)?;
+        let route = self.seen.refresh(&guid.0)?;
         if !alive(route, seconds(now)) {
             return None;
         }
@@ -161,7 +154,7 @@ impl RouteTable {
 
     /// What is known of an id, without touching it.
     pub fn trace(&self, guid: &Guid) -> Option<RouteInfo> {
-        let route = self.seen.peek(guid)?;
+        let route = self.seen.get(&guid.0)?;
         Some(RouteInfo {
             origin: origin(route),
             hops: route.hops,
@@ -177,20 +170,20 @@ impl RouteTable {
 
     /// None remembered?
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.seen.len() == 0
     }
 }
 
 /// Over which link the hits of a servent came: the way for pushes to it.
 #[derive(Debug)]
 pub struct PushRoutes {
-    ways: LruCache<ServentId, LinkId>,
+    ways: Recent<LinkId>,
 }
 
 impl Default for PushRoutes {
     fn default() -> Self {
         Self {
-            ways: lazy(limits::PUSH_ROUTES_MAX),
+            ways: Recent::new(limits::PUSH_ROUTES_MAX),
         }
     }
 }
@@ -198,12 +191,12 @@ impl Default for PushRoutes {
 impl PushRoutes {
     /// Remembers that a hit of `servent` came over `link`.
     pub fn learn(&mut self, servent: ServentId, link: LinkId) {
-        self.ways.put(servent, link);
+        self.ways.put(servent.0, link);
     }
 
     /// The link to send a push for `servent` on.
     pub fn way(&mut self, servent: &ServentId) -> Option<LinkId> {
-        self.ways.get(servent).copied()
+        self.ways.refresh(&servent.0).copied()
     }
 }
 
