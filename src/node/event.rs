@@ -408,6 +408,7 @@ pub struct Span {
 pub struct Outbox {
     actions: Vec<Action>,
     spread: Vec<LinkId>,
+    stirred: bool,
 }
 
 impl Outbox {
@@ -450,9 +451,21 @@ impl Outbox {
         &self.actions
     }
 
+    /// What happened may have changed [`Node::next_wakeup`](super::Node::next_wakeup).
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Whether [`Node::next_wakeup`](super::Node::next_wakeup) may be another one than when this was cleared. Most frames
+    /// of a flood are duplicates, which are counted and change nothing else.
+    pub fn is_stirred(&self) -> bool {
+        self.stirred
+    }
+
     /// Forgets all actions, keeps the memory.
     pub fn clear(&mut self) {
         self.actions.clear();
         self.spread.clear();
+        self.stirred = false;
     }
 }

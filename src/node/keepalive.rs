@@ -29,12 +29,14 @@ impl Node {
     pub(super) fn keepalive(&mut self, now: Time, out: &mut Outbox) {
         self.peering.ticks = self.peering.ticks.wrapping_add(1);
         let mut useless = Vec::new();
-        for (id, link) in self.links.iter_mut() {
+        for (_, link) in self.links.iter_mut() {
             link.offences.forgive();
+        }
+        for (id, _, traffic) in self.links.with_traffic() {
             let pressed = |since| now.since(since) > limits::PRESSED_MAX;
-            if now.since(link.heard) > limits::SILENCE_MAX {
+            if now.since(traffic.heard) > limits::SILENCE_MAX {
                 useless.push((id, SILENT));
-            } else if link.pressed.is_some_and(pressed) {
+            } else if traffic.pressed().is_some_and(pressed) {
                 useless.push((id, BEHIND));
             }
         }

@@ -12,14 +12,40 @@ use super::qrp::QueryTable;
 use super::qrp::receive::TableReceiver;
 use super::rate::Bucket;
 
+/// What nearly every frame on a link reads or counts. Of all links these lie together, apart from the rest: where many
+/// nodes are simulated, the time goes into fetching them from memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traffic {
+    id: LinkId,
+    /// When a frame came last.
+    pub(super) heard: Time,
+    /// Frames received.
+    pub(super) received: u64,
+    /// Frames of those that were dropped.
+    pub(super) dropped: u64,
+    /// The end of time: not at all.
+    pressed: Time,
+}
+
+/// The end of time.
+const NEVER: Time = Time(u64::MAX);
+
+impl Traffic {
+    /// Since when its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
+    pub(super) fn pressed(&self) -> Option<Time> {
+        (self.pressed != NEVER).then_some(self.pressed)
+    }
+
+    pub(super) fn press(&mut self, since: Option<Time>) {
+        self.pressed = since.unwrap_or(NEVER);
+    }
+}
+
 /// One link that is up.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) peer: Box<Peer>,
     pub(super) since: Time,
-    pub(super) heard: Time,
-    pub(super) received: u64,
-    pub(super) dropped: u64,
     /// What it did wrong.
     pub(super) offences: Offences,
     /// Bytes in, but for hits and routing tables.
@@ -45,8 +71,6 @@ pub(super) struct Link {
     pub(super) pongs_left: u8,
     /// Only queries that travelled fewer hops are wanted there (BEAR/4).
     pub(super) hops_flow: u8,
-    /// Since when its send queue is above the high mark: its queries are dropped, as their answers could not be sent.
-    pub(super) pressed: Option<Time>,
     /// It takes us for its neighbour of most links: queries go to it along the tree.
     pub(super) child: bool,
     /// Its query routing table as far as it has come.
@@ -67,9 +91,6 @@ impl Link {
         Self {
             peer,
             since: now,
-            heard: now,
-            received: 0,
-            dropped: 0,
             offences: Offences::default(),
             rate_in: Bucket::default(),
             rate_tables: Bucket::default(),
@@ -82,7 +103,6 @@ impl Link {
             rtt_us: u32::MAX,
             hits: 0,
             hops_flow: u8::MAX,
-            pressed: None,
             child: false,
             tables: None,
             has_of_us: None,
@@ -102,8 +122,9 @@ impl Link {
 /// All links that are up, by rising id.
 #[derive(Debug, Default)]
 pub(super) struct Links {
+    traffic: Vec<Traffic>,
     ids: Vec<LinkId>,
-    links: Vec<Link>,
+    all: Vec<Link>,
 }
 
 impl Links {
@@ -115,24 +136,33 @@ impl Links {
     pub(super) fn position(&self, id: LinkId) -> Option<usize> {
         // Simulated nodes number their links from 0 and keep them: no search.
         let guess = id.0 as usize;
-        if self.ids.get(guess) == Some(&id) {
+        if self.traffic.get(guess).is_some_and(|link| link.id == id) {
             return Some(guess);
         }
         self.ids.binary_search(&id).ok()
     }
 
+    pub(super) fn traffic(&self, id: LinkId) -> Option<&Traffic> {
+        Some(&self.traffic[self.position(id)?])
+    }
+
+    pub(super) fn traffic_mut(&mut self, id: LinkId) -> Option<&mut Traffic> {
+        let at = self.position(id)?;
+        Some(&mut self.traffic[at])
+    }
+
     pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         let at = self.position(id)?;
-        Some(&mut self.links[at])
+        Some(&mut self.all[at])
     }
 
     pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
-        Some(&self.links[self.position(id)?])
+        Some(&self.all[self.position(id)?])
     }
 
     /// Links to nodes of a role.
     pub(super) fn count(&self, role: Role) -> usize {
-        self.links
+        self.all
             .iter()
             .filter(|link| link.peer.role == role)
             .count()
@@ -140,9 +170,7 @@ impl Links {
 
     /// Reads what a frame on this link will need; see [`Node::look`](super::Node::look).
     pub(super) fn look(&self, id: LinkId) -> usize {
-        let link = self
-            .get(id)
-            .map(|link| link.heard.0 ^ u64::from(link.pressed.is_some()));
+        let link = self.traffic(id).map(|link| link.heard.0);
         usize::try_from(link.unwrap_or(0) & 0xFFFF).unwrap_or(0)
     }
 
@@ -153,14 +181,23 @@ impl Links {
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         if let Err(at) = self.ids.binary_search(&id) {
             self.ids.insert(at, id);
-            self.links.insert(at, link);
+            let traffic = Traffic {
+                id,
+                heard: link.since,
+                received: 0,
+                dropped: 0,
+                pressed: NEVER,
+            };
+            self.traffic.insert(at, traffic);
+            self.all.insert(at, link);
         }
     }
 
     pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
         let at = self.position(id)?;
         self.ids.remove(at);
-        Some(self.links.remove(at))
+        self.traffic.remove(at);
+        Some(self.all.remove(at))
     }
 
     /// Ids alone, rising.
@@ -169,11 +206,17 @@ impl Links {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
-        self.ids.iter().copied().zip(&self.links)
+        self.ids.iter().copied().zip(&self.all)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkId, &mut Link)> {
-        self.ids.iter().copied().zip(&mut self.links)
+        self.ids.iter().copied().zip(&mut self.all)
+    }
+
+    /// All links, with what passed over each.
+    pub(super) fn with_traffic(&self) -> impl Iterator<Item = (LinkId, &Link, &Traffic)> {
+        let all = self.ids.iter().zip(&self.all).zip(&self.traffic);
+        all.map(|((id, link), traffic)| (*id, link, traffic))
     }
 
     /// The link to a servent.

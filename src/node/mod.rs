@@ -45,8 +45,8 @@ mod proofs;
 mod pushes;
 pub mod qrp;
 mod rate;
-mod recent;
 pub mod reach;
+mod recent;
 mod relay;
 pub mod repeats;
 pub mod roles;
@@ -69,6 +69,7 @@ mod walkers;
 pub mod web_caches;
 pub mod words;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -199,10 +200,13 @@ impl Node {
 
     /// Takes in one event and appends what is to be done to `out`. `now` never goes back.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        // The road of nearly every event: it cannot change who our neighbours should be, unless it costs the link.
+        if let Event::Received(link, frame) = event {
+            return self.received(now, link, Cow::Owned(frame), out);
+        }
+        out.stir();
         match event {
-            // The road of nearly every event: it cannot change who our neighbours should be, unless it costs
-            // the link.
-            Event::Received(link, frame) => return self.received(now, link, frame, out),
+            Event::Received(..) => {}
             Event::Library(library) => return self.library_changed(now, library),
             Event::Datagram(from, frame) => return self.datagram_in(now, from, &frame, out),
             Event::Pinged(from, guid) => return self.pinged(now, from, guid),
@@ -234,6 +238,11 @@ impl Node {
         self.seek(now, out);
     }
 
+    /// The same as [`handle`](Self::handle) with [`Event::Received`], for shells that keep the frame.
+    pub fn receive(&mut self, now: Time, link: LinkId, frame: &Frame, out: &mut Outbox) {
+        self.received(now, link, Cow::Borrowed(frame), out);
+    }
+
     /// When to hand in [`Event::Wake`] at the latest; `None`: nothing to wait for. A needless wake does nothing.
     pub fn next_wakeup(&self) -> Option<Time> {
         [
@@ -252,35 +261,47 @@ impl Node {
         .min()
     }
 
-    fn received(&mut self, now: Time, from: LinkId, frame: Frame, out: &mut Outbox) {
+    fn received(&mut self, now: Time, from: LinkId, frame: Cow<'_, Frame>, out: &mut Outbox) {
         let header = frame.header;
         let kind = header.kind;
         self.stats.count_received(kind);
-        let Some(link) = self.links.get_mut(from) else {
+        let Some(traffic) = self.links.traffic_mut(from) else {
             return self.stats.count_drop(Drop::LinkGone);
         };
-        link.heard = now;
-        link.received += 1;
-        let taken = match self.config.limit_search {
-            Some(rate)
-                if !matches!(kind, Kind::QueryHit | Kind::Qrp)
-                    && !link.rate_in.take(now, frame.wire_len(), rate) =>
-            {
-                Err(Drop::RateLimited)
-            }
-            _ if frame.payload.len() > drop_above(kind) => Err(Drop::TooLarge),
-            _ => self.dispatch(now, from, frame, out),
+        traffic.heard = now;
+        traffic.received += 1;
+        let taken = if self.is_too_much(now, from, &frame) {
+            Err(Drop::RateLimited)
+        } else if frame.payload.len() > drop_above(kind) {
+            Err(Drop::TooLarge)
+        } else {
+            self.dispatch(now, from, frame, out)
         };
+        if taken != Err(Drop::Duplicate) {
+            out.stir();
+        }
         if let Err(reason) = taken {
             self.dropped(now, from, header, reason, out);
         }
+    }
+
+    /// More bytes a second than a link may have. Hits and routing tables have bounds of their own.
+    fn is_too_much(&mut self, now: Time, from: LinkId, frame: &Frame) -> bool {
+        let Some(rate) = self.config.limit_search else {
+            return false;
+        };
+        !matches!(frame.header.kind, Kind::QueryHit | Kind::Qrp)
+            && self
+                .links
+                .get_mut(from)
+                .is_some_and(|link| !link.rate_in.take(now, frame.wire_len(), rate))
     }
 
     fn dispatch(
         &mut self,
         now: Time,
         from: LinkId,
-        frame: Frame,
+        frame: Cow<'_, Frame>,
         out: &mut Outbox,
     ) -> Result<(), Drop> {
         match frame.header.kind {
@@ -456,15 +477,16 @@ impl Node {
     /// told so.
     fn pressed(&mut self, now: Time, id: LinkId, pressed: bool, out: &mut Outbox) {
         let two_tier = self.tier() != Tier::Flat;
-        let Some(link) = self.links.get_mut(id) else {
+        let Some(traffic) = self.links.traffic_mut(id) else {
             return;
         };
         // On a flat overlay the send queue sheds and TCP slows the peer; a flood must not depend on more.
-        if !two_tier || link.pressed.is_some() == pressed {
+        if !two_tier || traffic.pressed().is_some() == pressed {
             return;
         }
-        link.pressed = pressed.then_some(now);
-        if link.peer.vendor_messages {
+        traffic.press(pressed.then_some(now));
+        let link = self.links.get(id);
+        if link.is_some_and(|link| link.peer.vendor_messages) {
             let hops = if pressed { 0 } else { u8::MAX };
             let guid = self.new_guid();
             self.send_vendor(id, guid, &Vendor::HopsFlow(hops), out);
@@ -522,13 +544,15 @@ impl Node {
 
     /// The links that are up, oldest first.
     pub fn links(&self) -> impl Iterator<Item = LinkInfo<'_>> {
-        self.links.iter().map(|(id, link)| LinkInfo {
-            link: id,
-            peer: &link.peer,
-            since: link.since,
-            received: link.received,
-            dropped: link.dropped,
-        })
+        self.links
+            .with_traffic()
+            .map(|(id, link, traffic)| LinkInfo {
+                link: id,
+                peer: &link.peer,
+                since: link.since,
+                received: traffic.received,
+                dropped: traffic.dropped,
+            })
     }
 
     /// Number of links that are up.

@@ -89,25 +89,31 @@ impl Node {
         out: &mut Outbox,
     ) {
         self.stats.count_drop(reason);
-        let Some(link) = self.links.get_mut(from) else {
+        if let Some(traffic) = self.links.traffic_mut(from) {
+            traffic.dropped += 1;
+        }
+        if reason == Drop::Duplicate {
+            // Most frames of a flood: nothing more is to be looked at.
             return;
-        };
-        link.dropped += 1;
-        if let Some(bye) = link.offences.count(reason, header) {
+        }
+        let link = self.links.get_mut(from);
+        if let Some(bye) = link.and_then(|link| link.offences.count(reason, header)) {
             self.turn_out(now, from, bye, out);
         }
     }
 
     /// A neighbour sent an id again that it sent before, with no higher TTL.
     pub(super) fn repeated(&mut self, now: Time, from: LinkId, out: &mut Outbox) {
+        let received = self.links.traffic(from).map_or(0, |link| link.received);
         let link = self.links.get_mut(from);
-        if let Some(bye) = link.and_then(|link| link.offences.count_repeat(link.received)) {
+        if let Some(bye) = link.and_then(|link| link.offences.count_repeat(received)) {
             self.turn_out(now, from, bye, out);
         }
     }
 
     /// Closes the link to a neighbour that did wrong, and looks for another one.
     fn turn_out(&mut self, now: Time, id: LinkId, bye: Bye, out: &mut Outbox) {
+        out.stir();
         let listen = self.links.get(id).and_then(|link| link.peer.listen);
         self.close(id, bye, out);
         if let Some(addr) = listen {

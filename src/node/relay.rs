@@ -3,6 +3,7 @@
 //! Rules: overlay, "Routing", for the top tier without leaves. A query passes once over each link at most,
 //! never back over the one it came from, so that a full flood costs exactly 2E - N + 1 messages.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::wire::hit::{PUSH_PROXIES_MAX, QueryHit};
@@ -36,10 +37,12 @@ impl Node {
         &mut self,
         now: Time,
         from: LinkId,
-        frame: Frame,
+        mut frame: Cow<'_, Frame>,
         out: &mut Outbox,
     ) -> Taken {
-        let frame = self.without_false_asker(from, frame);
+        if let Some(honest) = self.without_false_asker(from, &frame) {
+            frame = Cow::Owned(honest);
+        }
         let header = frame.header;
         if let Some(mark) = WalkMark::of(&frame.payload) {
             return self.walker_in(now, from, &frame, mark, out);
@@ -97,7 +100,7 @@ impl Node {
         };
         let relayed = Frame {
             header,
-            payload: frame.payload,
+            payload: frame.into_owned().payload,
         };
         self.spread_query(now, Some(from), relayed, out, |_| true);
         Ok(())
@@ -112,11 +115,11 @@ impl Node {
     /// May this neighbour send us queries now?
     pub(super) fn check_asker(&mut self, from: LinkId, hops: u8, out: &mut Outbox) -> Taken {
         let tier = self.tier();
-        let link = self.links.get(from).ok_or(Drop::LinkGone)?;
-        if link.pressed.is_some() {
+        let traffic = self.links.traffic(from).ok_or(Drop::LinkGone)?;
+        if traffic.pressed().is_some() {
             return Err(Drop::Congested);
         }
-        if tier == Tier::Ultrapeer && link.peer.role == Role::Leaf && hops != 0 {
+        if tier == Tier::Ultrapeer && hops != 0 && self.is_leaf(from) {
             self.close(from, LEAF_RELAYED, out);
             return Err(Drop::LeafRelayed);
         }

@@ -96,8 +96,8 @@ impl Node {
             .map_or(Duration::ZERO, |at| now.since(at));
         let pressed = self
             .links
-            .iter()
-            .filter(|(_, link)| link.pressed.is_some())
+            .with_traffic()
+            .filter(|(.., traffic)| traffic.pressed().is_some())
             .count();
         let least = limits::ULTRAPEER_UPLOAD_MIN;
         let known = [self.config.upload, self.config.limit_search];

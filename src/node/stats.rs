@@ -82,53 +82,124 @@ drops! {
 }
 
 /// Counters of one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stats {
-    received: [u64; Kind::COUNT],
-    sent: [u64; Kind::COUNT],
-    dropped: [u64; Drop::ALL.len()],
+    /// Those that nearly every frame of a flood moves come first, in one line of the processor's cache.
+    counts: Counts,
+}
+
+/// Lines of a cache are 64 bytes long, on all machines that we know of.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Counts([u64; COUNTS]);
+
+const COUNTS: usize = 2 * Kind::COUNT + Drop::ALL.len();
+
+/// Where each counter is: frames received and sent by kind, then drops by reason.
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than 256")]
+const PLACES: [u8; COUNTS] = {
+    let hot = [
+        RECEIVED + Kind::Query.index(),
+        SENT + Kind::Query.index(),
+        DROPPED + Drop::Duplicate as usize,
+        DROPPED + Drop::TtlSpent as usize,
+        RECEIVED + Kind::QueryHit.index(),
+        SENT + Kind::QueryHit.index(),
+    ];
+    let mut places = [u8::MAX; COUNTS];
+    let mut next = 0;
+    while next < hot.len() {
+        places[hot[next]] = next as u8;
+        next += 1;
+    }
+    let mut at = 0;
+    while at < COUNTS {
+        if places[at] == u8::MAX {
+            places[at] = next as u8;
+            next += 1;
+        }
+        at += 1;
+    }
+    places
+};
+
+const RECEIVED: usize = 0;
+const SENT: usize = Kind::COUNT;
+const DROPPED: usize = 2 * Kind::COUNT;
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            counts: Counts([0; COUNTS]),
+        }
+    }
 }
 
 impl Stats {
+    fn count(&mut self, which: usize) -> &mut u64 {
+        &mut self.counts.0[usize::from(PLACES[which])]
+    }
+
     /// Counts a received frame.
     pub fn count_received(&mut self, kind: Kind) {
-        self.received[kind.index()] += 1;
+        *self.count(RECEIVED + kind.index()) += 1;
     }
 
     /// Counts `links` copies of a frame given to the shell.
     pub fn count_sent(&mut self, kind: Kind, links: usize) {
-        self.sent[kind.index()] += links as u64;
+        *self.count(SENT + kind.index()) += links as u64;
     }
 
     /// Counts a dropped frame.
     pub fn count_drop(&mut self, reason: Drop) {
-        self.dropped[reason as usize] += 1;
+        *self.count(DROPPED + reason as usize) += 1;
     }
 
     /// Counts `frames` dropped for one reason.
     pub fn count_drops(&mut self, reason: Drop, frames: u64) {
-        self.dropped[reason as usize] += frames;
+        *self.count(DROPPED + reason as usize) += frames;
     }
 
     /// Reads the counters that nearly every query moves; see [`Node::look`](super::Node::look).
     pub(super) fn look(&self) -> usize {
-        let query = Kind::Query.index();
-        let read = self.received[query] ^ self.sent[query] ^ self.dropped[Drop::Duplicate as usize];
-        usize::try_from(read & 0xFFFF).unwrap_or(0)
+        usize::try_from(self.received(Kind::Query) & 0xFFFF).unwrap_or(0)
     }
 
     /// Frames of a kind received.
     pub fn received(&self, kind: Kind) -> u64 {
-        self.received[kind.index()]
+        self.counts.0[usize::from(PLACES[RECEIVED + kind.index()])]
     }
 
     /// Frames of a kind given to the shell, one for each link.
     pub fn sent(&self, kind: Kind) -> u64 {
-        self.sent[kind.index()]
+        self.counts.0[usize::from(PLACES[SENT + kind.index()])]
     }
 
     /// Frames dropped for a reason.
     pub fn dropped(&self, reason: Drop) -> u64 {
-        self.dropped[reason as usize]
+        self.counts.0[usize::from(PLACES[DROPPED + reason as usize])]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_place_of_its_own() {
+        let mut stats = Stats::default();
+        for (at, kind) in (1..).zip(Kind::ALL) {
+            (0..at).for_each(|_| stats.count_received(kind));
+            stats.count_sent(kind, 100 + at);
+        }
+        for (at, reason) in (1..).zip(Drop::ALL) {
+            stats.count_drops(*reason, 1000 + at);
+        }
+        for (at, kind) in (1..).zip(Kind::ALL) {
+            assert_eq!((stats.received(kind), stats.sent(kind)), (at, 100 + at));
+        }
+        for (at, reason) in (1..).zip(Drop::ALL) {
+            assert_eq!(stats.dropped(*reason), 1000 + at);
+        }
     }
 }

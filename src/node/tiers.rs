@@ -39,28 +39,23 @@ impl Node {
 
     /// A query of a leaf that names an address for its hits which is not its own would have many nodes knock there; and
     /// one that does not count its results for us, while we do not see them, would go on when there are enough. Both go
-    /// on without that wish (flag `0x0400`): its hits come over the links.
-    pub(super) fn without_false_asker(&self, from: LinkId, frame: Frame) -> Frame {
-        let flags = QueryFlags::of(&frame.payload).filter(|flags| flags.out_of_band());
-        let Some(flags) = flags.filter(|_| self.tier() == Tier::Ultrapeer) else {
-            return frame;
-        };
+    /// on without that wish (flag `0x0400`): its hits come over the links. `None`: it goes on as it is.
+    pub(super) fn without_false_asker(&self, from: LinkId, frame: &Frame) -> Option<Frame> {
+        if self.tier() != Tier::Ultrapeer {
+            return None;
+        }
+        let flags = QueryFlags::of(&frame.payload).filter(|flags| flags.out_of_band())?;
         let leaf = self.links.get(from).map(|link| &link.peer);
-        let Some(leaf) = leaf.filter(|peer| peer.role == Role::Leaf) else {
-            return frame;
-        };
+        let leaf = leaf.filter(|peer| peer.role == Role::Leaf)?;
         let asker = SocketAddr::V4(frame.header.guid.carried());
         let own = self.config.net.believes_of(asker, leaf.remote)
             && leaf
                 .listen
                 .is_none_or(|listen| listen.port() == asker.port());
-        if own && flags.guided() {
-            return frame;
-        }
-        Frame {
+        (!own || !flags.guided()).then(|| Frame {
+            header: frame.header,
             payload: Query::in_band(&frame.payload).into(),
-            ..frame
-        }
+        })
     }
 
     /// Gives a query that came for the first time to the leaves of ours that match. `header` is as for

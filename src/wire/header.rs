@@ -163,7 +163,7 @@ impl Kind {
     }
 
     /// Position in a table of [`Kind::COUNT`] counters.
-    pub fn index(self) -> usize {
+    pub const fn index(self) -> usize {
         match self {
             Self::Ping => 0,
             Self::Pong => 1,
