@@ -45,6 +45,11 @@ fn every_committed_topology_finds_what_it_expects() {
         assert!(summary["expected"].as_u64() > Some(0), "{name}");
         assert_eq!(summary["expected"], summary["expected_ok"], "{name}");
         assert_eq!(summary["predicted_ok"], true, "{name}");
+        ran += 1;
+        if !report["events"].is_null() {
+            continue;
+        }
+
         // In two tiers the prediction is a flood's, which nobody makes there.
         let flat = report["graph"]["leaves"].is_null();
         let queries = report["queries"].as_array().unwrap();
@@ -54,7 +59,6 @@ fn every_committed_topology_finds_what_it_expects() {
                 .all(|query| query["predicted"]["exact"] == flat),
             "{name}"
         );
-        ran += 1;
     }
     assert!(ran >= 9);
 }

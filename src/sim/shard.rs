@@ -288,15 +288,17 @@ impl Shard {
     fn arrive(&mut self, map: &Map, to: u32, link: u32, frame: Stored) {
         let (frame, words) = self.frames.take(frame);
         self.in_flight -= 1;
-        let Some(end) = self.ties.get(&map.graph, to, link) else {
+        if !self.ties.is_up(&map.graph, to, link) {
             self.totals.lost += 1;
             return self.meter.lost(&frame);
-        };
+        }
         self.totals.delivered += 1;
         let place = self.at(to);
         let seat = &mut self.seats[place];
         seat.digest = trace::heard(seat.digest, self.now, link, words);
-        if self.trace.is_wanted() {
+        if self.trace.is_wanted()
+            && let Some(end) = self.ties.get(&map.graph, to, link)
+        {
             let delivery = Delivery {
                 at_ns: self.now,
                 from: end.to,

@@ -52,6 +52,12 @@ impl Ties {
         })
     }
 
+    /// Whether the end with this id is up at a node. Looks at nothing as long as nothing has happened to any.
+    pub(super) fn is_up(&self, graph: &Graph, node: u32, link: u32) -> bool {
+        let untouched = self.closed.is_empty() && self.next.is_empty();
+        untouched || self.get(graph, node, link).is_some()
+    }
+
     /// Ids of all links that are up at a node, rising.
     pub(super) fn of(&self, graph: &Graph, node: u32) -> Vec<u32> {
         let first = 0..u32::try_from(graph.degree(node)).expect("ends are counted in 32 bits");
