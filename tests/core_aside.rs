@@ -281,6 +281,29 @@ fn who_does_not_know_that_datagrams_reach_it_neither_asks_nor_answers_so() {
     assert!(hits(&net).is_empty());
 }
 
+#[test]
+fn who_does_not_want_to_say_where_it_is_gets_its_hits_over_the_links() {
+    let mut net = Tiers::with(&[Leaf, Ultrapeer, Ultrapeer, Leaf], |config| {
+        config.datagrams = true;
+        config.direct_hits = false;
+    });
+    net.share(3, &["red fox.txt"]);
+    for (from, to) in [(0, 1), (3, 2), (1, 2)] {
+        net.link(from, to);
+    }
+    net.pass(Duration::from_secs(121));
+    net.give(0, Event::Reached);
+    assert_eq!(net.nodes[0].datagrams_reach(net.now), Reached::Yes);
+    forget(&mut net);
+    let ticket = net.search(0, "fox", 4);
+    net.pass(Duration::from_secs(20));
+    let query = carried_query(&net);
+    assert!(!QueryFlags::of(&query.payload).unwrap().out_of_band());
+    assert_ne!(SocketAddr::V4(query.header.guid.carried()), addr(0));
+    assert_eq!(net.hits(ticket), ["red fox.txt"]);
+    assert!(net.datagrams.is_empty());
+}
+
 /// A search of node 0, its ticket and message id.
 fn searching(net: &mut Tiers) -> (Ticket, Guid) {
     net.deaf.push(3);

@@ -100,6 +100,29 @@ fn a_ping_by_datagram_is_answered_once_a_minute_and_junk_never() {
 }
 
 #[test]
+fn a_node_at_an_ipv6_address_answers_a_bare_ping_with_thrice_its_bytes_at_most() {
+    let Ok(asker) = UdpSocket::bind("[::1]:0") else {
+        return eprintln!("not tested: this system has no IPv6");
+    };
+    asker.set_read_timeout(Some(SOON)).unwrap();
+    let node = Node::with(Settings {
+        config: Config {
+            min_links: 0,
+            ..Config::live(Role::Ultrapeer)
+        },
+        listen: Listen::Fixed("[::1]:0".parse().unwrap()),
+        ..Settings::default()
+    });
+    let ping = datagram(1, Kind::Ping, Vec::new());
+    asker.send_to(&ping, node.addr()).unwrap();
+    let (pong, from) = receive(&asker);
+    assert_eq!(from, node.addr());
+    assert!(pong.wire_len() <= 3 * ping.len(), "{}", pong.wire_len());
+    let pong = Pong::parse(&pong.payload).unwrap();
+    assert_eq!((pong.addr, pong.ultrapeer), (node.addr(), Some((30, 32))));
+}
+
+#[test]
 fn who_is_listed_as_hostile_is_answered_by_datagram_only_where_it_is_of_a_lan() {
     for (lan_too, hostile) in [(false, 1), (true, 0)] {
         let node = Node::with(Settings {

@@ -71,6 +71,7 @@ pub fn configs(args: &NetArgs, role: Option<&str>) -> Result<Vec<Config>, Failur
                 net,
                 encryption,
                 hostile: hostile.clone(),
+                direct_hits: !args.no_direct_hits,
                 ..live.clone()
             },
         })

@@ -147,6 +147,16 @@ impl NodeHandle {
                 ),
             ));
         }
+        if net.no_direct_hits && status.nets.iter().any(|on| on.direct_hits) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "the searches of the running node \"{}\" may say where it is; start it with --no-direct-hits, or ask \
+                     another one with --home",
+                    status.name
+                ),
+            ));
+        }
         net::peers_of_each(&on, &peers)?;
         if !net.find.is_empty() {
             let strict = on.iter().find(|net| net.is_two_tier());

@@ -322,6 +322,7 @@ mod tests {
                     connections: Reached::No,
                     datagrams: Reached::Asked,
                 }),
+                direct_hits: true,
             }],
         };
         let text = screen(&status, &[]).join("\n");

@@ -205,6 +205,9 @@ pub struct OnNet {
     /// Whether others reach it; `None` on a LAN, where everybody does.
     #[serde(default)]
     pub reach: Option<Reach>,
+    /// Its searches may say where it is, so that hits come straight; `false` on a LAN, where they do not.
+    #[serde(default)]
+    pub direct_hits: bool,
 }
 
 /// Whether others on a network reach a node unasked.

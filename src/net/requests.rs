@@ -315,6 +315,7 @@ async fn on_net(overlay: &Overlay) -> Result<control::OnNet, Ended> {
         hosts_known: figures.hosts_known,
         nodes_heard: figures.nodes_heard,
         reach: figures.reach,
+        direct_hits: overlay.config.direct_hits && overlay.net().is_two_tier(),
     })
 }
 

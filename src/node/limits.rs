@@ -244,6 +244,8 @@ pub struct Config {
     pub limit_search: Option<u64>,
     /// The shell sends and receives datagrams at the listening port: walkers can be asked about.
     pub datagrams: bool,
+    /// Searches on the live network may say where this node is, so that hits come straight.
+    pub direct_hits: bool,
     /// Keep links alive and watch for silence. Off only in simulations of pure routing.
     pub keepalive: bool,
     /// What is done about TLS. Offered on the live network; on a LAN only given to who asks.
@@ -322,6 +324,7 @@ impl Default for Config {
             forward: Forward::Flood,
             limit_search: Some(SEARCH_RATE),
             datagrams: false,
+            direct_hits: true,
             keepalive: true,
             encryption: Encryption::Accepted,
         }

@@ -133,7 +133,7 @@ impl Node {
     /// Where hits of a search of ours may come by datagram; `None`: they are to come over the links. The live network
     /// alone has that agreement, and only for IPv4.
     pub(super) fn asks_aside(&self) -> Option<SocketAddrV4> {
-        let works = self.tier() != Tier::Flat && self.datagrams_work();
+        let works = self.tier() != Tier::Flat && self.datagrams_work() && self.config.direct_hits;
         let port = self.config.listen.filter(|_| works)?.port();
         match self.ip_for_strangers()?.to_canonical() {
             IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, port)),

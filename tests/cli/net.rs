@@ -361,3 +361,44 @@ fn a_search_repeated_too_soon_says_since_when_and_until_when() {
     // Other words are another search.
     assert_eq!(search("walnut").json_of("end")[0]["reason"], "idle");
 }
+
+#[test]
+fn status_says_what_reaches_a_node_and_whether_its_searches_say_where_it_is() {
+    let world = World::new();
+    let ultrapeer = [&LIVE[..], &["--role", "ultrapeer"]].concat();
+    let hub = world.node("hub", &ultrapeer, &[]);
+    let mut open = world.node("open", &LIVE, &[&hub]);
+    open.wait_linked(hub.listen);
+    let by_datagram = |home: &str| {
+        let status = world.run(home, &["status", "--json"]).expect(0);
+        let on = status.json_of("status")[0]["nets"][0].clone();
+        (on["reach"]["datagrams"].clone(), on["direct_hits"].clone())
+    };
+    let known = (0..300)
+        .map(|_| by_datagram("open"))
+        .find(|(reached, _)| *reached == "yes");
+    assert_eq!(known.expect("a ping in time").1, true);
+    let status = world.run("open", &["status"]).expect(0);
+    let line = "by datagrams (UDP): yes";
+    assert!(status.out.contains(line), "{}", status.out);
+    let search = ["search", "fox", "--no-direct-hits", "--idle", "100ms"];
+    let refused = world.run("open", &search).expect(2);
+    let said = "start it with --no-direct-hits";
+    assert!(refused.err.contains(said), "{}", refused.err);
+
+    let closed = [&LIVE[..], &["--no-direct-hits"]].concat();
+    let mut shy = world.node("shy", &closed, &[&hub]);
+    shy.wait_linked(hub.listen);
+    assert_eq!(by_datagram("shy").1, false);
+    world.run("shy", &search).expect(1);
+
+    let _lan = world.node("lan", &[], &[]);
+    let status = world.run("lan", &["status", "--json"]).expect(0);
+    let on = &status.json_of("status")[0]["nets"][0];
+    assert_eq!(
+        (&on["reach"], &on["direct_hits"]),
+        (&serde_json::Value::Null, &false.into())
+    );
+    let status = world.run("lan", &["status"]).expect(0);
+    assert!(!status.out.contains("reached"), "{}", status.out);
+}

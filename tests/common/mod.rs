@@ -121,7 +121,8 @@ impl Tiers {
         Self::with(roles, |config| config.datagrams = true)
     }
 
-    fn with(roles: &[Role], change: impl Fn(&mut Config)) -> Self {
+    /// The same, of nodes with other settings.
+    pub fn with(roles: &[Role], change: impl Fn(&mut Config)) -> Self {
         let mut net = Wired::new(0, &quiet());
         for (n, role) in roles.iter().enumerate() {
             let mut config = Config {

@@ -29,6 +29,9 @@ pub struct NetArgs {
     /// Encrypt connections where the other side can, without proof of who that is: auto (on --net gnutella), on, off
     #[structopt(long, value_name = "WHEN", number_of_values = 1, possible_values = TLS)]
     pub tls: Option<String>,
+    /// Have hits of searches on --net gnutella come over links alone, so that no query says where this node is
+    #[structopt(long)]
+    pub no_direct_hits: bool,
     /// Who is asked for nodes there.
     #[structopt(flatten)]
     pub find: FindArgs,
