@@ -87,6 +87,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls", &["net/tls.rs"]),
     ("rcgen", &["net/tls.rs"]),
     ("env_logger", &["cli", "main.rs"]),
+    ("lru", &["node/routes.rs"]),
     ("jiff", &["net/local_time.rs"]),
     ("mdns_sd", &["net/discovery/dns_sd.rs"]),
     ("redb", &["disk"]),

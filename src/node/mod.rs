@@ -3,7 +3,7 @@
 //! [`Node::handle`] takes in one [`Event`] at a point in [`Time`] and leaves [`Action`]s in an [`Outbox`].
 //! `net` drives it with sockets, `sim` in virtual time; the contract of both stands in [`event`].
 //!
-//! - `routes`, `recent`: seen before, and the way back; `relay`: who else gets a frame;
+//! - `routes`: seen before, and the way back; `relay`: who else gets a frame;
 //! - `peering`, `admission`, `keepalive`, `hosts`, `links`, `greet`: who our neighbours are; `eclipse`, `rotation`, `eviction`: so that
 //!   nobody chooses them for us; `lan`: who else is on this network;
 //! - `udp`, `caches`, `web_caches`: datagrams of the live network, and when caches are asked for nodes;
@@ -46,7 +46,6 @@ mod pushes;
 pub mod qrp;
 mod rate;
 pub mod reach;
-mod recent;
 mod relay;
 pub mod repeats;
 pub mod roles;

@@ -1,16 +1,17 @@
 //! Seen before, and the way back: one table, one entry, so that the two can never disagree.
 //!
-//! Ids come from strangers, so the table is bounded and keyed at random (`recent`). It is the duplicate suppression
-//! of the flood (overlay, "Routing", tables 1-3).
+//! `lru` lives here: ids come from strangers, so the table is bounded, keeps the youngest, and uses a
+//! randomly seeded hasher. It is the duplicate suppression of the flood (overlay, "Routing", tables 1-3).
 
 use std::num::NonZeroUsize;
+
+use lru::LruCache;
 
 use crate::wire::{Guid, ServentId};
 
 use super::Time;
 use super::event::LinkId;
 use super::limits;
-use super::recent::Recent;
 
 /// Where a message came from first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,15 @@ pub struct RouteInfo {
 /// Bounded memory of message ids and the way back of their answers.
 #[derive(Debug)]
 pub struct RouteTable {
-    seen: Recent<Route>,
+    seen: LruCache<Guid, Route>,
+}
+
+fn lazy<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCache<K, V> {
+    // `new` would allocate for the whole bound at once: in a simulation of 10^6 nodes that is most of
+    // the memory. A resized unbounded cache has the same bound and grows as it fills.
+    let mut cache = LruCache::unbounded();
+    cache.resize(bound);
+    cache
 }
 
 fn seconds(now: Time) -> u32 {
@@ -92,9 +101,7 @@ fn alive(route: &Route, now_s: u32) -> bool {
 impl RouteTable {
     /// An empty table of at most `bound` ids.
     pub fn new(bound: NonZeroUsize) -> Self {
-        Self {
-            seen: Recent::new(bound),
-        }
+        Self { seen: lazy(bound) }
     }
 
     /// Remembers an id. A known id is not refreshed: else a peer could pin entries by repeating them.
@@ -104,7 +111,7 @@ impl RouteTable {
             Origin::Ours => OURS,
             Origin::Link(link) => link.0,
         };
-        if let Some(route) = self.seen.get_mut(&guid.0)
+        if let Some(route) = self.seen.peek_mut(&guid)
             && alive(route, now_s)
         {
             route.duplicates = route.duplicates.saturating_add(1);
@@ -117,7 +124,7 @@ impl RouteTable {
             };
         }
         self.seen.put(
-            guid.0,
+            guid,
             Route {
                 from,
                 at_s: now_s,
@@ -133,7 +140,7 @@ impl RouteTable {
 
     /// Notes on how many links an id was sent on.
     pub fn forwarded(&mut self, guid: &Guid, links: usize) {
-        if let Some(route) = self.seen.get_mut(&guid.0) {
+        if let Some(route) = self.seen.peek_mut(guid) {
             route.forwarded = route
                 .forwarded
                 .saturating_add(u16::try_from(links).unwrap_or(u16::MAX));
@@ -143,7 +150,7 @@ impl RouteTable {
     /// The way back for an answer to `guid`, with the number of answers that took it before. Refreshes the
     /// entry: a query that is being answered is worth keeping.
     pub fn back(&mut self, guid: &Guid, now: Time) -> Option<(Origin, u16)> {
-        let route = self.seen.refresh(&guid.0)?;
+        let route = self.seen.get_mut(guid)?;
         if !alive(route, seconds(now)) {
             return None;
         }
@@ -154,7 +161,7 @@ impl RouteTable {
 
     /// What is known of an id, without touching it.
     pub fn trace(&self, guid: &Guid) -> Option<RouteInfo> {
-        let route = self.seen.get(&guid.0)?;
+        let route = self.seen.peek(guid)?;
         Some(RouteInfo {
             origin: origin(route),
             hops: route.hops,
@@ -170,20 +177,20 @@ impl RouteTable {
 
     /// None remembered?
     pub fn is_empty(&self) -> bool {
-        self.seen.len() == 0
+        self.seen.is_empty()
     }
 }
 
 /// Over which link the hits of a servent came: the way for pushes to it.
 #[derive(Debug)]
 pub struct PushRoutes {
-    ways: Recent<LinkId>,
+    ways: LruCache<ServentId, LinkId>,
 }
 
 impl Default for PushRoutes {
     fn default() -> Self {
         Self {
-            ways: Recent::new(limits::PUSH_ROUTES_MAX),
+            ways: lazy(limits::PUSH_ROUTES_MAX),
         }
     }
 }
@@ -191,12 +198,12 @@ impl Default for PushRoutes {
 impl PushRoutes {
     /// Remembers that a hit of `servent` came over `link`.
     pub fn learn(&mut self, servent: ServentId, link: LinkId) {
-        self.ways.put(servent.0, link);
+        self.ways.put(servent, link);
     }
 
     /// The link to send a push for `servent` on.
     pub fn way(&mut self, servent: &ServentId) -> Option<LinkId> {
-        self.ways.refresh(&servent.0).copied()
+        self.ways.get(servent).copied()
     }
 }
 
