@@ -104,12 +104,21 @@ fn what_a_file_says_happens_at_its_time_and_is_seen() {
     };
     let queries = report["queries"].as_array().unwrap();
     let costs: Vec<_> = queries.iter().map(cost).collect();
-    assert_eq!(costs[..3], [[4, 4, 1], [0, 0, 0], [4, 4, 1]]);
+    let wanted = [
+        [4, 4, 1],
+        [4, 4, 1],
+        [0, 0, 0],
+        [4, 4, 1],
+        [1, 0, 0],
+        [4, 4, 1],
+    ];
+    assert_eq!(costs[..6], wanted);
     // Three nodes in a row are left: two links each, and n3 does not find its own file.
-    assert_eq!(costs[3..], [[2, 2, 1], [2, 2, 0], [2, 2, 1]]);
+    assert_eq!(costs[6..], [[2, 2, 1], [2, 2, 0], [2, 2, 1]]);
     for query in queries {
         assert_eq!(query["messages"], query["predicted"]["messages"], "{query}");
         assert_eq!(query["hits"], query["predicted"]["hits"]);
+        assert_eq!(query["predicted"]["exact"], true, "{query}");
     }
 }
 
@@ -139,7 +148,7 @@ fn an_expectation_that_fails_is_the_exit_code_of_the_run() {
         (&expected["got"], &expected["reached"]),
         (&0.into(), &4.into())
     );
-    assert_eq!(happened[4]["expected"][0]["refused"], "node n0 is down");
+    assert_eq!(happened[4]["expected"][0]["refused"], "the asker is away");
     let table = std::fs::read_to_string(out.join("events.csv")).unwrap();
     assert_eq!(table.lines().count(), 6);
     assert!(
@@ -186,15 +195,33 @@ fn a_workload_goes_on_between_events_and_while_nodes_come_and_go() {
     let file = lab.file("busy.json", &text.to_string());
     let report = &lab.json(&["run", file.to_str().unwrap(), "--engine", "real"])[0];
     let queries = report["queries"].as_array().unwrap();
-    assert_eq!(queries.len(), 30);
+    assert_eq!(queries.len(), 30 + 1);
+    let churn = &report["churn"];
+    let went = churn["left"].as_u64().unwrap() + churn["died"].as_u64().unwrap();
+    assert!(
+        went > 0 && churn["came"].as_u64().unwrap() <= went,
+        "{churn}"
+    );
     let few = queries
         .iter()
         .filter(|query| query["reached"].as_u64().unwrap() < 4)
         .count();
     assert!(few > 0, "nobody was ever away");
     for query in queries {
-        assert_eq!(query["reached"], query["predicted"]["reached"], "{query}");
+        assert_eq!(query["messages"], query["predicted"]["messages"], "{query}");
     }
+    let after = |phase: &Value| phase["after"].as_str().unwrap().to_owned();
+    let phases: Vec<String> = report["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(after)
+        .collect();
+    assert_eq!(phases.len(), 4, "{phases:?}");
+    assert_eq!(
+        (&report["phases"][3]["nodes"], &report["phases"][3]["links"]),
+        (&5.into(), &10.into())
+    );
     assert_eq!(report["events"][2]["links"], 10);
     // There and back again.
     let after = report["events"][3]["expected"][0]["after_ms"]

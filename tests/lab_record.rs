@@ -210,11 +210,11 @@ fn a_browser_lists_what_happened_to_real_nodes() {
     for said in [
         "cut n0-n1",
         "searched for \"moby\": 0 files",
-        "within 20 s: got 0",
+        "within 20000 ms: got 0",
     ] {
         assert!(dom.contains(said), "{said}: {dom}");
     }
-    assert_eq!(dom.matches("<tr").count(), (1 + 3) + (1 + 1));
+    assert_eq!(dom.matches("<tr").count(), (1 + 3) + (1 + 2));
     assert_eq!(dom.matches("class=\"off\"").count(), 0);
 }
 

@@ -147,3 +147,62 @@ fn every_node_of_a_file_finds_the_same_on_both() {
     assert_eq!(hits.len(), 9);
     assert!(hits.iter().sum::<u64>() > 5, "{hits:?}");
 }
+
+#[test]
+fn what_happens_to_a_ring_does_so_to_both() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/topology-configs/partition-ring.json"
+    );
+    // Ten times as fast, links too.
+    let mut topology: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    topology["defaults"]["delay"] = "1ms".into();
+    for event in topology["events"].as_array_mut().unwrap() {
+        let at = event["at"].as_str().unwrap().replace('s', "00ms");
+        event["at"] = at.into();
+    }
+    let lab = Lab::new();
+    let file = lab.file("ring.json", &topology.to_string());
+    let run = |engine: &str| {
+        lab.json(&[
+            "run",
+            file.to_str().unwrap(),
+            "--engine",
+            engine,
+            "--ttl",
+            "12",
+        ])
+        .remove(0)
+    };
+    let (sim, real) = (run("sim"), run("real"));
+    assert_eq!(queries(&sim), queries(&real));
+    assert_eq!(queries(&real).len(), 8);
+    for query in real["queries"].as_array().unwrap() {
+        assert_eq!(query["predicted"]["exact"], true, "{query}");
+    }
+    // What each event did to the network, and how searches fared until the next.
+    let keys = [
+        "after",
+        "nodes",
+        "links",
+        "pieces",
+        "queries",
+        "answered",
+        "expected",
+        "expected_ok",
+        "messages_mean",
+    ];
+    let phases = |report: &Value| {
+        let phases = report["phases"].as_array().unwrap().clone();
+        let said = |phase: Value| keys.map(|key| phase[key].clone());
+        phases.into_iter().map(said).collect::<Vec<_>>()
+    };
+    assert_eq!(phases(&sim), phases(&real));
+    assert_eq!(phases(&real).len(), 7);
+    let events = |report: &Value| {
+        let events = report["events"].as_array().unwrap().clone();
+        let said = |event: Value| ["at_ms", "do", "nodes", "ok"].map(|key| event[key].clone());
+        events.into_iter().map(said).collect::<Vec<_>>()
+    };
+    assert_eq!(events(&sim), events(&real));
+}

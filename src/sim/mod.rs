@@ -62,12 +62,13 @@ pub use check::Breach;
 pub use faults::Parted;
 pub use layers::{Flooded, Layers};
 pub use meter::Measured;
-pub use predict::{Predicted, predict};
-pub use run::{Folder, Options, libraries, predictions, run};
+pub use predict::{Predicted, flood, predict};
+pub use present::Extent;
+pub use run::{Folder, Holders, Options, libraries, predictions, run};
 pub use trace::Sink;
 
 /// Why a node that is not there does not ask.
-const AWAY: &str = "the asker is away";
+pub const AWAY: &str = "the asker is away";
 
 /// Frames by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -41,19 +41,24 @@ pub struct Phase {
 
 /// One query of a run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) at_ns: u64,
-    pub(super) query: &'a QueryReport,
+pub struct Asked<'a> {
+    /// When, on the clock of [`Part::from_ns`].
+    pub at_ns: u64,
+    /// What it cost and found.
+    pub query: &'a QueryReport,
     /// Whether it found what an event expects; `None`: nothing is.
-    pub(super) held: Option<bool>,
+    pub held: Option<bool>,
 }
 
 /// The beginning of a part, and what the network was like at its end.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
-    pub(super) from_ns: u64,
-    pub(super) after: Option<String>,
-    pub(super) extent: Extent,
+pub struct Part {
+    /// When it began.
+    pub from_ns: u64,
+    /// As [`Phase::after`].
+    pub after: Option<String>,
+    /// At its end.
+    pub extent: Extent,
 }
 
 impl Phase {
@@ -71,7 +76,7 @@ impl Phase {
     ];
 
     /// The parts of a run, from `start_ns` on, with the queries asked in each; both in order of time.
-    pub(super) fn all(start_ns: u64, parts: &[Part], queries: &[Asked<'_>]) -> Vec<Self> {
+    pub fn all(start_ns: u64, parts: &[Part], queries: &[Asked<'_>]) -> Vec<Self> {
         let mut rest = queries;
         let mut phases = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {

@@ -34,7 +34,7 @@ pub fn predict(graph: &Graph, asker: u32, ttl: u8, holders: &BTreeMap<u32, u64>)
 }
 
 /// The same where frames do not pass between all nodes: those that do not are sent and lost.
-pub(super) fn flood(
+pub fn flood(
     graph: &Graph,
     parted: Option<&Parted>,
     asker: u32,

@@ -20,11 +20,45 @@ pub(super) struct Present {
 
 /// How much of it there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) nodes: usize,
-    pub(super) links: usize,
+pub struct Extent {
+    /// Nodes that are there.
+    pub nodes: usize,
+    /// Links that are up.
+    pub links: usize,
     /// Pieces between which nothing passes both ways, of nodes that are there.
-    pub(super) pieces: usize,
+    pub pieces: usize,
+}
+
+impl Extent {
+    /// The extent of a network with these links, whose nodes `is_up` tells.
+    pub fn of(graph: &Graph, parted: Option<&Parted>, is_up: impl Fn(u32) -> bool) -> Self {
+        let passes =
+            |a: u32, b: u32| parted.is_none_or(|parted| parted.passes(a, b) && parted.passes(b, a));
+        let mut seen = vec![false; graph.nodes()];
+        let (mut nodes, mut pieces, mut stack) = (0, 0, Vec::new());
+        for root in 0..u32::try_from(seen.len()).expect("nodes are counted in 32 bits") {
+            nodes += usize::from(is_up(root));
+            if !is_up(root) || std::mem::replace(&mut seen[root as usize], true) {
+                continue;
+            }
+            pieces += 1;
+            stack.push(root);
+            while let Some(node) = stack.pop() {
+                for half in graph.links(node) {
+                    if passes(node, half.to)
+                        && !std::mem::replace(&mut seen[half.to as usize], true)
+                    {
+                        stack.push(half.to);
+                    }
+                }
+            }
+        }
+        Self {
+            nodes,
+            links: graph.edges(),
+            pieces,
+        }
+    }
 }
 
 impl Present {
@@ -75,32 +109,6 @@ impl Present {
 
     /// How much of it there is.
     pub(super) fn extent(&self, world: &World) -> Extent {
-        let passes = |a: u32, b: u32| {
-            let both = |parted: &Parted| parted.passes(a, b) && parted.passes(b, a);
-            self.parted.as_ref().is_none_or(both)
-        };
-        let mut seen = vec![false; self.graph.nodes()];
-        let (mut pieces, mut stack) = (0, Vec::new());
-        for root in 0..u32::try_from(seen.len()).expect("nodes are counted in 32 bits") {
-            if !world.is_up(root) || std::mem::replace(&mut seen[root as usize], true) {
-                continue;
-            }
-            pieces += 1;
-            stack.push(root);
-            while let Some(node) = stack.pop() {
-                for half in self.graph.links(node) {
-                    if passes(node, half.to)
-                        && !std::mem::replace(&mut seen[half.to as usize], true)
-                    {
-                        stack.push(half.to);
-                    }
-                }
-            }
-        }
-        Extent {
-            nodes: world.nodes_up(),
-            links: self.graph.edges(),
-            pieces,
-        }
+        Extent::of(&self.graph, self.parted.as_ref(), |node| world.is_up(node))
     }
 }

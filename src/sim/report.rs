@@ -111,7 +111,7 @@ pub struct Frames {
 }
 
 /// How often churn had a node go or come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Comings {
     /// It came.
     pub came: u64,
@@ -155,7 +155,7 @@ pub struct QueryReport {
     /// The condition on `hits` in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
-    /// When it was asked, on the clock of the events; virtual time only.
+    /// When it was asked, on the clock of the events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<f64>,
     /// Why the query was not asked.

@@ -265,13 +265,15 @@ pub fn predictions(
 }
 
 /// Who has what is asked for.
-pub(super) struct Holders<'a> {
+#[derive(Debug)]
+pub struct Holders<'a> {
     libraries: &'a BTreeMap<u32, Arc<Library>>,
     of: BTreeMap<String, BTreeMap<u32, u64>>,
 }
 
 impl<'a> Holders<'a> {
-    pub(super) fn new(libraries: &'a BTreeMap<u32, Arc<Library>>) -> Self {
+    /// Of these libraries.
+    pub fn new(libraries: &'a BTreeMap<u32, Arc<Library>>) -> Self {
         Self {
             libraries,
             of: BTreeMap::new(),
@@ -279,7 +281,7 @@ impl<'a> Holders<'a> {
     }
 
     /// Matching files of each node that has any.
-    pub(super) fn of(&mut self, query: &str) -> &BTreeMap<u32, u64> {
+    pub fn of(&mut self, query: &str) -> &BTreeMap<u32, u64> {
         let libraries = self.libraries;
         self.of.entry(query.to_owned()).or_insert_with(|| {
             let (mut holders, mut found) = (BTreeMap::new(), Vec::new());

@@ -65,6 +65,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
             if let (Some(sweep), Some(value)) = (&args.sweep, &variant.value) {
                 set(&mut source, &mut wish, sweep.key, value)?;
             }
+            source.obey(wish);
             let plan = plan(&source.network, wish);
             queries = plan.asks.len();
             if output.shows_progress() {

@@ -72,11 +72,12 @@ fn run_once(args: &RunArgs, output: &Output) -> Result<Exit, Failure> {
         }
         return compare::run(args, output);
     }
-    let source = source::load(&args.topology, args.seed)?;
+    let mut source = source::load(&args.topology, args.seed)?;
     let wish = Wish {
         queries: args.queries,
         ttl: args.ttl,
     };
+    source.obey(wish);
     let plan = plan(&source.network, wish);
     if let (Engine::Real, Some(strategy)) = (args.engine, &args.strategy) {
         let text = format!(

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::graphs;
 use crate::cli::exit::{Exit, Failure};
+use crate::topology::events::Act;
+use crate::topology::plan::Wish;
 use crate::topology::{Network, Topology, parse, parse_spec};
 
 /// Seed of a shape that is given without one.
@@ -22,6 +24,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// Has the searches of events obey the command line as others do.
+    pub fn obey(&mut self, wish: Wish) {
+        let Some(ttl) = wish.ttl else { return };
+        for step in &mut self.network.events {
+            match &mut step.act {
+                Act::Search(search) | Act::Expect { search, .. } => search.ttl = Some(ttl),
+                _ => {}
+            }
+        }
+    }
+
     /// The topology as it needs no other graph: those of other files are written out.
     pub fn standing_alone(&self) -> Topology {
         if self.topology.import.is_empty() {

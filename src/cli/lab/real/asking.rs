@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::ask::{NodeClient, for_all};
 use super::live::Live;
-use super::measure::{self, Question};
+use super::measure::{self, Outcome, Question};
 use crate::cli::exit::Failure;
 use crate::node::library::Library;
 use crate::sim::report::QueryReport;
-use crate::sim::{Folder, Measured, Predicted, libraries, predictions};
+use crate::sim::{AWAY, Folder, Holders, Measured, Predicted, flood, libraries, predictions};
 use crate::topology::plan::{Ask, Plan};
 use crate::topology::{Graph, Network, Traits};
 
@@ -63,9 +63,10 @@ impl<'a> Asking<'a> {
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<QueryReport, Failure> {
         let from = usize::try_from(ask.from).expect("a node");
-        let measured = self.measure(clients, from, ask, interrupted)?;
-        let exact = exact(self.network, &self.graph, ask);
+        let measured = self.measure(clients, from, ask, interrupted)?.measured;
         let network = self.network;
+        let calm = |kind: &Traits| kind.drop <= 0.0 && kind.rate.is_none();
+        let exact = network.traits.iter().all(calm) && could_be_exact(network, &self.graph, ask);
         Ok(QueryReport::new(network, ask, measured, predicted, exact))
     }
 
@@ -78,33 +79,36 @@ impl<'a> Asking<'a> {
         live: &Live<'_>,
         ask: &Ask,
         interrupted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<QueryReport, Failure> {
-        let alone = Plan {
-            asks: vec![ask.clone()],
-            ..Plan::default()
-        };
-        let first = |predicted: Vec<Predicted>| predicted.into_iter().next().unwrap_or_default();
+    ) -> Result<Answer, Failure> {
         let fleet = live.fleet();
-        let Some(changed) = fleet.changed() else {
-            let predicted = first(self.predict(&alone));
-            let clients = &fleet.running().clients;
-            return self.ask_in_peace(clients, ask, predicted, interrupted);
-        };
+        let now = fleet.now();
         let (alive, clients) = fleet.alive();
         let mut libraries = self.libraries.clone();
         libraries.retain(|node, _| alive.binary_search(node).is_ok());
-        let predicted = first(predictions(&changed, &alone, &libraries));
-        let measured = match alive.binary_search(&ask.from) {
-            Ok(from) => self.measure(&clients, from, ask, interrupted)?,
-            Err(_) => Measured {
-                refused: Some(format!(
-                    "node {} is down",
-                    self.network.names.name(ask.from)
-                )),
+        let mut holders = Holders::new(&libraries);
+        let (parted, holders) = (now.parted.as_ref(), holders.of(&ask.query));
+        let predicted = flood(&now.graph, parted, ask.from, ask.ttl, holders);
+        let Ok(from) = alive.binary_search(&ask.from) else {
+            let away = Measured {
+                refused: Some(AWAY.to_owned()),
                 ..Measured::default()
-            },
+            };
+            return Ok(Answer {
+                report: QueryReport::new(self.network, ask, away, predicted, false),
+                came: Vec::new(),
+                took: Duration::ZERO,
+            });
         };
-        Ok(QueryReport::new(&changed, ask, measured, predicted, false))
+        let outcome = self.measure(&clients, from, ask, interrupted)?;
+        let calm = now.calm && now.whole;
+        let exact = calm && could_be_exact(self.network, &now.graph, ask);
+        let files = outcome.hits.iter().map(|hit| hit.records.len() as u64);
+        let came = outcome.times.iter().copied().zip(files).collect();
+        Ok(Answer {
+            report: QueryReport::new(self.network, ask, outcome.measured, predicted, exact),
+            came,
+            took: outcome.took,
+        })
     }
 
     fn measure(
@@ -113,14 +117,43 @@ impl<'a> Asking<'a> {
         from: usize,
         ask: &Ask,
         interrupted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Measured, Failure> {
+    ) -> Result<Outcome, Failure> {
         let question = Question {
             from,
             text: &ask.query,
             ttl: ask.ttl,
             limit: Some(rest_time(self.network)),
         };
-        measure::ask(clients, question, interrupted).map(|outcome| outcome.measured)
+        measure::ask(clients, question, interrupted)
+    }
+}
+
+/// What came of a search.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// What it cost and found.
+    pub(super) report: QueryReport,
+    /// When files came, since it was asked, and how many.
+    pub(super) came: Vec<(Duration, u64)>,
+    /// When all was over.
+    pub(super) took: Duration,
+}
+
+impl Answer {
+    /// Files that had come by then.
+    pub(super) fn by(&self, time: Duration) -> u64 {
+        let in_time = self.came.iter().filter(|(at, _)| *at <= time);
+        in_time.map(|(_, files)| files).sum()
+    }
+
+    /// When so many files had come; `None`: never.
+    pub(super) fn reached(&self, files: u64) -> Option<Duration> {
+        let mut sum = 0;
+        let enough = self.came.iter().find(|(_, more)| {
+            sum += more;
+            sum >= files
+        });
+        enough.map(|(at, _)| *at)
     }
 }
 
@@ -152,16 +185,12 @@ fn shared(clients: &[NodeClient]) -> Result<BTreeMap<u32, Vec<Folder>>, Failure>
     Ok(folders)
 }
 
-/// Whether queries must cost exactly what is predicted. Between real processes a longer path may be the faster
-/// one, so they must only where there is one path (a graph without cycles), or when the TTL suffices for every
+/// Whether a query must cost exactly what is predicted where links lose nothing. Between real processes a longer path may
+/// be the faster one, so it must only where there is one path (a graph without cycles), or when the TTL suffices for every
 /// path there is; and nodes must not let a query pass twice.
-fn exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
+fn could_be_exact(network: &Network, graph: &Graph, ask: &Ask) -> bool {
     if network.roles.are_two_tiers() {
         // The prediction is that of a flood, which nobody makes there: a yardstick.
-        return false;
-    }
-    let calm = |kind: &Traits| kind.drop <= 0.0 && kind.rate.is_none();
-    if !network.traits.iter().all(calm) {
         return false;
     }
     let is_forest = graph.edges() + graph.components().1 as usize == graph.nodes();

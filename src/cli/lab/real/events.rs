@@ -12,7 +12,8 @@ use super::live::Live;
 use super::measure::{self, Question};
 use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::units::{counted, short_time};
+use crate::cli::output::units::counted;
+use crate::sim::AWAY;
 use crate::sim::report::{EventReport, Expected, QueryReport};
 use crate::topology::events::{Act, Between, Partition, Step, Who};
 use crate::topology::plan::{Ask, LAB_TTL};
@@ -32,7 +33,42 @@ pub(super) struct Happened {
     /// The event.
     pub(super) report: EventReport,
     /// What its searches cost and found.
-    pub(super) queries: Vec<QueryReport>,
+    pub(super) queries: Vec<Searched>,
+}
+
+/// A search, and what came of it.
+#[derive(Debug)]
+pub(super) struct Searched {
+    pub(super) report: QueryReport,
+    /// When it was asked, on the clock of the events.
+    pub(super) at: Duration,
+    /// Whether it found what its event expects; `None`: nothing is.
+    pub(super) held: Option<bool>,
+}
+
+impl Searched {
+    /// One that was over when the clock started.
+    pub(super) fn before(report: QueryReport) -> Self {
+        Self {
+            report,
+            at: Duration::ZERO,
+            held: None,
+        }
+    }
+
+    /// One of a time.
+    pub(super) fn of(report: QueryReport, at: Duration, held: Option<bool>) -> Self {
+        Self {
+            report: report.asked_at(Some(nanos(at))),
+            at,
+            held,
+        }
+    }
+}
+
+/// A time as nanoseconds.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<'a> Events<'a> {
@@ -46,31 +82,37 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// When the next one is due, since the network was up.
-    pub(super) fn due(&self) -> Option<Duration> {
-        let next = self.order.get(self.done)?;
-        Some(self.network.events[*next].at)
+    /// The next one.
+    pub(super) fn peek(&self) -> Option<&'a Step> {
+        Some(&self.network.events[*self.order.get(self.done)?])
     }
 
-    /// Does the next one if it is due on this clock, which began when the network was up.
+    /// When the next one is due, since the network was up.
+    pub(super) fn due(&self) -> Option<Duration> {
+        Some(self.peek()?.at)
+    }
+
+    /// Does the next one if it is due by `now` on this clock, which began when the network was up.
     ///
     /// # Errors
     /// It makes no sense in this network, or a node does not do its part in time; `interrupted`.
     pub(super) fn next(
         &mut self,
+        now: Duration,
         clock: Stopwatch,
         live: &mut Live<'a>,
         asking: &Asking<'a>,
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Happened>, Failure> {
-        if self.due().is_none_or(|due| due > clock.elapsed()) {
+        if self.due().is_none_or(|due| due > now) {
             return Ok(None);
         }
         let number = self.order[self.done];
         self.done += 1;
         let step = &self.network.events[number];
         let begun = clock.elapsed();
-        let mut happened = perform(number, step, live, asking, interrupted).map_err(|failure| {
+        let came = perform(number, step, live, asking, clock, interrupted);
+        let mut happened = came.map_err(|failure| {
             let text = format!(
                 "events[{number}] ({}): {}",
                 step.act.word(),
@@ -93,28 +135,43 @@ fn perform<'a>(
     step: &Step,
     live: &mut Live<'a>,
     asking: &Asking<'a>,
+    clock: Stopwatch,
     interrupted: &(dyn Fn() -> bool + Sync),
 ) -> Result<Happened, Failure> {
     let (mut queries, mut expected) = (Vec::new(), Vec::new());
     let done = match &step.act {
         Act::Search(search) => {
             for from in askers(search, live)? {
-                queries.push(asking.ask(live, &ask(search, from, live), interrupted)?);
+                let at = clock.elapsed();
+                let answer = asking.ask(live, &ask(search, from, live), interrupted)?;
+                queries.push(Searched::of(answer.report, at, None));
             }
-            let hits: u64 = queries.iter().map(|query| query.hits).sum();
+            let hits: u64 = queries.iter().map(|asked| asked.report.hits).sum();
             let hits = counted(hits, "file", "files");
             Done {
                 said: format!("searched for {:?}: {hits}", search.query),
-                nodes: queries.iter().map(|query| query.from.clone()).collect(),
+                nodes: queries
+                    .iter()
+                    .map(|asked| asked.report.from.clone())
+                    .collect(),
                 links: 0,
             }
         }
         Act::Expect { search, within } => {
             for from in askers(search, live)? {
-                expected.push(expect(search, *within, from, live, interrupted)?);
+                let at = clock.elapsed();
+                let expectation = Expectation {
+                    search,
+                    within: *within,
+                    from,
+                };
+                let (found, report) = expectation.look(live, asking, interrupted)?;
+                let held = Some(found.ok);
+                queries.extend(report.map(|report| Searched::of(report, at, held)));
+                expected.push(found);
             }
             Done {
-                said: said(&expected, *within),
+                said: Expected::said(&expected),
                 nodes: expected.iter().map(|found| found.from.clone()).collect(),
                 links: 0,
             }
@@ -233,80 +290,86 @@ fn ttl(search: &Search, network: &Network) -> u8 {
     search.ttl.or(network.defaults.ttl).unwrap_or(LAB_TTL)
 }
 
-fn expect(
-    search: &Search,
+/// A search that must find so much in some time.
+struct Expectation<'a> {
+    search: &'a Search,
     within: Duration,
     from: u32,
-    live: &Live<'_>,
-    interrupted: &(dyn Fn() -> bool + Sync),
-) -> Result<Expected, Failure> {
-    let wanted = search.hits.unwrap_or(Amount {
-        min: 1,
-        max: u64::MAX,
-    });
-    let name = live.network().names.name(from).into_owned();
-    let mut found = Expected {
-        query: search.query.clone(),
-        ttl: ttl(search, live.network()),
-        hits: wanted.to_string(),
-        within_ms: millis(within),
-        got: 0,
-        reached: 0,
-        after_ms: 0.0,
-        refused: None,
-        ok: false,
-        from: name,
-    };
-    let (alive, clients) = live.fleet().alive();
-    let Ok(at) = alive.binary_search(&from) else {
-        found.refused = Some(format!("node {} is down", found.from));
-        return Ok(found);
-    };
-    let question = Question {
-        from: at,
-        text: &search.query,
-        ttl: found.ttl,
-        limit: Some(within),
-    };
-    match measure::expect(&clients, question, wanted, interrupted) {
-        Ok(seen) => {
-            (found.got, found.reached) = (seen.hits, seen.reached);
-            found.after_ms = millis(seen.after);
-            found.ok = wanted.holds(seen.hits);
-        }
-        // The node would not ask.
-        Err(failure) if failure.exit == Exit::Usage => found.refused = Some(failure.message),
-        Err(failure) => return Err(failure),
-    }
-    Ok(found)
 }
 
-fn said(expected: &[Expected], within: Duration) -> String {
-    let within = short_time(within);
-    match expected {
-        [] => "nobody was up to search".to_owned(),
-        [one] => {
-            let Expected {
-                from,
-                query,
-                hits,
-                got,
-                refused,
-                ..
-            } = one;
-            let outcome = match refused {
-                None => format!("got {got}"),
-                Some(why) => why.clone(),
-            };
-            format!("expected {hits} hits for {query:?} from {from} within {within}: {outcome}")
+impl Expectation<'_> {
+    fn wanted(&self) -> Amount {
+        self.search.hits.unwrap_or(Amount {
+            min: 1,
+            max: u64::MAX,
+        })
+    }
+
+    /// Searches, and what it cost where that is counted: a dynamic query of two tiers may go on for minutes, for which
+    /// nobody waits.
+    fn look<'a>(
+        &self,
+        live: &Live<'a>,
+        asking: &Asking<'a>,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Expected, Option<QueryReport>), Failure> {
+        let network = live.network();
+        let wanted = self.wanted();
+        let mut found = Expected {
+            from: network.names.name(self.from).into_owned(),
+            query: self.search.query.clone(),
+            ttl: ttl(self.search, network),
+            hits: wanted.to_string(),
+            within_ms: millis(self.within),
+            got: 0,
+            reached: 0,
+            after_ms: 0.0,
+            refused: None,
+            ok: false,
+        };
+        if network.roles.are_two_tiers() {
+            self.look_only(live, &mut found, interrupted)?;
+            return Ok((found, None));
         }
-        [first, ..] => {
-            let held = expected.iter().filter(|found| found.ok).count();
-            let Expected { query, hits, .. } = first;
-            let all = expected.len();
-            format!(
-                "expected {hits} hits for {query:?} within {within} from each of {all}: so at {held}"
-            )
+        let answer = asking.ask(live, &ask(self.search, self.from, live), interrupted)?;
+        found.refused.clone_from(&answer.report.refused);
+        found.got = answer.by(self.within);
+        found.reached = answer.report.reached;
+        let enough = answer
+            .reached(wanted.min)
+            .filter(|_| wanted.max == u64::MAX);
+        found.after_ms = millis(enough.unwrap_or(answer.took).min(self.within));
+        found.ok = found.refused.is_none() && wanted.holds(found.got);
+        Ok((found, Some(answer.report)))
+    }
+
+    fn look_only(
+        &self,
+        live: &Live<'_>,
+        found: &mut Expected,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), Failure> {
+        let (alive, clients) = live.fleet().alive();
+        let Ok(at) = alive.binary_search(&self.from) else {
+            found.refused = Some(AWAY.to_owned());
+            return Ok(());
+        };
+        let question = Question {
+            from: at,
+            text: &self.search.query,
+            ttl: found.ttl,
+            limit: Some(self.within),
+        };
+        match measure::expect(&clients, question, self.wanted(), interrupted) {
+            Ok(seen) => {
+                (found.got, found.reached) = (seen.hits, seen.reached);
+                found.after_ms = millis(seen.after);
+                found.ok = self.wanted().holds(seen.hits);
+            }
+            // The node would not ask.
+            Err(failure) if failure.exit == Exit::Usage => found.refused = Some(failure.message),
+            Err(failure) => return Err(failure),
         }
+        Ok(())
     }
 }

@@ -14,10 +14,12 @@ use super::deed::{Change, Deed, Done};
 use super::launch::{self, Order, Running, settle};
 use super::process::Process;
 use super::tiers;
+use crate::cli::clock::Stopwatch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::units::counted;
 use crate::control::Shape;
-use crate::topology::{Edge, Network, Traits};
+use crate::sim::{Extent, Parted};
+use crate::topology::{Edge, Graph, Traits};
 
 /// A million.
 const MILLION: f64 = 1_000_000.0;
@@ -29,7 +31,26 @@ pub(in crate::cli::lab) struct Fleet<'a> {
     running: Running,
     dead: Vec<bool>,
     links: Vec<LinkState>,
+    /// Between whom nothing passes, and since when.
+    parted: Option<(Parted, Stopwatch)>,
 }
+
+/// A network as it is at a moment.
+#[derive(Debug)]
+pub(super) struct Now {
+    /// Links that are neither cut nor at a dead end.
+    pub(super) graph: Graph,
+    /// Between whom nothing passes.
+    pub(super) parted: Option<Parted>,
+    /// No link loses frames or sheds them, but for the partition.
+    pub(super) calm: bool,
+    /// All links of the graph are sure to be up, and what passes does so both ways.
+    pub(super) whole: bool,
+}
+
+/// Over a link that nothing passes keep-alives stay without an answer, and nodes close it; not sooner than this
+/// (`node::limits`: one every 14 s).
+const LINKS_SURE: Duration = Duration::from_secs(10);
 
 /// What has been done to a link.
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +65,6 @@ struct LinkState {
 impl LinkState {
     fn is_parted(&self) -> bool {
         self.blocked != [false; 2]
-    }
-
-    /// It is there and does what the file says.
-    fn is_as_said(&self, traits: &Traits) -> bool {
-        !self.cut && !self.is_parted() && self.shape == as_the_file_says(traits)
     }
 }
 
@@ -68,6 +84,7 @@ impl<'a> Fleet<'a> {
         let fleet = Self {
             dead: vec![false; running.nodes.len()],
             links: network.edges.iter().map(state).collect(),
+            parted: None,
             order,
             running,
         };
@@ -97,23 +114,31 @@ impl<'a> Fleet<'a> {
         (alive, clients)
     }
 
-    /// The network as it is now: without the links that are cut or have a dead end. `None`: as the file says.
-    pub(super) fn changed(&self) -> Option<Network> {
+    /// The network as it is now.
+    pub(super) fn now(&self) -> Now {
         let network = self.order.network;
-        let said = |link: &LinkState| link.is_as_said(&network.traits[link.edge.traits as usize]);
-        if self.those(true).is_empty() && self.links.iter().all(said) {
-            return None;
+        let there = |link: &&LinkState| !link.cut && self.both_alive(link);
+        let calm = |link: &LinkState| link.shape.drop_ppm == 0 && link.shape.rate.is_none();
+        let edges: Vec<Edge> = self
+            .links
+            .iter()
+            .filter(there)
+            .map(|link| link.edge)
+            .collect();
+        Now {
+            graph: Graph::new(network.names.len(), &edges),
+            parted: self.parted.as_ref().map(|(parted, _)| parted.clone()),
+            calm: self.links.iter().all(calm),
+            whole: self.parted.as_ref().is_none_or(|(parted, since)| {
+                matches!(parted, Parted::Groups(_)) && !since.passed(Some(LINKS_SURE))
+            }),
         }
-        let there = |link: &&LinkState| !link.cut && !link.is_parted() && self.both_alive(link);
-        Some(Network {
-            edges: self
-                .links
-                .iter()
-                .filter(there)
-                .map(|link| link.edge)
-                .collect(),
-            ..network.clone()
-        })
+    }
+
+    /// How much of the network there is now.
+    pub(super) fn extent(&self) -> Extent {
+        let Now { graph, parted, .. } = self.now();
+        Extent::of(&graph, parted.as_ref(), |node| !self.is_dead(node))
     }
 
     /// Is this node dead?
@@ -313,6 +338,13 @@ impl<'a> Fleet<'a> {
             link.blocked = [group(link.edge.a) != group(link.edge.b); 2];
             blocked += usize::from(link.is_parted());
         }
+        let of = |node: u32| group(node).unwrap_or(groups.len());
+        let of = |node: u32| u32::try_from(of(node)).expect("no more groups than nodes");
+        let count = u32::try_from(self.dead.len()).expect("nodes are counted in 32 bits");
+        self.parted = Some((
+            Parted::Groups((0..count).map(of).collect()),
+            Stopwatch::start(),
+        ));
         let all: Vec<usize> = (0..self.links.len()).collect();
         self.shape(&all)?;
         let mut sizes: Vec<String> = groups.iter().map(|group| group.len().to_string()).collect();
@@ -339,6 +371,16 @@ impl<'a> Fleet<'a> {
                 [(a, b), (b, a)].map(|(one, other)| from.contains(&one) && to.contains(&other));
             blocked += usize::from(link.is_parted());
         }
+        let within = |nodes: &[u32]| {
+            let mut within = vec![false; self.dead.len()];
+            nodes.iter().for_each(|node| within[*node as usize] = true);
+            within
+        };
+        let parted = Parted::OneWay {
+            from: within(from),
+            to: within(to),
+        };
+        self.parted = Some((parted, Stopwatch::start()));
         let all: Vec<usize> = (0..self.links.len()).collect();
         self.shape(&all)?;
         Ok(Done {
@@ -354,6 +396,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn heal(&mut self, changes: bool, interrupted: &dyn Fn() -> bool) -> Result<Done, Failure> {
+        self.parted = None;
         let traits = &self.order.network.traits;
         for link in &mut self.links {
             link.cut = false;

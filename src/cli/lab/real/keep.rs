@@ -191,7 +191,8 @@ fn hold(args: &KeepArgs, held: &Held, interrupt: &Interrupt) -> Result<(), Failu
     if say(&Word::Up(Box::new(state.clone()))).is_ok() {
         while !interrupt.asked() {
             while let Some(asking) = &asking {
-                let came = events.next(clock, &mut live, asking, &interrupted);
+                let now = clock.elapsed();
+                let came = events.next(now, clock, &mut live, asking, &interrupted);
                 remember(&mut state, &live, held)?;
                 if !note(came, held.dir(), &interrupted)? {
                     break;

@@ -6,6 +6,7 @@ use super::fleet::Fleet;
 use super::launch::Order;
 use crate::cli::exit::Failure;
 use crate::cli::output::units;
+use crate::sim::report::Comings;
 use crate::topology::Network;
 use crate::topology::events::Times;
 
@@ -15,6 +16,7 @@ pub(in crate::cli::lab) struct Live<'a> {
     network: &'a Network,
     fleet: Fleet<'a>,
     churn: Option<Churn>,
+    comings: Option<Comings>,
 }
 
 impl<'a> Live<'a> {
@@ -35,6 +37,7 @@ impl<'a> Live<'a> {
             network: order.network,
             fleet,
             churn: None,
+            comings: None,
         })
     }
 
@@ -106,7 +109,19 @@ impl<'a> Live<'a> {
 
     /// What churn has due now.
     pub(super) fn churned(&mut self) -> Option<Deed> {
-        self.churn.as_mut()?.next(&self.fleet)
+        let deed = self.churn.as_mut()?.next(&self.fleet)?;
+        let counted = self.comings.get_or_insert_default();
+        match &deed {
+            Deed::Restart { .. } => counted.came += 1,
+            Deed::Leave { .. } => counted.left += 1,
+            _ => counted.died += 1,
+        }
+        Some(deed)
+    }
+
+    /// How often churn had a node go or come, if it did.
+    pub(super) fn comings(&self) -> Option<Comings> {
+        self.comings
     }
 
     /// When churn has something due next, from now.

@@ -38,6 +38,10 @@ pub(in crate::cli::lab) struct Outcome {
     pub measured: Measured,
     /// The hits, in the order in which they came.
     pub hits: Vec<control::Hit>,
+    /// When each came, since it was asked.
+    pub times: Vec<Duration>,
+    /// When all was over.
+    pub took: Duration,
     /// Its message id; `None`: the node refused to ask.
     pub guid: Option<String>,
 }
@@ -95,6 +99,8 @@ pub(in crate::cli::lab) fn ask(
             return Ok(Outcome {
                 measured,
                 hits: Vec::new(),
+                times: Vec::new(),
+                took: Duration::ZERO,
                 guid: None,
             });
         }
@@ -119,10 +125,12 @@ pub(in crate::cli::lab) fn ask(
         measured.first_hit_hops = Some(u32::from(first.hops) + 1);
         measured.first_hit_ns = u64::try_from(after.as_nanos()).ok();
     }
-    let hits = hits.into_iter().map(|(_, hit)| hit).collect();
+    let (times, hits) = hits.into_iter().unzip();
     Ok(Outcome {
         measured,
         hits,
+        times,
+        took: clock.elapsed(),
         guid: Some(guid),
     })
 }

@@ -4,7 +4,7 @@
 //! - `files`: made-up files; `launch`: processes, links, and their end; `ask`: questions to nodes;
 //! - `measure`: what a query costs on a network at rest;
 //! - `children`: processes; `fleet`: nodes that die and come back, links that change; `live`: the same with `churn`;
-//! - `events`: what a file says happens; `asking`: searches beside their predictions;
+//! - `events`: what a file says happens, `parts`: and between one and the next; `asking`: searches beside their predictions;
 //! - `tiers`: leaves and ultrapeers;
 //! - `tend`: the links of one node whose neighbours run elsewhere;
 //! - `run`: a whole topology once; `keep`: the process that holds the nodes of `lab up`.
@@ -25,6 +25,7 @@ pub(super) mod keep;
 pub(super) mod launch;
 mod live;
 pub(super) mod measure;
+mod parts;
 pub(super) mod place;
 mod process;
 pub(super) mod run;

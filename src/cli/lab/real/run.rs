@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::ask::NodeClient;
 use super::asking::Asking;
-use super::events::Events;
+use super::events::{Events, Searched};
 use super::keep;
 use super::launch::{self, Order};
 use super::live::Live;
+use super::parts::Parts;
 use super::place::{self, Held};
 use crate::cli::args::lab::RunArgs;
 use crate::cli::clock::Stopwatch;
@@ -142,32 +143,40 @@ fn with_events<'a>(
     let (mut events, mut happened) = (Events::new(network), Vec::new());
     let mut queries = Vec::with_capacity(plan.asks.len());
     for ask in at_once {
-        queries.push(asking.ask(live, &in_place_of(ask, live), &interrupted)?);
+        let ask = in_place_of(ask, live);
+        queries.push(Searched::before(
+            asking.ask(live, &ask, &interrupted)?.report,
+        ));
     }
-    let clock = Stopwatch::start();
+    let (clock, mut parts) = (Stopwatch::start(), Parts::new());
     while events.due().is_some() || !asks.is_empty() {
         launch::stop_if(&interrupted)?;
-        if let Some(came) = events.next(clock, live, asking, &interrupted)? {
+        let now = clock.elapsed();
+        if let Some(step) = events.peek().filter(|step| step.at <= now) {
+            parts.event(step, now, live);
+        }
+        if let Some(came) = events.next(now, clock, live, asking, &interrupted)? {
             happened.push(came.report);
             queries.extend(came.queries);
         } else if let Some(deed) = live.churned() {
             live.do_deed(&deed, &interrupted)?;
-        } else if let Some(ask) =
-            asks.pop_front_if(|ask| ask.at.is_none_or(|at| at <= clock.elapsed()))
-        {
-            queries.push(asking.ask(live, &in_place_of(ask, live), &interrupted)?);
+        } else if let Some(ask) = asks.pop_front_if(|ask| ask.at.is_none_or(|at| at <= now)) {
+            let answer = asking.ask(live, &in_place_of(ask, live), &interrupted)?;
+            queries.push(Searched::of(answer.report, now, None));
         } else {
             let due = [events.due(), asks.front().and_then(|ask| ask.at)];
-            let waits = due
-                .into_iter()
-                .flatten()
-                .map(|due| due.saturating_sub(clock.elapsed()));
+            let waits = due.into_iter().flatten();
+            let waits = waits.map(|due| due.saturating_sub(clock.elapsed()));
             let wait = waits.chain(live.wait()).min().unwrap_or(Duration::ZERO);
             std::thread::sleep(wait.min(LOOK));
         }
     }
-    let mut report = Report::new(network, asking.graph(), "real", queries);
-    report.events = happened;
+    parts.close(live);
+    let phases = parts.phases(&queries);
+    let queries = queries.into_iter().map(|asked| asked.report);
+    let mut report = Report::new(network, asking.graph(), "real", queries.collect());
+    (report.events, report.phases) = (happened, phases);
+    report.churn = live.comings();
     Ok(report)
 }
 
