@@ -199,11 +199,12 @@ fn a_host_cache_is_believed_only_as_far_as_it_can_be() {
     let dropped = node.counters().dropped;
     // Another id, another sender, a second answer.
     assert_eq!(dropped["unasked"], 3);
-    let mut known = node.servent.known_hosts();
-    known.sort();
+    let known = node.servent.known_hosts();
     let told: [SocketAddr; 2] = [
         "9.3.0.1:6346".parse().unwrap(),
         "9.4.0.1:1024".parse().unwrap(),
     ];
-    assert_eq!(known, told);
+    // What one cache tells of has 256 places in the book, drawn by a secret: both may have the same.
+    assert!(!known.is_empty(), "neither is known");
+    assert!(known.iter().all(|addr| told.contains(addr)), "{known:?}");
 }
