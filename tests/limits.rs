@@ -101,8 +101,8 @@ fn limits(node: &Node) -> Limits {
     status.limits
 }
 
-#[test]
-fn uploads_keep_to_the_limit_of_the_hour_and_no_longer() {
+/// A node that may not send much until eight, three seconds before; then the clock is set to `then`.
+fn sends_freely_after(then: u64, until: &str) {
     let data = body(1, 1_000_000);
     let wall = Wall::at(EIGHT - 3);
     let (node, _dirs) = sharer(&data, |settings| {
@@ -133,7 +133,7 @@ fn uploads_keep_to_the_limit_of_the_hour_and_no_longer() {
         "{:?}",
         start.elapsed()
     );
-    wall.set(EIGHT);
+    wall.set(then);
     stream.read_to_end(&mut came).unwrap();
     // At the old pace it would take 20 s.
     assert!(
@@ -143,7 +143,22 @@ fn uploads_keep_to_the_limit_of_the_hour_and_no_longer() {
     );
     assert!(came.ends_with(&data));
     let now = limits(&node).up;
-    assert_eq!((now.rate, &*now.next.unwrap().at), (None, "Tue 00:00"));
+    assert_eq!((now.rate, &*now.next.unwrap().at), (None, until));
+}
+
+#[test]
+fn uploads_keep_to_the_limit_of_the_hour_and_no_longer() {
+    sends_freely_after(EIGHT, "Tue 00:00");
+}
+
+#[test]
+fn a_clock_that_is_set_a_year_ahead_is_followed() {
+    sends_freely_after(EIGHT + 365 * 86_400, "Wed 00:00");
+}
+
+#[test]
+fn a_clock_that_is_set_a_year_back_is_followed() {
+    sends_freely_after(EIGHT - 365 * 86_400, "Mon 00:00");
 }
 
 #[test]

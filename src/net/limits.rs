@@ -11,7 +11,7 @@ use crate::control;
 use crate::node::timetable::Timetable;
 
 /// The clock on the wall is looked at so often: it may be set, and other clocks do not notice. Our choice.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The limits of a node.
 #[derive(Debug)]
@@ -48,9 +48,9 @@ impl Limits {
         self.downloads.clone()
     }
 
-    /// Keeps both at what holds. Never ends.
+    /// Keeps both at what holds, as long as that may change.
     pub(crate) async fn keep(self: Arc<Self>) {
-        loop {
+        while !(self.up.periods.is_empty() && self.down.periods.is_empty()) {
             let next = self.set();
             let wait = next.map_or(LOOK, |in_s| Duration::from_secs(in_s).min(LOOK));
             rt::sleep(wait).await;
