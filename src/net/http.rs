@@ -273,6 +273,36 @@ pub(crate) fn date(seconds: u64) -> String {
     format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
+/// Reads such a date, the only form that is written since 1999. Bounded: the year has four digits.
+pub(crate) fn date_read(text: &str) -> Option<u64> {
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let mut part = || parts.next();
+    let (day, month, year) = (part()?, part()?, part()?);
+    let (time, zone) = (part()?, part()?);
+    if zone != "GMT" || part().is_some() || day.len() != 2 || year.len() != 4 {
+        return None;
+    }
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| -> Option<u64> { text.parse().ok().filter(|_| digits(text)) };
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    let (day, year) = (number(day)?, number(year)?);
+    let mut clock = time
+        .split(':')
+        .map(|text| number(text).filter(|_| text.len() == 2));
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    // A leap second is the next one.
+    if clock.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
+    let years = year.checked_sub(1970)?;
+    let before = years * 365 + leaps(year - 1) - leaps(1969);
+    // Within the year, the day that `civil` gives back.
+    let days = (before..before + 366).find(|days| civil(*days) == (year, month, day))?;
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 /// Year, month from 0 and day of a number of days since 1970, month by month from the year it lies in.
 fn civil(days: u64) -> (u64, usize, u64) {
     const DAYS_IN_400_YEARS: u64 = 146_097;
@@ -435,6 +465,45 @@ mod tests {
                 page: 2
             }
         );
+    }
+
+    #[test]
+    fn dates_read_as_they_are_written_and_nothing_else_does() {
+        for seconds in [
+            0,
+            86_399,
+            784_111_777,
+            951_782_400,
+            951_868_800,
+            4_107_542_399,
+            4_107_542_400,
+            253_402_300_799,
+        ] {
+            assert_eq!(
+                date_read(&date(seconds)),
+                Some(seconds),
+                "{}",
+                date(seconds)
+            );
+        }
+        for text in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 29 Feb 2100 08:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37:00 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
+        ] {
+            assert_eq!(date_read(text), None, "{text}");
+        }
     }
 
     #[test]

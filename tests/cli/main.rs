@@ -1,6 +1,7 @@
 //! Drives the real program against real nodes on loopback: what a person and a script can rely on.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+mod dates;
 mod exits;
 mod find;
 mod folder;

@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
 use super::journal::{self, Journal, State};
 use super::note::{self, Believed, note_name};
 use super::{BAD_END, Hasher, LOG_END, OnExist, PART_END, PartError, Placed, Wanted, disk};
@@ -64,6 +66,8 @@ impl Part {
             file.set_len(len).map_err(failed)?;
             // The journal about to be written says that all of it was forced to disk.
             file.sync_data().map_err(failed)?;
+            // Now, whatever it was: a clock that was set back since must not make it look changed for ever.
+            let _ = date(&file, None);
             let journal = Journal::start(&folder, &wanted.name, state).map_err(failed)?;
             let mut hasher = Hasher::start(file.try_clone().map_err(failed)?);
             hasher.prefix(journal.state.arrived.prefix());
@@ -210,16 +214,24 @@ impl Part {
             .map_err(|error| self.failed("read", error))
     }
 
-    /// Gives the complete file, whose hash is `sha1`, its name, or sets it aside when another one was wanted.
+    /// Gives the complete file, whose hash is `sha1`, its name, or sets it aside when another one was wanted. It was last
+    /// changed at `modified_s` seconds since 1970, or else now.
     ///
     /// # Errors
     /// [`PartError::WrongHash`]; [`PartError::Taken`] under [`OnExist::Fail`] and [`OnExist::Skip`] (the
     /// partial file stays, and a later run needs only the new name); [`PartError::Disk`].
-    pub fn finish(self, on_exist: OnExist, sha1: Sha1) -> Result<Placed, PartError> {
+    pub fn finish(
+        self,
+        on_exist: OnExist,
+        sha1: Sha1,
+        modified_s: Option<u64>,
+    ) -> Result<Placed, PartError> {
         if let Some(wanted) = self.wanted.urn.filter(|urn| *urn != sha1) {
             return Err(self.set_aside(wanted, sha1));
         }
         let size = self.arrived().end();
+        // A file system that keeps no such date keeps the bytes all the same.
+        let _ = date(&self.file, modified_s);
         self.file
             .sync_data()
             .map_err(|error| self.failed("write", error))?;
@@ -324,6 +336,26 @@ impl Part {
         let log = format!("{}{LOG_END}", self.wanted.name);
         let _ = self.folder.remove(&log);
     }
+}
+
+/// Says that the file was last changed at so many seconds since 1970; `None`: now.
+fn date(file: &File, modified_s: Option<u64>) -> io::Result<()> {
+    let at = |nanos| Timespec {
+        tv_sec: 0,
+        tv_nsec: nanos,
+    };
+    let modified = match modified_s {
+        Some(seconds) => Timespec {
+            tv_sec: i64::try_from(seconds).map_err(|_| io::ErrorKind::InvalidInput)?,
+            tv_nsec: 0,
+        },
+        None => at(UTIME_NOW),
+    };
+    let times = Timestamps {
+        last_access: at(UTIME_OMIT),
+        last_modification: modified,
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
 }
 
 /// Which bytes of a partial file are to be believed, and whether others changed it; `None`: it is of another file.

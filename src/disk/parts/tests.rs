@@ -33,7 +33,7 @@ fn append(part: &mut Part, bytes: &[u8]) {
 
 fn finish(mut part: Part, on_exist: OnExist) -> Result<Placed, PartError> {
     let sha1 = part.hash().unwrap();
-    part.finish(on_exist, sha1)
+    part.finish(on_exist, sha1, None)
 }
 
 fn names(dir: &tempfile::TempDir) -> Vec<String> {
@@ -272,4 +272,75 @@ fn a_partial_file_that_others_wrote_is_checked_again_and_a_shorter_one_believed_
     let part = open(&dir, wanted(TEXT));
     assert!(part.was_changed());
     assert_eq!(part.done(), 5);
+}
+
+/// Dates all that lies in the folder.
+fn date_all(dir: &tempfile::TempDir, end: &str, at: std::time::SystemTime) {
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with(end) {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(at).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_a_year_back_or_forth_loses_nothing() {
+    let year = std::time::Duration::from_hours(365 * 24);
+    // The clock of files, which needs no other.
+    let now = {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::metadata(dir.path()).unwrap().modified().unwrap()
+    };
+    // Between two runs all dates are off; within one the journal may be older than the bytes, or younger.
+    for (bytes, journal, changed) in [
+        (now + year, now + year, false),
+        (now - year, now - year, false),
+        (now + year, now, true),
+        (now, now + year, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = open(&dir, wanted(TEXT));
+        part.write(0, &TEXT[..10]).unwrap();
+        part.verified(0..10);
+        part.flush().unwrap();
+        drop(part);
+        date_all(&dir, PART_END, bytes);
+        date_all(&dir, LOG_END, journal);
+        let part = open(&dir, wanted(TEXT));
+        assert_eq!(*part.arrived(), state(&[0..10]), "nothing is lost");
+        assert_eq!(part.was_changed(), changed);
+        drop(part);
+        // What is checked again is so once.
+        let mut part = open(&dir, wanted(TEXT));
+        assert!(!part.was_changed());
+        part.write(10, &TEXT[10..]).unwrap();
+        assert!(finish(part, OnExist::Fail).is_ok());
+    }
+}
+
+#[test]
+fn a_finished_file_has_the_date_it_is_given_or_that_of_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let modified = |name: &str| {
+        let meta = std::fs::metadata(dir.path().join(name)).unwrap();
+        meta.modified().unwrap()
+    };
+    let mut part = open(&dir, wanted(TEXT));
+    append(&mut part, TEXT);
+    let sha1 = part.hash().unwrap();
+    part.finish(OnExist::Fail, sha1, Some(1_000_000_000))
+        .unwrap();
+    let since = modified("moby.txt").duration_since(std::time::UNIX_EPOCH);
+    assert_eq!(since.unwrap().as_secs(), 1_000_000_000);
+    let mut part = open(&dir, wanted(TEXT));
+    append(&mut part, TEXT);
+    date_all(&dir, PART_END, std::time::UNIX_EPOCH);
+    finish(part, OnExist::Overwrite).unwrap();
+    std::fs::write(dir.path().join("now"), "").unwrap();
+    let apart = modified("now")
+        .duration_since(modified("moby.txt"))
+        .unwrap();
+    assert!(apart < std::time::Duration::from_secs(60), "{apart:?}");
 }

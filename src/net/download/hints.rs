@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use crate::net::http;
 use crate::node::swarm::Ranges;
 use crate::wire::alt::{self, Walled};
 use crate::wire::heads::Head;
@@ -44,6 +45,8 @@ pub(super) struct Hints {
     pub(super) walled_alts: Vec<Walled>,
     pub(super) available: Option<Ranges>,
     pub(super) push_proxies: Vec<SocketAddr>,
+    /// When its copy was last changed, in seconds since 1970.
+    pub(super) modified_s: Option<u64>,
     /// Where its tree can be had, and the root it names.
     pub(super) thex: Option<(String, Option<String>)>,
 }
@@ -64,6 +67,7 @@ impl Hints {
                 .collect(),
             available: available(head),
             push_proxies: proxies.filter_map(alt::open).take(PROXIES_MAX).collect(),
+            modified_s: head.get("Last-Modified").and_then(http::date_read),
             thex: head.get("X-Thex-URI").and_then(thex),
         }
     }

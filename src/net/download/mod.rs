@@ -382,7 +382,7 @@ pub fn fetch(
         });
     }
     let (part, done) = rt::block_on(run::run(job, part, &mut progress, cancel))?;
-    let placed = part.finish(job.on_exist, done.sha1)?;
+    let placed = part.finish(job.on_exist, done.sha1, done.modified_s)?;
     if let (Some(sharing), Some(offer)) = (&job.sharing, done.offer) {
         sharing.complete(offer);
     }

@@ -88,6 +88,7 @@ pub(super) async fn run(
         trees: Trees::new(job.tiger),
         reader,
         offer: None,
+        modified_s: None,
         limits: Limits::new([&job.control.limit].into_iter().chain(&job.limits).cloned()),
         checks: 0,
         checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
@@ -101,12 +102,18 @@ pub(super) async fn run(
         writer,
         tasks,
         offer,
+        modified_s,
         ..
     } = run;
     drop(tasks);
     let (part, written) = writer.end().await;
     written?;
-    outcome.map(|sha1| (part, Complete { sha1, offer }))
+    let complete = |sha1| Complete {
+        sha1,
+        offer,
+        modified_s,
+    };
+    outcome.map(|sha1| (part, complete(sha1)))
 }
 
 /// All bytes are there.
@@ -115,6 +122,9 @@ pub(super) struct Complete {
     pub(super) sha1: Sha1,
     /// Where it is offered.
     pub(super) offer: Option<Offer>,
+    /// The oldest date that a source whose bytes were taken says its copy was changed last, in seconds since 1970, of
+    /// those that may be true.
+    pub(super) modified_s: Option<u64>,
 }
 
 /// What is kept of one source.
@@ -163,6 +173,7 @@ struct Run<'a> {
     /// The partial file, to be offered.
     reader: Option<File>,
     offer: Option<Offer>,
+    modified_s: Option<u64>,
     limits: Limits,
     /// Blocks being checked, and how many may be at a time.
     checks: usize,
@@ -381,6 +392,9 @@ impl Run<'_> {
                 self.take_hints(source, &hints);
                 self.entries[source.0].place.clone_from(&hints.queue);
                 let wanted = self.swarm.answered(now, request, &answer);
+                if let Some(at) = hints.modified_s.filter(|at| wanted && may_be_true(*at)) {
+                    self.modified_s = Some(self.modified_s.map_or(at, |known| known.min(at)));
+                }
                 let tree = self.hear_of_tree(request, source, hints.thex.as_ref());
                 // A task that is gone needs no answer.
                 let _ = reply.try_send(Reply { wanted, tree });
@@ -502,4 +516,11 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// A date before computers of one's own, or of tomorrow, is a clock that was never set.
+fn may_be_true(modified_s: u64) -> bool {
+    const YEAR_1980: u64 = 315_532_800;
+    const DAY: u64 = 86_400;
+    (YEAR_1980..=rt::unix_s().saturating_add(DAY)).contains(&modified_s)
 }
