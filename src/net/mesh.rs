@@ -31,7 +31,28 @@ pub(super) struct Said {
     tls: bool,
 }
 
+/// What many say once on a connection and mean for all of it: gtk-gnutella its features, others where they listen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// Where the client listens.
+    pub(super) node: Option<SocketAddr>,
+    reads_walled: bool,
+    tls: bool,
+}
+
 impl Said {
+    /// Adds what earlier requests on the connection said, and keeps what this one says for the next.
+    pub(super) fn add(&mut self, standing: &mut Standing) {
+        self.node = self.node.or(standing.node);
+        self.reads_walled |= standing.reads_walled;
+        self.tls |= standing.tls;
+        *standing = Standing {
+            node: self.node,
+            reads_walled: self.reads_walled,
+            tls: self.tls,
+        };
+    }
+
     /// Reads the head of a request.
     pub(super) fn of(head: &Head) -> Self {
         let open = alt::open_all(head.list("X-Alt")).take(ITEMS_MAX);
@@ -188,6 +209,26 @@ mod tests {
         let named = |text: &str| [("X-Alt", text.to_owned())];
         assert_eq!(told(&mesh, "192.168.0.9:50", ""), named("192.168.0.7:1"));
         assert_eq!(told(&mesh, "9.8.7.6:50", ""), named("tls=80, 8.8.8.8:6346"));
+    }
+
+    #[test]
+    fn what_was_said_once_on_a_connection_holds_for_its_later_requests() {
+        let mesh = Mesh::new([Net::Gnutella]);
+        let (peer, mut standing) = (
+            "8.8.8.8:50".parse().expect("an address"),
+            Standing::default(),
+        );
+        // As gtk-gnutella: nothing has come yet when it says what it takes.
+        let first = "X-Node: 8.8.8.8:6346\r\nX-Downloaded: 0\r\nX-Features: tls/1.0, fwalt/0.1";
+        for lines in [first, "X-Downloaded: 7"] {
+            let mut said = said(lines);
+            said.add(&mut standing);
+            mesh.exchange(Time::ZERO, FILE, peer, &said);
+        }
+        assert_eq!(
+            told(&mesh, "9.8.7.6:50", ""),
+            [("X-Alt", "tls=80, 8.8.8.8:6346".to_owned())]
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::browse;
 use super::conn::Stream;
-use super::mesh::{Mesh, Said};
+use super::mesh::{Mesh, Said, Standing};
 use super::overlays::Overlays;
 use super::partials::Partials;
 use super::push_proxy;
@@ -417,7 +417,7 @@ pub(crate) async fn serve(
         unread: first,
         answered: 0,
         idle: IDLE_MAX,
-        node: None,
+        standing: Standing::default(),
     };
     let end = loop {
         if let Err(end) = session.exchange().await {
@@ -442,8 +442,8 @@ struct Session {
     answered: u64,
     /// Silence before the next request that is waited out.
     idle: Duration,
-    /// Where the client listens, as it said in an earlier request.
-    node: Option<SocketAddr>,
+    /// What earlier requests said.
+    standing: Standing,
 }
 
 impl Session {
@@ -453,9 +453,7 @@ impl Session {
             Ok(head) => match Request::of(&head, self.remote) {
                 Ok(mut request) => {
                     self.upgrade(&request).await?;
-                    // Many say it once on a connection.
-                    self.node = request.said.node.or(self.node);
-                    request.said.node = self.node;
+                    request.said.add(&mut self.standing);
                     let (keep, head_only) = (request.keep_alive, request.head_only);
                     (self.reply(request).await, keep, head_only)
                 }
@@ -561,7 +559,7 @@ impl Session {
             return reply;
         }
         self.idle = IDLE_MAX;
-        let person = Person::of(self.remote, self.node);
+        let person = Person::of(self.remote, self.standing.node);
         match self.visit.take_slot(person, file_key(&file.shown)) {
             Ok(()) | Err(Answer::Start(_)) => reply,
             Err(Answer::Wait(place)) => {
