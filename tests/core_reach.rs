@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Tiers, addr};
-use filbert::node::event::Gone;
 use filbert::node::event::Role::{Leaf, Ultrapeer};
 use filbert::node::reach::Reached;
 use filbert::node::{Drop, Event};
@@ -16,6 +15,14 @@ use filbert::wire::{Frame, Guid, Header, Kind};
 
 fn reached(net: &Tiers, node: usize) -> Reached {
     net.nodes[node].datagrams_reach(net.now)
+}
+
+/// Nodes that keep their links alive, and then look what there is to ask.
+fn for_long(roles: &[filbert::node::event::Role]) -> Tiers {
+    Tiers::with(roles, |config| {
+        config.datagrams = true;
+        config.keepalive = true;
+    })
 }
 
 fn vendor(guid: Guid, message: &Vendor<'_>) -> Frame {
@@ -76,7 +83,7 @@ fn an_ultrapeer_that_was_asked_pings_once_and_that_proves_it() {
 
 #[test]
 fn three_ultrapeers_are_asked_and_their_silence_is_an_answer_for_an_hour() {
-    let mut net = Tiers::with_datagrams(&[Leaf, Ultrapeer, Ultrapeer, Ultrapeer, Ultrapeer]);
+    let mut net = for_long(&[Leaf, Ultrapeer, Ultrapeer, Ultrapeer, Ultrapeer]);
     // Its datagrams get lost.
     net.deaf.push(0);
     for ultrapeer in 1..4 {
@@ -89,15 +96,40 @@ fn three_ultrapeers_are_asked_and_their_silence_is_an_answer_for_an_hour() {
     assert_eq!(questions(&net, 0).len(), 3);
     net.pass(Duration::from_secs(61));
     assert_eq!(reached(&net, 0), Reached::No);
-    // Somebody opens the port, and a new neighbour is asked in time.
+    // Somebody opens the port, and three are asked again in time.
     net.deaf.clear();
-    net.pass(Duration::from_mins(60));
-    for (at, to) in [(0, 4), (4, 0)] {
-        let gone = net.link_of(at, to);
-        net.give(at, Event::LinkDown(gone, Gone::Closed));
-    }
-    net.link(0, 4);
-    assert_eq!(questions(&net, 0).len(), 4);
+    net.pass(Duration::from_mins(55));
+    assert_eq!(questions(&net, 0).len(), 3);
+    net.pass(Duration::from_mins(5));
+    assert_eq!(questions(&net, 0).len(), 6);
+    assert_eq!(reached(&net, 0), Reached::Yes);
+}
+
+#[test]
+fn when_both_ask_each_other_the_one_that_proved_nothing_asks_again_later() {
+    let mut net = for_long(&[Ultrapeer, Ultrapeer]);
+    // Its neighbour asks too, as gtk-gnutella does, and is pinged before its own ping comes.
+    net.deaf.push(0);
+    net.link(0, 1);
+    let from = net.link_of(0, 1);
+    let port = addr(1).port();
+    let question = vendor(Guid([1; 16]), &Vendor::UdpConnectBack { port, id: None });
+    net.give(0, Event::Received(from, question));
+    assert_eq!(pings(&net, 0), [(addr(1), Guid([1; 16]))]);
+    net.deaf.clear();
+    let (_, id, _) = questions(&net, 0)[0];
+    net.give(0, Event::Pinged(addr(1), id));
+    assert_eq!(reached(&net, 0), Reached::Asked);
+    net.pass(Duration::from_secs(61));
+    assert_eq!(reached(&net, 0), Reached::Unknown);
+    net.pass(Duration::from_secs(200));
+    assert_eq!(
+        questions(&net, 0).len(),
+        1,
+        "an answer might still be let in"
+    );
+    net.pass(Duration::from_secs(100));
+    assert_eq!(questions(&net, 0).len(), 2);
     assert_eq!(reached(&net, 0), Reached::Yes);
 }
 

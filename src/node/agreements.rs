@@ -135,7 +135,10 @@ impl Node {
             Vendor::UdpConnectBack { port, id } => {
                 return self.ping_back(now, from, port, id.unwrap_or(header.guid), out);
             }
-            Vendor::MessagesSupported(reads) => self.ask_for_ping(now, from, &reads, out),
+            Vendor::MessagesSupported(reads) => {
+                self.reads(from, &reads);
+                self.ask_for_ping(now, from, out);
+            }
             Vendor::PushProxyCancel | Vendor::TreeLink(_) | Vendor::FeaturesSupported(_) => {}
             Vendor::HitsReady { .. } | Vendor::HitsWanted { .. } | Vendor::Other(..) => {
                 return Err(Drop::Unused);

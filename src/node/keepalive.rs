@@ -47,6 +47,7 @@ impl Node {
         let seek = short || self.peering.ticks.is_multiple_of(REFRESH_TICKS);
         for id in self.links.ids().to_vec() {
             self.ping(now, id, if seek { SEEK_TTL } else { 1 }, out);
+            self.ask_for_ping(now, id, out);
         }
         let more = self.links.len() > 0;
         self.peering.keepalive = more.then(|| now.plus(limits::KEEPALIVE));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::wire::vendor::VendorId;
 use crate::wire::{Guid, ServentId};
 
 use super::Time;
@@ -84,6 +85,8 @@ pub(super) struct Link {
     pub(super) knock_again: Time,
     /// When it may ask for a ping by datagram again.
     pub(super) ping_back_again: Time,
+    /// The vendor message by which it can be asked for one itself.
+    pub(super) pings_back: Option<VendorId>,
 }
 
 impl Link {
@@ -110,6 +113,7 @@ impl Link {
             addresses_again: now.plus(limits::PONG_ADDRESSES_SPAN),
             knock_again: now,
             ping_back_again: now,
+            pings_back: None,
         }
     }
 

@@ -24,6 +24,8 @@ use super::{Drop, Node, Time};
 const PINGS_ASKED_MAX: usize = 3;
 /// ... in this time. What keeps datagrams out may change while a node runs.
 const PINGS_ASKED_SPAN: Duration = Duration::from_mins(60);
+/// Questions remembered, with those that could not prove anything any more.
+const QUESTIONS_MAX: usize = 4 * PINGS_ASKED_MAX;
 /// A neighbour is sent a ping at most this often: whoever asks more wants somebody pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// A firewall that let a datagram of ours out lets those of its target in for so long at most (RFC 4787: 2 minutes at
@@ -56,9 +58,20 @@ pub(super) struct Reach {
     pub(super) proxies: Vec<(LinkId, SocketAddrV4)>,
     /// A stranger's datagram came.
     datagrams: bool,
-    /// Ids of the pings that ultrapeers were asked for, and when; at most [`PINGS_ASKED_MAX`].
-    pings: Vec<(Guid, Time)>,
+    /// Pings that ultrapeers were asked for in the last [`PINGS_ASKED_SPAN`]; at most [`QUESTIONS_MAX`].
+    questions: Vec<Question>,
     holes: Holes,
+}
+
+/// An ultrapeer was asked for a ping.
+#[derive(Debug)]
+struct Question {
+    /// Of the ping.
+    id: Guid,
+    to: LinkId,
+    at: Time,
+    /// A ping of ours went there before its own came, which proves nothing now: it may be let in as an answer.
+    spoiled: bool,
 }
 
 /// To whom datagrams of ours went lately.
@@ -143,63 +156,81 @@ impl Node {
 
     /// Do datagrams of strangers reach us?
     pub fn datagrams_reach(&self, now: Time) -> Reached {
-        let pings = &self.reach.pings;
+        let young = |question: &Question| now.since(question.at) < CALL_BACK_TIME;
+        let questions = &self.reach.questions;
         if self.reach.datagrams {
             Reached::Yes
         } else if !self.config.datagrams {
             Reached::No
-        } else if pings.is_empty() {
-            Reached::Unknown
-        } else if pings.iter().any(|(_, at)| now.since(*at) < CALL_BACK_TIME) {
+        } else if questions.iter().any(young) {
             Reached::Asked
+        } else if questions.iter().all(|question| question.spoiled) {
+            Reached::Unknown
         } else {
             Reached::No
         }
     }
 
-    /// A neighbour says which vendor messages it reads: if it is an ultrapeer that pings when asked, it is asked, unless
-    /// enough were.
-    pub(super) fn ask_for_ping(
-        &mut self,
-        now: Time,
-        to: LinkId,
-        reads: &[VendorId],
-        out: &mut Outbox,
-    ) {
+    /// A neighbour says which vendor messages it reads.
+    pub(super) fn reads(&mut self, from: LinkId, reads: &[VendorId]) {
+        let of_ours = [vendor::UDP_CONNECT_BACK, vendor::UDP_CONNECT_BACK_1];
+        if let Some(link) = self.links.get_mut(from) {
+            link.pings_back = of_ours.into_iter().find(|id| reads.contains(id));
+        }
+    }
+
+    /// Asks a neighbour for a ping if it is an ultrapeer that pings when asked, unless enough were or it would prove
+    /// nothing. Called for each now and then: what stands against it may pass.
+    pub(super) fn ask_for_ping(&mut self, now: Time, to: LinkId, out: &mut Outbox) {
         // Of two ultrapeers the one that called asks: if both did, each would let the other's ping in as an answer.
         let may = |link: &Link| {
             let called = matches!(link.peer.direction, Direction::Dialled(_));
             link.peer.role == Role::Ultrapeer && (called || self.tier() == Tier::Leaf)
         };
         let listen = self.config.listen.filter(|_| self.config.datagrams);
-        let (Some(listen), true) = (listen, self.links.get(to).is_some_and(may)) else {
+        let link = self.links.get(to).filter(|link| may(link));
+        let (Some(listen), Some(link)) = (listen, link) else {
             return;
         };
-        let pings = &mut self.reach.pings;
-        if pings.len() >= PINGS_ASKED_MAX {
-            pings.retain(|(_, at)| now.since(*at) < PINGS_ASKED_SPAN);
-        }
-        if self.reach.datagrams || self.reach.pings.len() >= PINGS_ASKED_MAX {
-            return;
-        }
-        let guid = self.new_guid();
-        let port = listen.port();
-        let question = if reads.contains(&vendor::UDP_CONNECT_BACK) {
-            Vendor::UdpConnectBack { port, id: None }
-        } else if reads.contains(&vendor::UDP_CONNECT_BACK_1) {
-            let id = Some(guid);
-            Vendor::UdpConnectBack { port, id }
-        } else {
+        let Some(reads) = link.pings_back.filter(|_| !self.reach.datagrams) else {
             return;
         };
-        self.reach.pings.push((guid, now));
-        self.send_vendor(to, guid, &question, out);
+        let party = party(self.config.net, link.peer.remote);
+        let questions = &mut self.reach.questions;
+        questions.retain(|question| now.since(question.at) < PINGS_ASKED_SPAN);
+        let good = |question: &&Question| !question.spoiled;
+        if questions.len() >= QUESTIONS_MAX
+            || questions.iter().filter(good).count() >= PINGS_ASKED_MAX
+            || questions
+                .iter()
+                .filter(good)
+                .any(|question| question.to == to)
+            || self.reach.holes.lead_to(now, party)
+        {
+            return;
+        }
+        let id = self.new_guid();
+        self.reach.questions.push(Question {
+            id,
+            to,
+            at: now,
+            spoiled: false,
+        });
+        let question = Vendor::UdpConnectBack {
+            port: listen.port(),
+            id: (reads == vendor::UDP_CONNECT_BACK_1).then_some(id),
+        };
+        self.send_vendor(to, id, &question, out);
     }
 
     /// A ping came by datagram, perhaps one that was asked for.
     pub(super) fn pinged(&mut self, now: Time, from: SocketAddr, guid: Guid) {
         let party = party(self.config.net, from);
-        let asked = self.reach.pings.iter().any(|(id, _)| *id == guid);
+        let asked = self
+            .reach
+            .questions
+            .iter()
+            .any(|question| question.id == guid);
         if asked && !self.reach.holes.lead_to(now, party) {
             self.reach.datagrams = true;
         }
@@ -236,7 +267,12 @@ impl Node {
             hops: 0,
         };
         let payload = bytes::Bytes::new();
-        self.speak_to(now, addr, Frame { header, payload }, out)
+        self.speak_to(now, addr, Frame { header, payload }, out)?;
+        // Both asked the other at a time, as gtk-gnutella does of everybody until it knows.
+        for question in &mut self.reach.questions {
+            question.spoiled |= question.to == from;
+        }
+        Ok(())
     }
 }
 
