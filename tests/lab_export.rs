@@ -291,6 +291,23 @@ fn what_containers_cannot_do_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn events_are_left_out_aloud() {
+    let lab = Lab::new();
+    let text = r#"{"filbert": "topology/1", "generate": [{"kind": "ring", "n": 3}],
+        "events": [{"at": "1s", "do": "kill", "node": "n1"}, {"at": "2s", "do": "restart", "node": "n1"}]}"#;
+    lab.file("net.json", text);
+    for to in ["compose", "k8s"] {
+        let output = export(&lab, &["net.json", "--to", to]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && told.contains("2 events are left out"),
+            "{told}"
+        );
+        assert!(!read(&String::from_utf8(output.stdout).unwrap()).is_empty());
+    }
+}
+
+#[test]
 fn a_shared_folder_is_mounted_where_the_topology_in_the_container_has_it() {
     let lab = Lab::new();
     std::fs::create_dir(lab.path().join("corpus")).unwrap();
