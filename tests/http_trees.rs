@@ -238,7 +238,7 @@ fn of_an_unfinished_file_verified_bytes_leave_and_no_others() {
     let nothing = client.get(&n2r, "Range: bytes=0-99\r\n");
     assert_eq!(
         (nothing.code, nothing.header("Retry-After")),
-        (503, Some("2"))
+        (503, Some("1"))
     );
     assert_eq!(nothing.header("X-Available"), Some("bytes 0"));
     let n2x = format!("/uri-res/N2X?{urn}");

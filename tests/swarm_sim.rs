@@ -389,6 +389,12 @@ fn random_world(seed: u64) -> (World, bool) {
     if lies {
         world.tree_lies = lie;
     }
+    if rng.next_u32() % 2 == 0 {
+        world.swarm.spread(seed);
+        if rng.next_u32() % 2 == 0 {
+            world.swarm.known_as("host0:2");
+        }
+    }
     (world, certain)
 }
 
@@ -465,6 +471,26 @@ fn a_slow_or_silent_source_holds_nothing_back() {
     }
     let (four, _) = alone(vec![fast(), fast(), fast(), fast()]);
     assert!(four * 3 < one, "{four:?} with four, {one:?} with one");
+}
+
+#[test]
+fn those_that_have_little_and_slowly_hold_nobody_back_who_shares() {
+    let size = 20_000_000;
+    let took = |slow: usize| {
+        let mut peers = vec![peer(Kind::Good, 1_000_000)];
+        let part: Ranges = std::iter::once(0..100_000).collect();
+        peers.extend((0..slow).map(|_| peer(Kind::Partial(part.clone()), 2_000)));
+        let mut world = World::new(size, Some(65_536), peers);
+        world.swarm.spread(7);
+        world.swarm.known_as("host9:1");
+        assert_eq!(world.run(), Outcome::Right);
+        world.now.since(Time::ZERO)
+    };
+    let (alone, among) = (took(0), took(5));
+    assert!(
+        among < alone + alone / 4,
+        "{among:?} among them, {alone:?} without"
+    );
 }
 
 #[test]

@@ -5,9 +5,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::partials::available_of;
 use crate::node::Time;
 use crate::node::address::Net;
 use crate::node::alternates::{Alternate, Alternates};
+use crate::node::swarm::Ranges;
 use crate::wire::Sha1;
 use crate::wire::alt::{self, Open, Walled};
 use crate::wire::heads::Head;
@@ -26,6 +28,8 @@ pub(super) struct Said {
     walled: Option<Walled>,
     /// It has parts of the file itself.
     has_parts: bool,
+    /// These, as far as it says.
+    has: Ranges,
     reads_walled: bool,
     /// Its listener takes TLS.
     tls: bool,
@@ -61,9 +65,7 @@ impl Said {
             let bytes = bytes.trim().trim_start_matches("bytes").trim();
             bytes.parse().is_ok_and(|bytes: u64| bytes > 0)
         });
-        let ranges = head
-            .get("X-Available-Ranges")
-            .is_some_and(|ranges| ranges.contains('-'));
+        let has = available_of(head).unwrap_or_default();
         let says = |what: &str| {
             head.list("X-Features")
                 .any(|feature| feature.to_ascii_lowercase().starts_with(what))
@@ -83,10 +85,21 @@ impl Said {
                 .or_else(|| head.get("X-Listen-IP"))
                 .and_then(alt::open),
             walled: head.get("X-FW-Node-Info").and_then(Walled::parse),
-            has_parts: downloaded || ranges,
+            has_parts: downloaded || !has.is_empty(),
+            has,
             reads_walled: says("fwalt/"),
             tls: says("tls/"),
         }
+    }
+}
+
+impl Said {
+    /// Where it serves what it has of the file, if both is said and the address is `peer`'s own.
+    pub(super) fn serves(&self, peer: SocketAddr) -> Option<(Open, &Ranges)> {
+        let addr = self.node.filter(|_| self.walled.is_none())?;
+        let own = addr.ip().to_canonical() == peer.ip().to_canonical();
+        let tls = self.tls;
+        (own && !self.has.is_empty()).then_some((Open { addr, tls }, &self.has))
     }
 }
 

@@ -10,14 +10,22 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::rt;
 use crate::disk::tree::HashTree;
 use crate::node::library::Content;
+use crate::node::swarm::Ranges;
 use crate::wire::Sha1;
+use crate::wire::alt::Open;
+use crate::wire::heads::Head;
 
 /// Unfinished files offered at a time, each with an open file. Our choice.
 pub const PARTIALS_MAX: usize = 64;
-/// Ranges told in one answer: the largest ones. Some 1.3 KiB of a head. Our choice.
-pub(super) const RANGES_TOLD_MAX: usize = 32;
+/// Bytes of the ranges told in one head, the largest ones: LimeWire reads lines of some 2 KiB. Our choice.
+const RANGES_TOLD_BYTES: usize = 1_300;
+/// Ranges of a partial file taken from one head.
+const RANGES_READ_MAX: usize = 1_000;
+/// Of those that ask for an offered file, what is not yet taken in by who fetches it.
+const HEARD_MAX: usize = 32;
 /// Ranges kept of one file; twice what the largest tree of ours can leave. A range that would be one more is passed
 /// over until its neighbours are there.
 const RANGES_MAX: usize = 2_048;
@@ -47,12 +55,22 @@ impl fmt::Debug for Partials {
     }
 }
 
+/// Somebody who fetches the same file asked us for it, and said what it has.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// Where it listens: its own address.
+    pub(super) from: Open,
+    /// What it has.
+    pub(super) has: Ranges,
+}
+
 #[derive(Debug)]
 pub(super) struct Shelved {
     pub(super) content: Content,
     pub(super) size: u64,
     pub(super) name: String,
     file: File,
+    heard: rt::Sender<Heard>,
     state: Mutex<State>,
 }
 
@@ -78,7 +96,9 @@ impl Partials {
         if all.len() >= PARTIALS_MAX || all.contains_key(&content.sha1) {
             return None;
         }
+        let (tell, heard) = rt::bounded(HEARD_MAX);
         let shelved = Arc::new(Shelved {
+            heard: tell,
             content,
             size,
             name,
@@ -92,6 +112,7 @@ impl Partials {
         Some(Offer {
             partials: self.clone(),
             shelved,
+            heard,
         })
     }
 
@@ -109,6 +130,8 @@ impl Partials {
 pub struct Offer {
     partials: Partials,
     shelved: Arc<Shelved>,
+    /// Those that ask for it and have some of it themselves.
+    pub(super) heard: rt::Receiver<Heard>,
 }
 
 impl Offer {
@@ -159,17 +182,26 @@ impl Shelved {
         (offset < end).then_some(start..end)
     }
 
-    /// Verified ranges, in order; the [`RANGES_TOLD_MAX`] largest.
+    /// Verified ranges, in order; the largest, as many as fit [`RANGES_TOLD_BYTES`].
     pub(super) fn ranges(&self) -> Vec<Range<u64>> {
         let state = self.state();
         let mut ranges: Vec<_> = state.verified.iter().map(|(&a, &b)| a..b).collect();
         drop(state);
-        if ranges.len() > RANGES_TOLD_MAX {
+        // Two numbers, a dash, a comma and a space.
+        let digits = self.size.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let most = RANGES_TOLD_BYTES / (2 * digits + 3);
+        if ranges.len() > most {
             ranges.sort_by_key(|range| std::cmp::Reverse(range.end - range.start));
-            ranges.truncate(RANGES_TOLD_MAX);
+            ranges.truncate(most);
             ranges.sort_by_key(|range| range.start);
         }
         ranges
+    }
+
+    /// Somebody at `from` has some of it too. Whoever fetches it hears of that, unless it is behind.
+    pub(super) fn hear(&self, from: Open, has: Ranges) {
+        // Full, or nobody fetches it any more.
+        let _ = self.heard.try_send(Heard { from, has });
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -189,6 +221,23 @@ pub(super) fn available(ranges: &[Range<u64>]) -> Option<String> {
         .map(|range| format!("{}-{}", range.start, range.end - 1))
         .collect();
     (!list.is_empty()).then(|| format!("bytes {}", list.join(", ")))
+}
+
+/// What a head says in `X-Available-Ranges`: `bytes a-b,c-d`, both ends included. A partial source that has nothing says
+/// so with an empty list.
+pub(super) fn available_of(head: &Head) -> Option<Ranges> {
+    let text = head.get("X-Available-Ranges")?;
+    let text = text.trim();
+    let unit = text
+        .get(..5)
+        .filter(|unit| unit.eq_ignore_ascii_case("bytes"))?;
+    let ranges = text[unit.len()..].trim_start_matches([' ', '=']).split(',');
+    let range = |text: &str| -> Option<Range<u64>> {
+        let (first, last) = text.split_once('-')?;
+        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then(|| first..last.saturating_add(1))
+    };
+    Some(ranges.filter_map(range).take(RANGES_READ_MAX).collect())
 }
 
 /// Adds a range that is not empty, joined with those it touches.
@@ -252,7 +301,11 @@ mod tests {
             offer.verified(n * 100..n * 100 + 1 + n % 50);
         }
         let told = offer.shelved.ranges();
-        assert_eq!(told.len(), RANGES_TOLD_MAX);
+        let list = available(&told).unwrap();
+        assert!(
+            (RANGES_TOLD_BYTES / 2..RANGES_TOLD_BYTES).contains(&list.len()),
+            "{list}"
+        );
         assert!(told.iter().all(|range| range.end - range.start > 48));
         assert!(told.is_sorted_by_key(|range| range.start));
         assert_eq!(offer.shelved.state().verified.len(), RANGES_MAX);

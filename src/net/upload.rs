@@ -334,7 +334,7 @@ impl Visit {
     fn take_slot(&mut self, person: Person, file: u64) -> Result<(), Answer> {
         let now = self.serving.clock.now();
         if let Some(slot) = self.slot {
-            if !self.serving.uploads().turn_is_over(now, slot) {
+            if self.serving.uploads().goes_on(now, slot) {
                 return Ok(());
             }
             self.give_slot_back();
@@ -630,6 +630,9 @@ impl Session {
                     return Err(End::Gone);
                 }
                 serving.done.fetch_add(1, Ordering::Relaxed);
+                if let Some(slot) = self.visit.slot {
+                    serving.uploads().rests(serving.clock.now(), slot);
+                }
                 self.visit.note_sent(self.remote, name, len);
             }
         }

@@ -408,7 +408,7 @@ pub(super) fn reply(request: &Request, serving: &Serving, local: Option<SocketAd
 /// Seconds after which a tree that is being computed is asked for again. Our estimate.
 const SOON_S: u32 = 15;
 /// The same for more of an unfinished file: some blocks have come by then. Our choice.
-const MORE_S: u32 = 2;
+const MORE_S: u32 = 1;
 
 /// The tree of a file, whole or unfinished.
 fn tree(serving: &Serving, library: &Library, urn: &Sha1) -> Reply {
@@ -455,6 +455,9 @@ fn identity(
 /// A range of a file that is being fetched: of its verified bytes alone, and never without being asked for a range.
 fn unfinished(request: &Request, serving: &Serving, partial: &Shelved) -> Reply {
     let ranges = partial.ranges();
+    if let Some((from, has)) = request.said.serves(request.peer) {
+        partial.hear(from, has.clone());
+    }
     let mut headers = Vec::new();
     identity(request, serving, partial.content, &mut headers);
     let available = partials::available(&ranges).unwrap_or_else(|| "bytes ".to_owned());

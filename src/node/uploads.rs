@@ -48,6 +48,10 @@ const PASSED_MAX: u8 = 3;
 const KEPT_LONG: Duration = Duration::from_secs(60);
 /// Files of one person whose times to ask again are kept; others are not checked. Our estimate.
 const FILES_MAX: usize = 16;
+/// A slot that rests between two ranges stays with its client for so long while others want it: as long as it takes to
+/// ask for the next. Our estimates, for another continent and for this network.
+const REST_FAR: Duration = Duration::from_secs(1);
+const REST_NEAR: Duration = Duration::from_millis(50);
 /// A slot that goes from range to range is given up after so long if others wait. Our estimate.
 const TURN_MAX: Duration = Duration::from_secs(120);
 /// Seconds that a turn is thought to take before any was seen. Our estimate.
@@ -119,6 +123,20 @@ struct Running {
     slot: SlotId,
     person: Person,
     since: Time,
+    /// Since when nothing goes out: its client has what it asked for, and may ask for more.
+    rests: Option<Time>,
+}
+
+impl Running {
+    /// May somebody else have the slot?
+    fn is_idle(&self, now: Time) -> bool {
+        let kept = if self.person.is_near() {
+            REST_NEAR
+        } else {
+            REST_FAR
+        };
+        self.rests.is_some_and(|since| now.since(since) >= kept)
+    }
 }
 
 #[derive(Debug)]
@@ -188,18 +206,19 @@ impl Uploads {
             self.join(person);
         }
         let order = self.order();
-        let free = self.limits.slots.saturating_sub(self.active.len());
+        let busy = self.active.iter().filter(|one| !one.is_idle(now)).count();
+        let free = self.limits.slots.saturating_sub(busy);
         let is_mine = |&at: &usize| self.waiting[at].person == person;
         let mine = order.iter().position(is_mine);
         let before = &order[..mine.unwrap_or(order.len())];
         // Whoever has all it may have, or is not there, waits without keeping others back.
         let (kept_back, passed): (Vec<usize>, Vec<usize>) = before
             .iter()
-            .filter(|&&at| !self.has_enough(self.waiting[at].person))
+            .filter(|&&at| !self.has_enough(now, self.waiting[at].person))
             .partition(|&&at| self.waiting[at].is_waited_for(now));
         // Nobody loses by an early one who is alone.
         let too_early = early && self.waiting.len() > 1;
-        if free > kept_back.len() && !too_early && !self.has_enough(person) {
+        if free > kept_back.len() && !too_early && !self.has_enough(now, person) {
             for at in passed {
                 let other = &mut self.waiting[at];
                 other.passed = other.passed.saturating_add(1);
@@ -224,14 +243,31 @@ impl Uploads {
         self.turn_ms = (self.turn_ms * 7 + took) / 8;
     }
 
+    /// All that was asked for is out; the next request may follow soon.
+    pub fn rests(&mut self, now: Time, slot: SlotId) {
+        if let Some(running) = self.active.iter_mut().find(|one| one.slot == slot) {
+            running.rests = Some(now);
+        }
+    }
+
+    /// The next request for an upload that rested: may it go on? Not when its turn is over, or when somebody else has
+    /// the slot by now; then it is to ask anew.
+    pub fn goes_on(&mut self, now: Time, slot: SlotId) -> bool {
+        if self.turn_is_over(now, slot) {
+            return false;
+        }
+        let running = self.active.iter_mut().find(|one| one.slot == slot);
+        running.map(|running| running.rests = None).is_some()
+    }
+
     /// Whether this upload had its turn and others wait: then its next request has to queue.
-    pub fn turn_is_over(&self, now: Time, slot: SlotId) -> bool {
+    fn turn_is_over(&self, now: Time, slot: SlotId) -> bool {
         let running = self.active.iter().find(|running| running.slot == slot);
         running.is_some_and(|running| {
             let waits = |waiting: &Waiting| {
                 waiting.person != running.person
                     && now < waiting.expires
-                    && !self.has_enough(waiting.person)
+                    && !self.has_enough(now, waiting.person)
             };
             now.since(running.since) >= TURN_MAX && self.waiting.iter().any(waits)
         })
@@ -272,8 +308,9 @@ impl Uploads {
         self.active.len() >= self.limits.slots
     }
 
-    fn has_enough(&self, person: Person) -> bool {
-        let running = self.active.iter().filter(|one| one.person == person);
+    fn has_enough(&self, now: Time, person: Person) -> bool {
+        let all = self.active.iter();
+        let running = all.filter(|one| one.person == person && !one.is_idle(now));
         match person {
             Person::Local(_) => false,
             Person::Host(_) => running.count() >= self.limits.per_host,
@@ -347,12 +384,21 @@ impl Uploads {
                 self.giver_had = giver;
             }
         }
+        if self.active.len() >= self.limits.slots {
+            // The one that rests longest is done, as it seems.
+            let all = self.active.iter().filter(|one| one.is_idle(now));
+            let idle = all.min_by_key(|one| one.rests).map(|one| one.slot);
+            if let Some(slot) = idle {
+                self.end(now, slot);
+            }
+        }
         let slot = SlotId(self.next);
         self.next += 1;
         self.active.push(Running {
             slot,
             person,
             since: now,
+            rests: None,
         });
         slot
     }

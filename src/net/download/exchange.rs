@@ -45,6 +45,8 @@ pub(super) enum Event {
         request: RequestId,
         answer: Answer,
         hints: Hints,
+        /// Where others can have the file from us, as the request said.
+        node: Option<SocketAddr>,
         reply: rt::Sender<Reply>,
     },
     /// The tree that was wished for, or why there is none.
@@ -191,8 +193,7 @@ impl Request {
             Some(format!("position={position}; ID={}", place.id.as_ref()?))
         });
         let said = |list: &'_ String| (!list.is_empty()).then(|| list.clone());
-        let node = self.node_port.zip(conn.local());
-        let node = node.map(|(port, local)| SocketAddr::new(local.ip().to_canonical(), port));
+        let node = self.node(&conn);
         let features = if self.tls {
             "queue/1.1, fwalt/0.1, tls/1.0"
         } else {
@@ -232,6 +233,12 @@ impl Request {
             return self.content(conn, source, &head, code, keep).await;
         }
         self.refusal(conn, &head, keep).await
+    }
+
+    /// Where we serve the same file, as seen over this connection.
+    fn node(&self, conn: &Conn) -> Option<SocketAddr> {
+        let local = conn.local()?.ip().to_canonical();
+        Some(SocketAddr::new(local, self.node_port?))
     }
 
     async fn refusal(&self, mut conn: Conn, head: &Head, keep: bool) -> Result<Outcome, Failure> {
@@ -294,7 +301,7 @@ impl Request {
         }
         let answer = self.placed(head, code, length)?;
         let promised = answer.end.map(|end| end - answer.start);
-        let reply = self.judged(answer, Hints::of(head)).await;
+        let reply = self.judged(answer, Hints::of(head), self.node(&conn)).await;
         let Some(reply) = reply.filter(|reply| reply.wanted) else {
             return Err(wrong(
                 "its file has another size, or it sends another range",
@@ -361,12 +368,18 @@ impl Request {
     }
 
     /// What the download makes of an answer; `None`: it has ended.
-    async fn judged(&self, answer: Answer, hints: Hints) -> Option<Reply> {
+    async fn judged(
+        &self,
+        answer: Answer,
+        hints: Hints,
+        node: Option<SocketAddr>,
+    ) -> Option<Reply> {
         let (reply, verdict) = rt::bounded(1);
         let began = Event::Began {
             request: self.id,
             answer,
             hints,
+            node,
             reply,
         };
         self.events.send(began).await.ok()?;

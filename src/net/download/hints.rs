@@ -3,17 +3,15 @@
 //! All of it is hearsay of a stranger: bounded here, judged by whoever uses it.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 
 use crate::net::http;
+use crate::net::partials::available_of;
 use crate::node::swarm::Ranges;
 use crate::wire::alt::{self, Walled};
 use crate::wire::heads::Head;
 
 /// Other sources taken from one answer; gtk-gnutella names 20 at most.
 const ALTS_MAX: usize = 20;
-/// Ranges of a partial file taken from one answer.
-const RANGES_MAX: usize = 1_000;
 /// Push proxies of one source that it names itself.
 const PROXIES_MAX: usize = 8;
 /// Bytes of a queue's id; gtk-gnutella's has 32 characters.
@@ -65,7 +63,7 @@ impl Hints {
                 .filter_map(Walled::parse)
                 .take(ALTS_MAX)
                 .collect(),
-            available: available(head),
+            available: available_of(head),
             push_proxies: proxies.filter_map(alt::open).take(PROXIES_MAX).collect(),
             modified_s: head.get("Last-Modified").and_then(http::date_read),
             thex: head.get("X-Thex-URI").and_then(thex),
@@ -75,22 +73,6 @@ impl Hints {
 
 fn seconds(text: Option<&str>) -> Option<u32> {
     text?.trim().parse().ok()
-}
-
-/// `bytes a-b,c-d`, both ends included. A partial source that has nothing says so with an empty list.
-fn available(head: &Head) -> Option<Ranges> {
-    let text = head.get("X-Available-Ranges")?;
-    let text = text.trim();
-    let unit = text
-        .get(..5)
-        .filter(|unit| unit.eq_ignore_ascii_case("bytes"))?;
-    let ranges = text[unit.len()..].trim_start_matches([' ', '=']).split(',');
-    let range = |text: &str| -> Option<Range<u64>> {
-        let (first, last) = text.split_once('-')?;
-        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (first <= last).then(|| first..last.saturating_add(1))
-    };
-    Some(ranges.filter_map(range).take(RANGES_MAX).collect())
 }
 
 /// PARQ (`X-Queued: ID=..; position=N; ...`) or the older kind (`X-Queue: position=N, pollMin=S, ...`).

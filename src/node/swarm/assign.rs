@@ -3,20 +3,18 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::sources::{Phase, SourceId, Why};
-use super::{Ask, GRAIN, PER_HOST, Ranges, RequestId, Run, Step, Swarm};
+use super::sources::{Phase, SourceId, WaitsFor, Why};
+use super::{Ask, GRAIN, PER_HOST, RequestId, Run, Step, Swarm};
 use crate::node::Time;
 
 /// The first range of a source: as much as gtk-gnutella gives to a first request.
-const RANGE_FIRST: u64 = 512 * 1024;
+pub(super) const RANGE_FIRST: u64 = 512 * 1024;
 /// Least of a range (content 4.3).
 const RANGE_MIN: u64 = 128 * 1024;
 /// Most of a range: what is lost of a fast connection when it must be robbed and closed. Our estimate.
 const RANGE_MAX: u64 = 32 * 1024 * 1024;
 /// A range is what a source gives in this time: few requests, and a change of its speed is soon felt.
 const RANGE_TIME_S: u64 = 4;
-/// The same where others fetch the same file: each request tells and hears of them.
-const RANGE_TIME_SPREAD_S: u64 = 1;
 /// Speed expected of a source that was never asked, in bytes a second. Our estimate.
 const SPEED_UNKNOWN: u64 = 256 * 1024;
 /// Less than this is not worth a request, unless it would take long.
@@ -75,8 +73,10 @@ impl Swarm {
         ready.sort_by_key(|source| {
             let state = &self.sources[source.0];
             let speed = state.speed.known();
-            // Those that are known to be slow come last, those that are not known before them.
+            // Those that are known to be slow come last, those that are not known before them. Where others fetch the
+            // same, whoever has all is the one place of what nobody else has yet, however slow.
             let class = match speed {
+                _ if self.spread.is_some() && !state.is_partial() => 0,
                 Some(speed) if speed.saturating_mul(4) >= best => 0,
                 None => 1,
                 Some(_) => 2,
@@ -122,7 +122,9 @@ impl Swarm {
             return Step::Wait(soon.into_iter().chain(later).min());
         }
         if let Some(later) = later {
-            return Step::Wait(Some(later));
+            // Whoever is left to others now may be asked soon, if they bring nothing.
+            let soon = (idle && self.spread.is_some()).then(|| now.plus(LOOK_AGAIN));
+            return Step::Wait(soon.into_iter().chain([later]).min());
         }
         if idle {
             // Nobody may have what is missing at this moment.
@@ -190,13 +192,14 @@ impl Swarm {
             return self.probe(source, now);
         };
         let range = self
-            .missing_for(source, size)
+            .missing_for(source, size, now)
             .or_else(|| self.rob(source, now));
         if range.is_none() && !self.has_more(source) {
             let state = &mut self.sources[source.0];
             state.available = None;
             state.busy += 1;
             state.not_before = now.plus(refresh_wait(state.busy));
+            state.waits_for = WaitsFor::More;
         }
         Some(self.begin(source, range?, now))
     }
@@ -214,7 +217,9 @@ impl Swarm {
         }
         let start = self.arrived.prefix();
         self.probed = Some(now);
-        Some(self.begin(source, start..start.saturating_add(RANGE_FIRST), now))
+        // Those that begin at the same time all ask for this.
+        let first = self.spread.map_or(RANGE_FIRST, |_| RANGE_MIN);
+        Some(self.begin(source, start..start.saturating_add(first), now))
     }
 
     fn begin(&mut self, source: SourceId, range: Range<u64>, now: Time) -> Ask {
@@ -231,6 +236,7 @@ impl Swarm {
         });
         let state = &mut self.sources[source.0];
         state.phase = Phase::Asked;
+        (state.asked_for, state.asked_at) = (range.end - range.start, now);
         state.speed.begin(now);
         Ask {
             request,
@@ -239,63 +245,37 @@ impl Swarm {
         }
     }
 
-    /// The first range that is neither there nor claimed, and that this source may have.
-    fn missing_for(&self, source: SourceId, size: u64) -> Option<Range<u64>> {
+    /// A range that is neither there nor claimed, and that this source may have.
+    fn missing_for(&mut self, source: SourceId, size: u64, now: Time) -> Option<Range<u64>> {
         let mut taken = self.arrived.clone();
         for run in &self.runs {
             taken.insert(run.claimed());
         }
         let state = &self.sources[source.0];
-        let gap = self.gap_for(source, &taken, size)?;
+        let partial = state.is_partial();
+        let shares = !state.whole_only && self.solo.is_none();
+        if let Some(spread) = self.spread.filter(|_| shares) {
+            let (gap, most) = self.shared_gap(spread, source, &taken, size, now)?;
+            let sharers = self.working() as u64 + 1;
+            let most = most.min((size - taken.total().min(size)) / sharers);
+            let range = gap.start..self.cut(&gap, most.clamp(RANGE_MIN, RANGE_MAX));
+            if let Some(spread) = self.spread.as_mut().filter(|_| !partial) {
+                spread.pace.asked(range.end - range.start);
+            }
+            return Some(range);
+        }
+        let gap = taken.gaps(0..size).find_map(|gap| state.may_have(&gap))?;
         if state.whole_only {
             return Some(gap);
         }
         let missing = size - taken.total().min(size);
         let sharers = self.working() as u64 + 1;
-        let time_s = match self.spread {
-            Some(_) => RANGE_TIME_SPREAD_S,
-            None => RANGE_TIME_S,
-        };
         let by_speed = state
             .speed
             .known()
-            .map_or(RANGE_FIRST, |speed| speed.saturating_mul(time_s));
+            .map_or(RANGE_FIRST, |speed| speed.saturating_mul(RANGE_TIME_S));
         let most = by_speed.min(missing / sharers).clamp(RANGE_MIN, RANGE_MAX);
         Some(gap.start..self.cut(&gap, most))
-    }
-
-    /// A piece of the file that is not `taken` and that this source may have.
-    fn gap_for(&self, source: SourceId, taken: &Ranges, size: u64) -> Option<Range<u64>> {
-        let state = &self.sources[source.0];
-        let first = |taken: &Ranges, within: Range<u64>| {
-            taken.gaps(within).find_map(|gap| state.may_have(&gap))
-        };
-        let Some(seed) = self.spread.filter(|_| !state.whole_only) else {
-            return first(taken, 0..size);
-        };
-        // Each time somewhere else (the multiplier is that of `PCG`): what follows there, else what comes before.
-        let number = seed.wrapping_add(self.next_request);
-        let number = number
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .rotate_left(31);
-        let number = number.wrapping_mul(6_364_136_223_846_793_005) >> 32;
-        let at = u64::try_from((u128::from(number) * u128::from(size)) >> 32).unwrap_or(0);
-        let at = at / GRAIN * GRAIN;
-        let from_there = |taken: &Ranges| first(taken, at..size).or_else(|| first(taken, 0..at));
-        if state.available.is_none() {
-            let others = self.sources.iter().filter(|state| state.is_there());
-            let mut rare = taken.clone();
-            for range in others
-                .filter_map(|state| state.available.as_ref())
-                .flat_map(Ranges::iter)
-            {
-                rare.insert(range.clone());
-            }
-            if let Some(gap) = from_there(&rare) {
-                return Some(gap);
-            }
-        }
-        from_there(taken)
     }
 
     /// Where a range of about `most` bytes from the start of `gap` should end.

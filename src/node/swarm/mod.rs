@@ -5,7 +5,7 @@
 //! names, no sockets, no files and no clock.
 //!
 //! - `ranges`: sets of bytes; `sources`, `speed`: what is known of one source;
-//! - `assign`: who gets which range next, and who is robbed of one; `blame`, `judge`: whose bytes were wrong.
+//! - `assign`: who gets which range next, and who is robbed of one; `share`: which, where others fetch the same; `blame`, `judge`: whose bytes were wrong.
 //!
 //! A byte is *arrived* when a shell was told to keep it, *claimed* while a request that runs is to bring it, else
 //! missing. A request may be robbed of its claim: then it races with the robber, and the first to deliver wins.
@@ -14,6 +14,7 @@ mod assign;
 mod blame;
 mod judge;
 mod ranges;
+mod share;
 mod sources;
 mod speed;
 
@@ -22,7 +23,8 @@ use std::ops::Range;
 
 use super::Time;
 use blame::Givers;
-use sources::{Phase, Source};
+use share::Spread;
+use sources::{Phase, Source, WaitsFor};
 
 pub use judge::{Bad, Verdict, WHOLE_TRIES_MAX};
 pub use ranges::Ranges;
@@ -149,8 +151,8 @@ pub struct Swarm {
     whole_tries: u32,
     /// When the last source was asked while the size was unknown.
     probed: Option<Time>,
-    /// Ranges are taken from all over the file, in an order that follows from this number.
-    spread: Option<u64>,
+    /// Others fetch the file at the same time and are served by us.
+    spread: Option<Spread>,
 }
 
 impl Swarm {
@@ -178,10 +180,21 @@ impl Swarm {
         }
     }
 
-    /// Takes ranges from all over the file, and from whoever has all first what no partial source has: so those that
-    /// fetch the same at the same time have something for each other. `seed`: another for each of them.
+    /// Others fetch the file at the same time and are served by us: ranges are taken from all over it, so that all have
+    /// something for each other (`share`). `seed`: another for each of them.
     pub fn spread(&mut self, seed: u64) {
-        self.spread = Some(seed);
+        self.spread = Some(Spread {
+            seed,
+            own: None,
+            pace: share::Pace::default(),
+        });
+    }
+
+    /// Others know us as this host and port.
+    pub fn known_as(&mut self, own: &str) {
+        if let Some(spread) = &mut self.spread {
+            spread.own = Some(sources::place(own));
+        }
     }
 
     /// One more source, at this host and port. `None`: there are [`SOURCES_MAX`].
@@ -274,9 +287,21 @@ impl Swarm {
         run.is_some_and(|run| run.at >= run.end)
     }
 
-    /// A source says that it has only this.
+    /// A source says that it has only this, in an answer or in a request to us.
     pub fn learn_available(&mut self, source: SourceId, available: Option<Ranges>) {
-        self.sources[source.0].available = available;
+        let state = &mut self.sources[source.0];
+        let total = |ranges: &Option<Ranges>| ranges.as_ref().map_or(0, Ranges::total);
+        if total(&available) > total(&state.shown) {
+            // It gets on: worth to be looked at again soon.
+            state.busy = 0;
+        }
+        state.shown.clone_from(&available);
+        state.available = available;
+        if state.waits_for == WaitsFor::More && self.has_more(source) {
+            let state = &mut self.sources[source.0];
+            (state.not_before, state.busy) = (Time::ZERO, 0);
+            state.waits_for = WaitsFor::Time;
+        }
     }
 
     /// An answer begins. `false`: it is of no use; end the request as [`Ended::Wrong`].
@@ -407,7 +432,7 @@ impl Swarm {
             state.lost = lost;
         }
         let shows_range = matches!(how, Ended::Status { code: 416, .. });
-        if shows_range && useful && state.available.is_some() && state.busy <= RANGES_SHOWN_MAX {
+        if shows_range && useful && state.is_partial() && state.busy <= RANGES_SHOWN_MAX {
             state.not_before = now;
         }
     }

@@ -96,6 +96,16 @@ pub(super) enum Phase {
     Answers,
 }
 
+/// What a source waits for that may not be asked yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Only for the time.
+    #[default]
+    Time,
+    /// It had nothing of use: when it has, it may be asked at once.
+    More,
+}
+
 /// What is known of one source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Source {
@@ -111,8 +121,21 @@ pub(super) struct Source {
     /// It gave bytes to what is there now.
     pub(super) gave: bool,
     pub(super) lost: Option<Why>,
-    /// What it has, when it said that it does not have all.
+    /// What it may be asked for, when it said that it does not have all. `None` also when it is to be asked anew what
+    /// it has.
     pub(super) available: Option<Ranges>,
+    /// What it has, as it said last; `None`: all.
+    pub(super) shown: Option<Ranges>,
+    /// Bytes that it was asked for last, and when.
+    pub(super) asked_for: u64,
+    pub(super) asked_at: Time,
+    /// Bytes a second from the asking on, over the last requests: a limit or a queue on its side may show in how long
+    /// it takes to begin.
+    pub(super) served: Option<u64>,
+    /// What it waits for until it may be asked.
+    pub(super) waits_for: WaitsFor,
+    /// Where it stands among those that fetch the same, in an order that all of them know.
+    pub(super) place: u64,
     /// The size it named, when that is not the size we go by.
     pub(super) other_size: Option<u64>,
     /// It answers with the whole whatever range is asked.
@@ -128,6 +151,7 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(host: String) -> Self {
         Self {
+            place: place(&host),
             host,
             ..Self::default()
         }
@@ -148,6 +172,11 @@ impl Source {
         self.lost.is_none() && self.other_size.is_none()
     }
 
+    /// Is it one that fetches the file too, and has not all of it?
+    pub(super) fn is_partial(&self) -> bool {
+        self.shown.is_some()
+    }
+
     /// Do we have a place in its queue?
     pub(super) fn is_queued(&self) -> bool {
         self.polls > 0
@@ -166,13 +195,21 @@ impl Source {
         self.bytes += bytes;
         self.gave = true;
         (self.tries, self.busy, self.polls) = (0, 0, 0);
+        self.waits_for = WaitsFor::Time;
         self.speed.came(now, bytes);
     }
 
     /// Its request is over after `fresh` bytes; `others`: sources that could be asked instead.
     pub(super) fn ended(&mut self, now: Time, how: Ended, fresh: u64, others: usize) {
         self.phase = Phase::Idle;
+        self.waits_for = WaitsFor::Time;
         self.speed.end(now);
+        if fresh > 0 && matches!(how, Ended::Served) {
+            let ms = now.since(self.asked_at).as_millis().max(1);
+            let new = u128::from(fresh) * 1_000 / ms;
+            let new = u64::try_from(new).unwrap_or(u64::MAX);
+            self.served = Some(self.served.map_or(new, |old| old / 2 + new / 2).max(1));
+        }
         if !matches!(how, Ended::Queued { .. }) {
             self.polls = 0;
         }
@@ -214,7 +251,10 @@ impl Source {
                 let doubled = BUSY_WAIT * 2u32.saturating_pow((self.busy - 1).min(8));
                 let asked = retry_after_s.map(|seconds| Duration::from_secs(u64::from(seconds)));
                 // It fetches too: what it has now is soon more.
-                let partial = self.available.is_some() && matches!(code, 416 | 503);
+                let partial = self.is_partial() && matches!(code, 416 | 503);
+                if partial && code == 416 {
+                    self.waits_for = WaitsFor::More;
+                }
                 let doubled = if partial {
                     refresh_wait(self.busy)
                 } else {
@@ -257,6 +297,14 @@ impl Source {
         let wait = first_wait * 2u32.saturating_pow((self.tries - 1).min(10));
         self.not_before = now.plus(wait.min(WAIT_MAX));
     }
+}
+
+/// Where a host and port stands among those that fetch the same file: FNV-1a, of which nobody needs more than that all
+/// compute the same.
+pub(super) fn place(host: &str) -> u64 {
+    host.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

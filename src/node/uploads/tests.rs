@@ -55,6 +55,39 @@ fn slots_run_out_and_go_to_the_first_who_waits() {
 }
 
 #[test]
+fn a_slot_that_rests_is_for_whoever_asks_first_after_a_moment() {
+    let mut uploads = with(1, 1);
+    let ms = |ms| Time::ZERO.plus(Duration::from_millis(ms));
+    let slot = start(&mut uploads, ms(0), 1);
+    // While its body goes out, and just after, it is its own.
+    assert_eq!(place(&mut uploads, ms(5_000), 2).position, 1);
+    uploads.rests(ms(5_000), slot);
+    assert_eq!(place(&mut uploads, ms(5_999), 2).position, 1);
+    assert!(uploads.goes_on(ms(5_999), slot));
+    // It does not rest any more.
+    assert_eq!(place(&mut uploads, ms(8_000), 2).position, 1);
+    uploads.rests(ms(8_000), slot);
+    let mine = uploads.ask(ms(30_000), host(2), 0);
+    assert!(matches!(mine, Answer::Start(_)), "{mine:?}");
+    assert!(!uploads.goes_on(ms(30_001), slot), "somebody has it");
+    assert_eq!(place(&mut uploads, ms(30_001), 1).position, 1);
+    assert_eq!(uploads.active(), 1);
+    // The end of what it had before is the end of nothing now.
+    uploads.end(ms(30_002), slot);
+    assert_eq!(uploads.active(), 1);
+
+    // A second connection of a host has its resting slot; on this network a moment is short.
+    let near = |port| Person::of(SocketAddr::from(([10, 0, 0, 1], port)), None);
+    let mut uploads = with(4, 1);
+    let Answer::Start(slot) = uploads.ask(ms(0), near(1), 0) else {
+        panic!("all are free");
+    };
+    assert!(matches!(uploads.ask(ms(1), near(2), 0), Answer::Wait(_)));
+    uploads.rests(ms(2), slot);
+    assert!(matches!(uploads.ask(ms(60), near(2), 0), Answer::Start(_)));
+}
+
+#[test]
 fn a_slot_does_not_stand_idle_for_who_is_away_but_not_for_ever() {
     let mut uploads = with(1, 1);
     let mut slot = start(&mut uploads, Time::ZERO, 1);

@@ -8,6 +8,7 @@ use super::{Entry, REQUERIES_MAX, REQUERY_WAIT, Run};
 use crate::net::download::exchange::Event;
 use crate::net::download::hints::Hints;
 use crate::net::download::{FetchError, Progress, Seal, Source};
+use crate::net::partials::Heard;
 use crate::net::pusher::Walled;
 use crate::net::rt;
 use crate::node::Time;
@@ -23,6 +24,8 @@ const LOOK_LONGEST: Duration = Duration::from_secs(3600);
 /// Other sources told of in one request, of each kind. gtk-gnutella tells some 10.
 const ALTS_TOLD_MAX: usize = 10;
 
+/// Sources that are known because they asked us first. Our choice.
+const ASKED_BY_MAX: usize = SOURCES_MAX / 2;
 /// That right bytes come from a source is said again after this: what is said of it is forgotten later. Our choice.
 const PROVED_AGAIN: Duration = Duration::from_secs(300);
 
@@ -153,6 +156,33 @@ impl Run<'_> {
                 net: Some(net),
             };
             self.add(source.or_push(walled, true).sealed(seal(false)));
+        }
+    }
+
+    /// Somebody who fetches the file too asked us for it.
+    pub(super) fn heard(&mut self, heard: Heard) {
+        let Heard { from, has } = heard;
+        let mut nets = self.job.nets.iter().copied();
+        let net = nets.find(|net| is_of(*net, from.addr));
+        let (Some(net), Some(urn)) = (net, self.job.urn) else {
+            return;
+        };
+        let source = Source::by_urn(from.addr, urn);
+        let known = |entries: &[Entry]| {
+            let same = |entry: &Entry| entry.source.is_same(&source);
+            entries.iter().position(same)
+        };
+        if known(&self.entries).is_none() {
+            // Whoever can ask us a lot of times must not keep all others out.
+            if self.asked_by >= ASKED_BY_MAX
+                || !self.add(source.clone().sealed(Seal::told(from.tls, Some(net))))
+            {
+                return;
+            }
+            self.asked_by += 1;
+        }
+        if let Some(at) = known(&self.entries) {
+            self.swarm.learn_available(SourceId(at), Some(has));
         }
     }
 

@@ -20,7 +20,7 @@ use super::writer::{Buffers, Work, Writer};
 use super::{FetchError, Job, Progress, Source};
 use crate::disk::parts::Part;
 use crate::net::http_conn::Conn;
-use crate::net::partials::Offer;
+use crate::net::partials::{Heard, Offer};
 use crate::net::rt::{self, Clock};
 use crate::net::sharing::Sharing;
 use crate::node::Time;
@@ -90,6 +90,7 @@ pub(super) async fn run(
         offer: None,
         modified_s: None,
         limits: Limits::new([&job.control.limit].into_iter().chain(&job.limits).cloned()),
+        asked_by: 0,
         checks: 0,
         checks_max: std::thread::available_parallelism().map_or(1, |n| n.get().min(CHECKS_MAX)),
     };
@@ -175,6 +176,8 @@ struct Run<'a> {
     offer: Option<Offer>,
     modified_s: Option<u64>,
     limits: Limits,
+    /// Sources that asked us before we knew them.
+    asked_by: usize,
     /// Blocks being checked, and how many may be at a time.
     checks: usize,
     checks_max: usize,
@@ -186,6 +189,7 @@ const HAND_BACK: Duration = Duration::from_secs(1);
 /// What comes while a download waits.
 enum Came {
     Event(Box<Event>),
+    Heard(Heard),
     Order(Order),
     Time,
 }
@@ -270,6 +274,7 @@ impl Run<'_> {
         span: Option<Duration>,
     ) -> Result<(), FetchError> {
         let orders = self.job.control.taken.clone();
+        let heard = self.offer.as_ref().map(|offer| offer.heard.clone());
         let waiting = async {
             let event = async {
                 match came.recv().await {
@@ -291,10 +296,20 @@ impl Run<'_> {
                 }
                 Came::Time
             };
-            future::or(event, future::or(order, time)).await
+            let heard = async {
+                match &heard {
+                    Some(heard) => match heard.recv().await {
+                        Ok(heard) => Came::Heard(heard),
+                        Err(_) => future::pending().await,
+                    },
+                    None => future::pending().await,
+                }
+            };
+            future::or(event, future::or(heard, future::or(order, time))).await
         };
         match self.unless_stopped(waiting).await? {
             Came::Event(event) => self.event(*event).await,
+            Came::Heard(heard) => self.heard(heard),
             Came::Order(order) => self.order(order),
             Came::Time => {}
         }
@@ -384,8 +399,12 @@ impl Run<'_> {
                 request,
                 answer,
                 hints,
+                node,
                 reply,
             } => {
+                if let Some(node) = node {
+                    self.swarm.known_as(&node.to_string());
+                }
                 let Some(source) = self.swarm.source_of(request) else {
                     return;
                 };
