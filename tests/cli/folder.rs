@@ -216,24 +216,29 @@ fn a_folder_is_handed_to_the_running_node() {
 
 /// A node that tells these paths, and gives `evil` for any of them.
 fn telling(paths: &[&str]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let record = |(index, path): (usize, &&str)| Record {
+    let record = |(index, path): (usize, &&str)| record(index, &format!("{index}.txt"), Some(path));
+    listing(paths.iter().enumerate().map(record).collect())
+}
+
+fn record(index: usize, name: &str, path: Option<&str>) -> Record {
+    Record {
         index: u32::try_from(index).unwrap(),
         size: 4,
-        name: format!("{index}.txt"),
-        path: Some((*path).to_owned()),
+        name: name.to_owned(),
+        path: path.map(str::to_owned),
         ..Record::default()
-    };
+    }
+}
+
+/// A node with this list, that gives `evil` for all of it.
+fn listing(records: Vec<Record>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
     let hit = QueryHit {
         speed_kbps: 1,
         vendor: *b"EVIL",
         push: Some(false),
-        ..QueryHit::new(
-            addr,
-            ServentId::from_random([7; 16]),
-            paths.iter().enumerate().map(record).collect(),
-        )
+        ..QueryHit::new(addr, ServentId::from_random([7; 16]), records)
     };
     let header = Header {
         guid: Guid::from_random([1; 16]),
@@ -307,4 +312,67 @@ fn no_path_of_a_stranger_leads_out_of_the_folder() {
     );
     assert_eq!(run.json_of("failed").len(), 7, "{}", run.out);
     assert!(!run.err.contains('\x1b'), "{:?}", run.err);
+}
+
+#[test]
+fn a_file_told_twice_is_one_and_two_files_of_one_name_are_two() {
+    let world = World::new();
+    let get = |records: Vec<Record>, into: &Path, more: &[&str]| {
+        let host = listing(records).to_string();
+        let words = ["get", "--json", "-o", path_text(into), "--from", &host, "/"];
+        world.run("me", &[&words[..], more].concat())
+    };
+    let twice = vec![
+        record(3, "a.txt", Some("Ski")),
+        record(3, "a.txt", Some("Ski")),
+    ];
+    let into = world.path("twice");
+    let run = get(twice, &into, &[]).expect(0);
+    let end = run.json().pop().unwrap();
+    assert_eq!(end["codes"], serde_json::json!({"0": 1}), "{}", run.out);
+    assert!(!run.err.contains("of 2 files"), "{}", run.err);
+    assert_eq!(names(&tree(&into)), ["Ski/a.txt"]);
+    // Of a node that does not tell its folders.
+    let same = || vec![record(3, "a.txt", None), record(4, "a.txt", None)];
+    let into = world.path("same");
+    let run = get(same(), &into, &[]).expect(6);
+    let end = run.json().pop().unwrap();
+    assert_eq!(
+        end["codes"],
+        serde_json::json!({"0": 1, "6": 1}),
+        "{}",
+        run.out
+    );
+    assert!(run.err.contains("1 of 2 files are there"), "{}", run.err);
+    let into = world.path("both");
+    get(same(), &into, &["--on-exist", "rename"]).expect(0);
+    assert_eq!(names(&tree(&into)), ["a (1).txt", "a.txt"]);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_no_end_of_the_command() {
+    let world = World::new();
+    let huge = |index, name| Record {
+        size: u64::MAX,
+        ..record(index, name, Some("Ski"))
+    };
+    let records = vec![
+        huge(1, "a.txt"),
+        huge(2, "b.txt"),
+        record(3, "c.txt", Some("Ski")),
+    ];
+    let (host, into) = (listing(records).to_string(), world.path("into"));
+    let words = [
+        "get",
+        "--json",
+        "-o",
+        path_text(&into),
+        "--from",
+        &host,
+        "/",
+    ];
+    let run = world.run("me", &words);
+    let end = run.json().pop().unwrap();
+    assert_eq!(end["ok"], 1, "{} {}", run.out, run.err);
+    assert_eq!(std::fs::read(into.join("Ski/c.txt")).unwrap(), b"evil");
 }

@@ -2,6 +2,7 @@
 //!
 //! Paths are data of a stranger: matched as they are told, recreated only as far as they stay below the target.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::Feed;
@@ -65,6 +66,9 @@ where
         let mut all: Vec<(String, Wanted)> =
             targets.iter().zip(found).flat_map(with_target).collect();
         all.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        // Lists may name one file twice.
+        let mut known = BTreeSet::new();
+        all.retain(|(_, wanted)| known.insert(wanted.what()));
         self.listed = all.len() as u64;
         self.begin(host, &all);
         for (asked, wanted) in all {
@@ -80,7 +84,9 @@ where
         if self.listed < 2 || self.run.args.detach {
             return;
         }
-        let bytes = all.iter().filter_map(|(_, wanted)| wanted.size).sum();
+        let sizes = all.iter().filter_map(|(_, wanted)| wanted.size);
+        // Whatever a stranger says.
+        let bytes = sizes.fold(0, u64::saturating_add);
         let files = units::counted(self.listed, "file", "files");
         let text = format!("{files}, {}, from {host}", units::size(bytes));
         self.run.say(&text);

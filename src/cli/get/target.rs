@@ -101,9 +101,13 @@ pub fn source_of(copy: &Copy) -> Source {
 }
 
 impl Wanted {
-    /// What tells it from other targets of one command: its place on the node it comes from, else its id.
+    /// What tells it from other targets of one command: its id, and for one of a folder also its place on the node and
+    /// where it is had there, for a node may have several files of one name or not tell their folders.
     pub fn what(&self) -> String {
-        self.path.clone().unwrap_or_else(|| self.id.clone())
+        let (Some(path), Some(source)) = (&self.path, self.sources.first()) else {
+            return self.id.clone();
+        };
+        format!("{path}\n{}", source.url())
     }
 
     /// Adds the sources of copies: whole ones that can be connected to, those behind walls, parts, and last whom
