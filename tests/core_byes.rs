@@ -187,3 +187,37 @@ fn a_link_that_takes_too_little_for_three_minutes_is_closed_with_bye_405() {
     let (who, bye) = net.byes.last().unwrap();
     assert_eq!((*who, bye.unwrap().code), (at, 405));
 }
+
+#[test]
+fn what_strangers_send_through_a_neighbour_does_not_cost_it_the_link() {
+    for (hops, links) in [(0, 0), (1, 1)] {
+        let mut net = Tiers::new(&[Ultrapeer, Ultrapeer]);
+        net.link(0, 1);
+        let link = net.link_of(0, 1);
+        for n in 0..=10 * limits::OFFENCES_MAX {
+            let mut guid = [1; 16];
+            guid[..4].copy_from_slice(&n.to_be_bytes());
+            let (kind, payload) = match n % 3 {
+                0 => (Kind::QueryHit, b"broken".to_vec()),
+                1 => (Kind::Query, vec![b'a'; 300]),
+                // Its servent id is none.
+                _ => (Kind::QueryHit, vec![0; 60]),
+            };
+            let header = Header {
+                guid: Guid(guid),
+                kind,
+                ttl: 3,
+                hops,
+            };
+            let payload = payload.into();
+            net.give(0, Event::Received(link, Frame { header, payload }));
+        }
+        let reasons = [Drop::Malformed, Drop::TooLarge, Drop::FalseServent];
+        assert!(
+            reasons
+                .iter()
+                .all(|why| net.nodes[0].stats().dropped(*why) > 0)
+        );
+        assert_eq!(net.nodes[0].link_count(), links, "{hops} hops");
+    }
+}

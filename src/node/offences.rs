@@ -31,9 +31,13 @@ const REPEATS: Bye = Bye {
 };
 
 /// What is counted against one neighbour.
+///
+/// Whoever relays a frame reads its header, and need not read the rest: a stranger could send us a hundred broken hits
+/// for a search of ours and so cost us the good neighbour that they come through. So what is wrong with a payload is
+/// counted only against the neighbour that made it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Offences {
-    /// Frames that cannot be read, or lie.
+    /// Frames of its own that cannot be read, or lie, and TTLs that nobody lets pass.
     errors: u32,
     /// Routed frames with TTL 0.
     ttl_zero: u32,
@@ -53,9 +57,10 @@ impl Offences {
                 (&mut self.ttl_high, limits::TTL_HIGH_OFFENCES_MAX, TTL_HIGH)
             }
             Drop::TtlZero if routed => (&mut self.ttl_zero, limits::OFFENCES_MAX, TTL_ZERO),
-            Drop::Malformed | Drop::TooLarge | Drop::TtlTooHigh | Drop::FalseServent => {
+            Drop::Malformed | Drop::TooLarge | Drop::FalseServent if header.hops == 0 => {
                 (&mut self.errors, limits::OFFENCES_MAX, TOO_MANY_ERRORS)
             }
+            Drop::TtlTooHigh => (&mut self.errors, limits::OFFENCES_MAX, TOO_MANY_ERRORS),
             _ => return None,
         };
         *count = count.saturating_add(1);
@@ -150,6 +155,10 @@ mod tests {
             (Drop::Malformed, query, Some((101, 409))),
             (Drop::TooLarge, query, Some((101, 409))),
             (Drop::FalseServent, query, Some((101, 409))),
+            // Somebody's behind it, who may mean it badly with both of us.
+            (Drop::Malformed, header(Kind::QueryHit, 1), None),
+            (Drop::TooLarge, header(Kind::Query, 1), None),
+            (Drop::FalseServent, header(Kind::QueryHit, 3), None),
             (Drop::TtlZero, query, Some((101, 408))),
             (Drop::TtlZero, ping, None),
             (Drop::TtlTooHigh, query, Some((11, 403))),
