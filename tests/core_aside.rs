@@ -616,3 +616,34 @@ fn a_victim_whose_address_is_forged_gets_less_than_its_forger_sent() {
     assert!(hits(&net).is_empty());
     assert_eq!(net.nodes[3].id(), servent(3));
 }
+
+#[test]
+fn hits_that_were_announced_too_often_to_one_address_go_back_over_the_link() {
+    let mut net = across();
+    let (asker, from) = (stranger(1), net.link_of(3, 2));
+    for n in 0..1_000_u16 {
+        let mut query = query(1, asker, 1, OutOfBand::V3);
+        query.header.guid.0[6..8].copy_from_slice(&n.to_be_bytes());
+        let guid = query.header.guid;
+        forget(&mut net);
+        net.give(3, Event::Received(from, query));
+        let Some((.., Vendor::HitsReady { proof, .. })) = words(&net).pop() else {
+            break;
+        };
+        assert!(net.carried_of(Kind::QueryHit).is_empty());
+        // It takes them, and so makes room for others.
+        let wanted = Vendor::HitsWanted {
+            results: 255,
+            token: Token::new(&[1, 2, 3, 4]),
+            proof,
+        };
+        say(&mut net, 3, asker, guid, &wanted);
+        assert_eq!(hits(&net).len(), 1);
+    }
+    assert!(net.datagrams.is_empty());
+    assert_eq!(net.carried_of(Kind::QueryHit).get(&(3, 2)), Some(&1));
+    assert_eq!(net.nodes[3].stats().dropped(Drop::RateLimited), 1);
+    let hit = |frame: &&Frame| frame.header.kind == Kind::QueryHit;
+    let mut carried = net.carried.iter().map(|(.., frame)| frame);
+    assert!(carried.find(hit).unwrap().header.ttl > 1);
+}

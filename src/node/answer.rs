@@ -259,10 +259,8 @@ impl Node {
                 HashForm::Urn
             };
             self.send_hits(now, way, header, form, &found, out);
-            if let Some(asker) = way.asker
-                && let Err(reason) = self.announce(now, asker, header.guid, out)
-            {
-                self.stats.count_drop(reason);
+            if let Some(asker) = way.asker {
+                self.announce(now, asker, header, way.link, out);
             }
         }
         self.found = found;
@@ -295,14 +293,7 @@ impl Node {
         if addr.port() == 0 {
             addr.set_port(UNHEARD_PORT);
         }
-        // As far as the query came and some more, for ways that have changed (gtk-gnutella: hops + 5).
-        let ttl = query.hops.saturating_add(5);
-        let header = Header {
-            guid: query.guid,
-            kind: Kind::QueryHit,
-            ttl,
-            hops: 0,
-        };
+        let header = hit_header(query);
         // On a LAN nothing on the way is small, and what does not fit goes over the links.
         let most = match (way.asker, self.tier()) {
             (None, _) | (_, Tier::Flat) => limits::HIT_BYTES,
@@ -403,5 +394,15 @@ pub(crate) fn record(file: &FileView<'_>) -> Record {
         tiger: file.tiger,
         created: (file.mtime > 0).then_some(file.mtime),
         ..Record::default()
+    }
+}
+/// The header of a hit that goes back the way its query came.
+pub(super) fn hit_header(query: Header) -> Header {
+    Header {
+        guid: query.guid,
+        kind: Kind::QueryHit,
+        // As far as the query came and some more, for ways that have changed (gtk-gnutella: hops + 5).
+        ttl: query.hops.saturating_add(5),
+        hops: 0,
     }
 }

@@ -26,10 +26,12 @@ struct Announced {
     token: Option<Token>,
     /// Results still taken.
     left: usize,
+    /// Some of them came.
+    came: bool,
     until: Time,
 }
 
-/// All of them; at most [`limits::EXPECTED_MAX`].
+/// All of them, oldest first; at most [`limits::EXPECTED_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Expected(Vec<Announced>);
 
@@ -55,17 +57,26 @@ impl Expected {
         if let Some(known) = self.0.iter().find(|one| one.by == by && one.guid == guid) {
             return Ok(Told::Again(known.token));
         }
-        let same = |one: &&Announced| party(net, one.by) == party(net, by);
-        if self.0.len() >= limits::EXPECTED_MAX
-            || self.0.iter().filter(same).count() >= limits::EXPECTED_PER_PARTY
+        // Anybody can announce in anybody's name, at no cost. So whoever announced and sent nothing since gives way:
+        // hits follow their announcement within a second, and a crowd of forged ones keeps none of them out.
+        let same = |one: &Announced| party(net, one.by) == party(net, by);
+        let silent = if self.0.iter().filter(|one| same(one)).count() >= limits::EXPECTED_PER_PARTY
         {
-            return Err(Drop::DatagramCrowd);
+            Some(self.0.iter().position(|one| same(one) && !one.came))
+        } else if self.0.len() >= limits::EXPECTED_MAX {
+            Some(self.0.iter().position(|one| !one.came))
+        } else {
+            None
+        };
+        if let Some(silent) = silent {
+            self.0.remove(silent.ok_or(Drop::DatagramCrowd)?);
         }
         self.0.push(Announced {
             by,
             guid,
             token,
             left: results.into(),
+            came: false,
             until: now.plus(limits::EXPECTED_LIFE),
         });
         Ok(Told::Anew)
@@ -87,8 +98,9 @@ impl Expected {
             return Err(Drop::WrongToken);
         }
         one.left = one.left.checked_sub(results).ok_or(Drop::Unasked)?;
+        one.came |= results > 0;
         if one.left == 0 {
-            self.0.swap_remove(at);
+            self.0.remove(at);
         }
         Ok(())
     }
@@ -171,6 +183,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
     use super::*;
@@ -230,21 +243,55 @@ mod tests {
     #[test]
     fn announcements_are_bounded_by_who_makes_them_and_in_all_and_forgotten() {
         let mut expected = Expected::default();
-        let mut add = |time, net, by: [u8; 4], port| {
+        let add = |expected: &mut Expected, time, net, by: [u8; 4], port| {
             let what = (Guid([1; 16]), 1, Some(token(0)));
             expected
                 .add(time, net, SocketAddr::from((by, port)), what)
                 .is_ok()
         };
         // The live network counts hosts, others ports.
-        let of_one = (1..100).filter(|port| add(at(1), Net::Gnutella, [9, 1, 1, 1], *port));
-        assert_eq!(of_one.count(), limits::EXPECTED_PER_PARTY);
-        let of_others = (1..2_000).filter(|port| add(at(1), Net::Lan, [9, 1, 1, 2], *port));
-        assert_eq!(
-            of_others.count(),
-            limits::EXPECTED_MAX - limits::EXPECTED_PER_PARTY
-        );
+        assert!((1..100).all(|port| add(&mut expected, at(1), Net::Gnutella, [9, 1, 1, 1], port)));
+        let held = |expected: &Expected, ip: [u8; 4]| {
+            let its = |one: &&Announced| one.by.ip() == IpAddr::from(ip);
+            expected.0.iter().filter(its).count()
+        };
+        assert_eq!(held(&expected, [9, 1, 1, 1]), limits::EXPECTED_PER_PARTY);
+        assert!((1..2_000).all(|port| add(&mut expected, at(1), Net::Lan, [9, 1, 1, 2], port)));
+        assert_eq!(expected.0.len(), limits::EXPECTED_MAX);
         let late = at(1).plus(limits::EXPECTED_LIFE);
-        assert!(add(late, Net::Gnutella, [9, 1, 1, 1], 200));
+        assert!(add(&mut expected, late, Net::Gnutella, [9, 1, 1, 1], 200));
+        assert_eq!(expected.0.len(), 1);
+    }
+
+    #[test]
+    fn a_crowd_of_announcements_of_which_nothing_came_keeps_nobody_out() {
+        let mut expected = Expected::default();
+        let guid = Guid([1; 16]);
+        let mut announce = |from: u32, results| {
+            let by = SocketAddr::from((Ipv4Addr::from_bits(from), 6346));
+            let told = expected.add(at(1), Net::Gnutella, by, (guid, results, Some(token(7))));
+            (by, told, expected.take(at(1), by, guid, Some(token(7)), 1))
+        };
+        // Whoever sends what it announced keeps its place in any crowd.
+        let (honest, told, took) = announce(0x0901_0101, 9);
+        assert_eq!((told, took), (Ok(Told::Anew), Ok(())));
+        for forged in 0..10_000 {
+            let by = SocketAddr::from((Ipv4Addr::from_bits(0x0902_0000 + forged), 6346));
+            let told = expected.add(at(2), Net::Gnutella, by, (guid, 255, Some(token(8))));
+            assert_eq!(told, Ok(Told::Anew));
+        }
+        assert_eq!(expected.0.len(), limits::EXPECTED_MAX);
+        let take = |expected: &mut Expected, by| expected.take(at(3), by, guid, Some(token(7)), 1);
+        assert_eq!(take(&mut expected, honest), Ok(()));
+        // And whoever comes then has one.
+        let late = SocketAddr::from(([9, 3, 1, 1], 6346));
+        let told = expected.add(at(3), Net::Gnutella, late, (guid, 3, Some(token(7))));
+        assert_eq!((told, take(&mut expected, late)), (Ok(Told::Anew), Ok(())));
+        // Only a crowd that sends is a crowd.
+        let all = expected.0.iter_mut();
+        all.for_each(|one| one.came = true);
+        let more = SocketAddr::from(([9, 4, 1, 1], 6346));
+        let told = expected.add(at(3), Net::Gnutella, more, (guid, 3, None));
+        assert_eq!(told, Err(Drop::DatagramCrowd));
     }
 }

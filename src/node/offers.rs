@@ -18,7 +18,8 @@ use crate::wire::query::{Query, QueryFlags};
 use crate::wire::vendor::{OutOfBand, Proof, Token, Vendor};
 use crate::wire::{Frame, Guid, Header};
 
-use super::event::{Action, Outbox};
+use super::answer::hit_header;
+use super::event::{Action, LinkId, Outbox};
 use super::relay::Taken;
 use super::tiers::Tier;
 use super::walkers::word;
@@ -100,6 +101,14 @@ impl Offers {
             && self.waiting.iter().filter(its).count() < limits::OFFERS_PER_ASKER
     }
 
+    /// Nobody was told of them.
+    fn take_back(&mut self, asker: SocketAddr, guid: Guid) -> Vec<Offer> {
+        let all = std::mem::take(&mut self.waiting).into_iter();
+        let (its, others): (VecDeque<_>, _) = all.partition(|waiting| waiting.is(asker, guid));
+        self.waiting = others;
+        its.into_iter().map(|waiting| waiting.offer).collect()
+    }
+
     /// Says what the asker will prove itself with. Returns the results that wait for it.
     fn announced(&mut self, asker: SocketAddr, guid: Guid, proof: Proof) -> usize {
         let its = self
@@ -142,18 +151,21 @@ impl Node {
         (believed && self.offers.have_room(now, addr)).then_some(Asker { addr, version })
     }
 
-    /// Tells an asker that hits of ours wait for it.
+    /// Tells the asker of a query that hits of ours wait for it. Where that was told enough, they go back over the link
+    /// that the query came by.
     pub(super) fn announce(
         &mut self,
         now: Time,
         asker: Asker,
-        guid: Guid,
+        query: Header,
+        link: LinkId,
         out: &mut Outbox,
-    ) -> Taken {
+    ) {
+        let guid = query.guid;
         let proof = self.new_secret();
         let results = self.offers.announced(asker.addr, guid, proof);
         if results == 0 {
-            return Ok(());
+            return;
         }
         let ready = Vendor::HitsReady {
             version: asker.version,
@@ -161,7 +173,14 @@ impl Node {
             reached: self.datagrams_work(),
             proof: Some(proof).filter(|_| asker.version == OutOfBand::V3),
         };
-        self.speak_to(now, asker.addr, word(guid, &ready), out)
+        if let Err(reason) = self.speak_to(now, asker.addr, word(guid, &ready), out) {
+            self.stats.count_drop(reason);
+            let header = hit_header(query);
+            for Offer { hit, form, .. } in self.offers.take_back(asker.addr, guid) {
+                let payload = hit.build_in(form).into();
+                self.send(link, Frame { header, payload }, out);
+            }
+        }
     }
 
     /// An asker, or somebody in its name, wants its hits. They are its once it is known to be where its query says:

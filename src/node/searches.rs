@@ -20,7 +20,8 @@ pub(super) struct Search {
     pub(super) query: Frame,
     /// Records in the hits so far.
     results: u16,
-    /// Results that were announced by datagram and are on their way.
+    /// Results that were announced to walkers' asker by datagram and are on their way. Among strangers an announcement
+    /// costs nothing and proves nothing, so that only what came counts there.
     promised: u16,
     /// Results after which it goes no further by itself.
     wanted: u16,
@@ -158,9 +159,10 @@ impl Searches {
         }
     }
 
-    /// So many results are announced for a search of ours.
+    /// So many results are announced for a search of ours, which count if it goes by walkers.
     pub(super) fn promise(&mut self, guid: &Guid, results: u8) {
-        if let Some(search) = self.running.iter_mut().find(|search| search.is(guid)) {
+        let its = |search: &&mut Search| search.walks && search.is(guid);
+        if let Some(search) = self.running.iter_mut().find(its) {
             search.promised = search.promised.saturating_add(results.into());
         }
     }
@@ -259,5 +261,33 @@ impl Node {
         for (query, walk) in waiting {
             self.walk_out(now, &query, walk, out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announcements_are_results_for_walkers_and_end_no_search_of_others() {
+        let (mut searches, spec) = (
+            Searches::default(),
+            SearchSpec {
+                text: "red fox".to_owned(),
+                ..SearchSpec::default()
+            },
+        );
+        for (n, walks) in [(1, true), (2, false)] {
+            let query = query_frame(&spec, Guid([n; 16]), 4, QueryFlags::OURS).expect("words");
+            let mut search = Search::new(Ticket(n.into()), query, 50);
+            (search.datagrams, search.walks) = (true, walks);
+            searches.start(search);
+            searches.promise(&Guid([n; 16]), 255);
+        }
+        let satisfied = |searches: &Searches, n| searches.satisfied(&Guid([n; 16]));
+        assert_eq!(satisfied(&searches, 1), Some(true));
+        assert_eq!(satisfied(&searches, 2), Some(false));
+        searches.count_results(&Guid([2; 16]), 50);
+        assert_eq!(satisfied(&searches, 2), Some(true));
     }
 }
