@@ -533,3 +533,27 @@ fn on_a_lan_nobody_gives_way() {
     one.now = one.now.plus(Duration::from_secs(3_600));
     assert_eq!(one.offered(far(1)), Err(503));
 }
+
+#[test]
+fn a_book_full_of_addresses_that_refuse_at_once_is_not_called_through_in_a_moment() {
+    let mut one = One::new(Config::live(Role::Ultrapeer));
+    let heard_of = (1..2_000).map(far).collect();
+    let kept = Remembered {
+        heard_of,
+        ..Remembered::default()
+    };
+    let mut called = dials(&one.give(Event::Remembered(Box::new(kept))));
+    let mut at = 0;
+    for second in 0..10_u64 {
+        // Each call fails in the moment in which it is made.
+        while let Some(addr) = called.get(at).copied() {
+            at += 1;
+            called.extend(dials(
+                &one.give(Event::DialFailed(addr, DialError::Unreachable)),
+            ));
+        }
+        let may = limits::DIALS_MAX as u64 + limits::DIAL_RATE * second;
+        assert_eq!(called.len() as u64, may, "after {second} s");
+        called.extend(dials(&one.wait(Duration::from_secs(1))));
+    }
+}

@@ -81,6 +81,8 @@ pub(super) enum Failure {
     TurnedAway,
     /// It says that we called too often (429).
     Banned,
+    /// It will have no link with us whatever comes (403).
+    Forbidden,
 }
 
 /// What is known of an address.
@@ -246,12 +248,13 @@ impl Hosts {
         if let Some(host) = self.known.get_mut(&addr) {
             let first = match failure {
                 Failure::NobodyThere => limits::BACKOFF_MIN,
-                Failure::TurnedAway => limits::CALL_GAP,
                 Failure::Banned => limits::BACKOFF_MAX,
+                Failure::Forbidden if self.net == Net::Gnutella => limits::FORBIDDEN_GAP,
+                Failure::TurnedAway | Failure::Forbidden => limits::CALL_GAP,
             };
             let wait = first
                 .saturating_mul(1 << host.fails.min(10))
-                .min(limits::BACKOFF_MAX);
+                .min(limits::BACKOFF_MAX.max(first));
             host.fails = host.fails.saturating_add(1);
             host.not_before = now.plus(wait);
         }

@@ -104,12 +104,17 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(65);
 pub const PRESSED_MAX: Duration = Duration::from_secs(180);
 /// Dials under way at a time.
 pub const DIALS_MAX: usize = 8;
+/// Calls a second on the live network, with a burst of [`DIALS_MAX`] (bootstrap.md section 8): a book full of addresses
+/// that refuse at once is no means to have us knock at hundreds of doors.
+pub const DIAL_RATE: u64 = 4;
 /// First wait before a failed address is tried again; doubles up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_secs(5);
 /// First wait before an address is called again that answered the last call, whether with a link or a refusal:
 /// gtk-gnutella bans an address for five minutes at its third connection within one. Doubles like the other.
 pub const CALL_GAP: Duration = Duration::from_secs(30);
-/// Longest wait before a failed address is tried again.
+/// Wait before an address of the live network is called again that refused us with 403 (bootstrap.md section 8).
+pub const FORBIDDEN_GAP: Duration = Duration::from_mins(60);
+/// Longest wait before a failed address is tried again, but for that one.
 pub const BACKOFF_MAX: Duration = Duration::from_mins(10);
 /// Hits of our own answered to one query (gtk-gnutella: 150 at most; it shows 50).
 pub const HITS_PER_QUERY: usize = 150;

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use crate::wire::bye;
 use crate::wire::{Frame, Guid, Header, Kind, ServentId};
 
+use super::address::Net;
 use super::eclipse::is_crowded;
 use super::event::{Action, Bye, DialError, LinkId, Notice, Outbox, Role, Ticket};
 use super::eviction::Evictions;
 use super::hosts::{Failure, Source};
 use super::links::Links;
+use super::rate::Bucket;
 use super::rotation::Rotation;
 use super::{Config, Node, Time, limits};
 
@@ -25,6 +27,8 @@ pub(super) struct Peering {
     pub(super) keep: Vec<SocketAddr>,
     pub(super) admitted: Vec<(LinkId, Option<ServentId>, Option<SocketAddr>, Role)>,
     pub(super) dialling: Vec<SocketAddr>,
+    /// Calls that we may make by ourselves.
+    calls: Bucket,
     pub(super) waiting: Vec<(Ticket, SocketAddr)>,
     /// Ultrapeers of an earlier run that are still to be called first.
     pub(super) anchors: Vec<SocketAddr>,
@@ -140,6 +144,7 @@ impl Node {
             let failure = match error {
                 DialError::Unreachable => Failure::NobodyThere,
                 DialError::Refused { code: 429, .. } => Failure::Banned,
+                DialError::Refused { code: 403, .. } => Failure::Forbidden,
                 DialError::NotGnutella | DialError::Refused { .. } => Failure::TurnedAway,
             };
             self.hosts.failed(addr, now, failure);
@@ -242,7 +247,7 @@ impl Node {
             |node: &Self, addr| is_taken(node.config.listen, &node.peering, &node.links, addr);
         for addr in self.peering.keep.clone() {
             let room = self.peering.dialling.len() < limits::DIALS_MAX;
-            if room && !linked(self, addr) && self.hosts.may_dial(addr, now) {
+            if room && !linked(self, addr) && self.hosts.may_dial(addr, now) && self.may_call(now) {
                 self.hosts.learn(addr, Source::Ours, None);
                 self.dial(addr, out);
             }
@@ -253,6 +258,10 @@ impl Node {
         let missing = self.config.min_links.saturating_sub(have);
         let room = limits::DIALS_MAX.saturating_sub(self.peering.dialling.len());
         for _ in 0..missing.min(room) {
+            let before = self.peering.calls;
+            if !self.may_call(now) {
+                break;
+            }
             let anchor = self.next_anchor(now);
             let (listen, peering, links) = (self.config.listen, &self.peering, &self.links);
             let hosts = &self.hosts;
@@ -261,6 +270,7 @@ impl Node {
             };
             let drawn = anchor.or_else(|| self.hosts.draw(now, &mut self.rng, taken));
             let Some(addr) = drawn else {
+                self.peering.calls = before;
                 break;
             };
             self.dial(addr, out);
@@ -273,6 +283,12 @@ impl Node {
                 .filter(|at| *at > now)
                 .unwrap_or_else(|| now.plus(RETRY))
         });
+    }
+
+    /// Do calls of strangers leave room for one more? Then it is noted. On a LAN nobody is a stranger.
+    fn may_call(&mut self, now: Time) -> bool {
+        let (rate, burst) = (limits::DIAL_RATE, limits::DIALS_MAX as u64);
+        self.config.net != Net::Gnutella || self.peering.calls.take_within(now, 1, rate, burst)
     }
 
     /// What is due by now: keep-alives, silent links, more neighbours.

@@ -293,3 +293,17 @@ fn others_are_told_of_who_was_heard_from_lately_before_anybody_else() {
             .all(|addr| (0..200).any(|n| before(n) == *addr))
     );
 }
+
+#[test]
+fn who_forbids_us_a_link_of_the_live_network_is_not_called_within_the_hour() {
+    for (mut hosts, at, wait_s) in [
+        (lan(), addr(1), 30),
+        (book(Net::Gnutella, 7), public(1), 3_600),
+    ] {
+        hosts.learn(at, Source::Ours, None);
+        hosts.failed(at, Time::ZERO, Failure::Forbidden);
+        let later = |seconds| Time::ZERO.plus(Duration::from_secs(seconds));
+        assert!(!hosts.may_dial(at, later(wait_s - 1)), "{at}");
+        assert!(hosts.may_dial(at, later(wait_s)), "{at}");
+    }
+}
