@@ -41,6 +41,9 @@ const SEARCHERS_MAX: usize = 4_096;
 /// Such datagrams a second from all together: a flood from forged addresses costs us no more. 64 walkers bring some
 /// hundreds.
 const SEARCH_RATE: u64 = 4_096;
+/// Pushes a second that are looked at, whoever they are from, with a burst of four seconds: more than thirty times what is
+/// ever passed on.
+const PUSH_RATE: u64 = 256;
 
 /// What a datagram leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,7 @@ pub struct Udp {
     holes: Holes,
     searchers: Allowances,
     searching: Bucket,
+    pushing: Bucket,
 }
 
 impl Udp {
@@ -76,6 +80,7 @@ impl Udp {
             holes: Holes::default(),
             searchers: Allowances::new(SEARCH_BYTES_RATE, SEARCHERS_MAX),
             searching: Bucket::default(),
+            pushing: Bucket::default(),
         }
     }
 
@@ -128,6 +133,9 @@ impl Udp {
             // Hops and TTL as they like: it begins anew here.
             Kind::Push => {
                 let push = Push::parse(&frame.payload).map_err(|_| Dropped::Malformed)?;
+                if !self.pushing.take(now, 1, PUSH_RATE) {
+                    return Err(Dropped::PushCrowd);
+                }
                 Ok(Heard::Push(PassedPush {
                     servent: push.servent,
                     index: push.index,

@@ -156,7 +156,11 @@ impl Limit {
     /// So many from now on.
     pub fn set(&self, bytes_per_s: Option<u64>) {
         let rate = bytes_per_s.map_or(0, |rate| rate.max(1));
-        self.0.rate.store(rate, Ordering::Relaxed);
+        if self.0.rate.swap(rate, Ordering::Relaxed) != rate {
+            // What was to be waited for at another rate is waited for by those who read it, and by nobody else.
+            let mut due = self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
+            *due = self.0.clock.now().min(*due);
+        }
     }
 
     fn is_on(&self) -> bool {
@@ -265,6 +269,11 @@ mod tests {
         assert!(second > first && second <= both, "{second:?}");
         limit.set(None);
         assert_eq!(limit.took(1_000_000), Duration::ZERO);
+        // Nobody waits now for what others read at night.
+        limit.set(Some(1));
+        assert!(limit.took(100_000) > Duration::from_secs(90_000));
+        limit.set(Some(1_000_000));
+        assert!(limit.took(1_000) <= Duration::from_secs(1));
     }
 
     #[test]

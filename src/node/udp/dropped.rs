@@ -27,11 +27,13 @@ pub enum Dropped {
     SearchTooMuch,
     /// Something about a search, when too many send such.
     SearchCrowd,
+    /// A push, when too many come.
+    PushCrowd,
 }
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Hostile,
         Self::TooLarge,
         Self::NoSender,
@@ -44,6 +46,7 @@ impl Dropped {
         Self::AnswerTooLarge,
         Self::SearchTooMuch,
         Self::SearchCrowd,
+        Self::PushCrowd,
     ];
 
     /// Name for counters and JSON.
@@ -61,6 +64,7 @@ impl Dropped {
             Self::AnswerTooLarge => "datagram_answer_too_large",
             Self::SearchTooMuch => "datagram_search_too_much",
             Self::SearchCrowd => "datagram_search_crowd",
+            Self::PushCrowd => "datagram_push_crowd",
         }
     }
 }

@@ -274,3 +274,34 @@ fn few_caches_are_asked_at_a_time() {
             .is_some()
     );
 }
+
+#[test]
+fn a_flood_of_pushes_from_forged_addresses_costs_no_more_than_a_few() {
+    let mut udp = Udp::new(Net::Gnutella);
+    let mut flood = |second: u64| {
+        let heard = (0..20_000_u32).filter(|n| {
+            let asker = SocketAddr::from((std::net::Ipv4Addr::from_bits(0x0901_0000 + n), 6346));
+            let push = Push {
+                servent: crate::wire::ServentId([3; 16]),
+                index: *n,
+                addr: asker,
+                tls: false,
+            };
+            let bytes = datagram(Guid([7; 16]), Kind::Push, push.build());
+            match udp.hear(at(second), asker, &bytes) {
+                Ok(heard) => matches!(heard, Heard::Push(_)),
+                Err(reason) => {
+                    assert_eq!(reason, Dropped::PushCrowd);
+                    false
+                }
+            }
+        });
+        heard.count() as u64
+    };
+    assert_eq!(flood(1), 4 * PUSH_RATE);
+    assert_eq!(flood(2), PUSH_RATE);
+    assert!(
+        udp.hear(at(2), addr("9.1.1.1:5"), &ping(None)).is_ok(),
+        "others go on"
+    );
+}
