@@ -14,12 +14,15 @@ use std::time::Duration;
 use super::awaited::Awaited;
 use super::conn::Stream;
 use super::greeting;
+use super::http::AGENT;
 use super::inbox::Inbox;
-use super::overlays::Overlays;
-use super::rt::{self, ReadExt, TcpListener, TcpStream};
+use super::overlays::{Overlay, Overlays};
+use super::rt::{self, Clock, ReadExt, TcpListener, TcpStream};
 use super::tls::{self, Tls};
 use super::upload::{self, Serving};
 use crate::node::Event;
+use crate::node::address::Net;
+use crate::node::hammering::{Call, Callers};
 use crate::wire::giv::Giv;
 
 /// The customary port.
@@ -82,15 +85,17 @@ pub(crate) struct TurnedAway {
     greeting: AtomicU64,
     unasked: AtomicU64,
     hostile: AtomicU64,
+    hammering: AtomicU64,
 }
 
 impl TurnedAway {
     /// Counters by name, as they stand beside the drops of the core.
-    pub(crate) fn counted(&self) -> [(String, u64); 7] {
+    pub(crate) fn counted(&self) -> [(String, u64); 8] {
         [
             ("connection_crowd", &self.crowd),
             ("connection_slow", &self.slow),
             ("connection_hostile", &self.hostile),
+            ("connection_hammering", &self.hammering),
             ("connection_unknown", &self.unknown),
             ("connection_unserved", &self.unserved),
             ("connection_unasked", &self.unasked),
@@ -122,6 +127,16 @@ impl Hall {
     /// Where connections turned away before they belong anywhere are counted.
     fn turned_away(&self) -> &TurnedAway {
         &self.overlays.first().greeting.turned_away
+    }
+
+    /// May this stranger come in, who may call too often? Where all are known, everybody may.
+    fn call(&self, ip: IpAddr) -> Call {
+        let live = |overlay: &Overlay| overlay.net() == Net::Gnutella && overlay.net().claims(ip);
+        if self.overlays.all().any(live) {
+            self.door.call(ip)
+        } else {
+            Call::In
+        }
     }
 
     /// What takes connections that begin with TLS, whatever they turn out to be for.
@@ -157,16 +172,44 @@ fn let_in(stream: TcpStream, remote: SocketAddr, hall: &Hall) {
         count(&hall.turned_away().hostile);
         return;
     }
+    let call = hall.call(remote.ip());
+    if call != Call::In {
+        count(&hall.turned_away().hammering);
+    }
+    let later = match call {
+        Call::In => None,
+        Call::Later(wait) => Some(wait),
+        Call::Silence => return,
+    };
     let Some(visit) = hall.door.enter(&stream, remote.ip()) else {
         count(&hall.turned_away().crowd);
         return;
     };
     let hall = hall.clone();
     // Detached: it ends by its deadlines, or when the door closes its socket.
-    rt::spawn(async move { receive(stream, remote, visit, &hall).await });
+    rt::spawn(async move { receive(stream, remote, (visit, later), &hall).await });
 }
 
-async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: &Hall) {
+/// The whole answer to one who called too often and may call again after `wait`; empty where there is none.
+fn come_later(speaks: Speaks, wait: Duration) -> String {
+    let protocol = match speaks {
+        Speaks::Gnutella => "GNUTELLA/0.6",
+        Speaks::Http => "HTTP/1.1",
+        _ => return String::new(),
+    };
+    let (agent, seconds) = (AGENT, wait.as_secs().max(1));
+    format!(
+        "{protocol} 429 Too many connections\r\nUser-Agent: {agent}\r\nServer: {agent}\r\nRetry-After: {seconds}\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+}
+
+async fn receive(
+    stream: TcpStream,
+    remote: SocketAddr,
+    (mut visit, later): (Visit, Option<Duration>),
+    hall: &Hall,
+) {
     let local = stream.local_addr().map(|addr| addr.ip());
     let away = hall.turned_away();
     let mut shaking = false;
@@ -195,6 +238,12 @@ async fn receive(stream: TcpStream, remote: SocketAddr, mut visit: Visit, hall: 
         if speaks != Speaks::Unknown && local.as_ref().is_ok_and(|local| proves(*local)) {
             overlay.handle.post(Inbox::Event(Event::Reached));
         }
+    }
+    if let Some(wait) = later {
+        let answer = come_later(speaks, wait);
+        // Who does not take it, has not.
+        let _ = rt::timeout(FIRST_LINE_TIME, stream.send(answer.as_bytes())).await;
+        return;
     }
     match speaks {
         Speaks::Gnutella => {
@@ -325,9 +374,11 @@ fn sniff_prefix(start: &[u8]) -> Speaks {
 }
 
 /// Who is inside, and how many of them are strangers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Door {
     inside: Mutex<Inside>,
+    callers: Mutex<Callers>,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -340,8 +391,23 @@ struct Inside {
 }
 
 impl Door {
+    /// Nobody is inside.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            inside: Mutex::default(),
+            callers: Mutex::default(),
+            clock,
+        }
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody called who may call too often.
+    fn call(&self, ip: IpAddr) -> Call {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.call(self.clock.now(), ip)
     }
 
     /// A stranger comes in; `None` when there are too many.
@@ -438,13 +504,30 @@ mod tests {
     }
 
     #[test]
+    fn who_hammers_is_told_when_to_come_back_in_the_words_that_it_speaks() {
+        let wait = Duration::from_secs(600);
+        for (speaks, first) in [
+            (Speaks::Gnutella, "GNUTELLA/0.6 429 "),
+            (Speaks::Http, "HTTP/1.1 429 "),
+        ] {
+            let answer = come_later(speaks, wait);
+            assert!(
+                answer.starts_with(first) && answer.ends_with("\r\n\r\n"),
+                "{answer}"
+            );
+            assert!(answer.contains("\r\nRetry-After: 600\r\n"), "{answer}");
+        }
+        assert_eq!(come_later(Speaks::Giv, wait), "");
+    }
+
+    #[test]
     fn strangers_are_bounded_for_each_address_and_identified_ones_make_room() {
         rt::block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap())
                 .await
                 .unwrap();
-            let door = Arc::new(Door::default());
+            let door = Arc::new(Door::new(Clock::start()));
             let here = IpAddr::from([127, 0, 0, 1]);
             let mut visits: Vec<_> = std::iter::from_fn(|| door.enter(&stream, here))
                 .take(1000)

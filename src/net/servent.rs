@@ -17,7 +17,7 @@ use super::control;
 use super::discovery::mapping;
 use super::discovery::udp::{self, Datagrams};
 use super::inbox::{Ask, Inbox};
-use super::listen::{self, Hall, Listen};
+use super::listen::{self, Door, Hall, Listen};
 use super::news::{News, Newsroom};
 use super::overlays::Overlay;
 use super::partials::Partials;
@@ -101,7 +101,7 @@ impl Servent {
         let hall = Hall {
             overlays: overlays.clone(),
             serving: serving.clone(),
-            door: Arc::default(),
+            door: Arc::new(Door::new(clock)),
             awaited: awaited.clone(),
         };
         // All detached: the node tasks end with `Inbox::Stop`, the others when `open` closes.

@@ -28,6 +28,7 @@ mod eviction;
 mod expected;
 mod forward;
 pub mod greet;
+pub mod hammering;
 pub mod hostile;
 pub mod hosts;
 mod introduce;
