@@ -383,3 +383,40 @@ fn roots_of_hits_count_like_those_of_answers() {
     is_right(&fetched, &data);
     assert_eq!(told.tree, Some(true));
 }
+
+#[test]
+fn a_source_without_a_tree_is_asked_on_over_the_same_connection() {
+    let data = content(3_000_000);
+    let root = tiger_to_base32(&tree_of(&data).root());
+    let urn = urn_of(&data);
+    for (answer, calls) in [
+        ("404 No\r\nContent-Length: 4\r\n\r\nnone", 1),
+        (
+            "503 Soon\r\nRetry-After: 15\r\nContent-Length: 0\r\n\r\n",
+            1,
+        ),
+        // Nobody knows where that ends.
+        ("404 No\r\nConnection: close\r\n\r\nnone", 2),
+    ] {
+        let uri = format!("X-Thex-URI: /uri-res/N2X?{urn};{root}\r\n");
+        let (bytes, asked) = (data.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = asked.clone();
+        let server = Server::start(move |seen: Seen| {
+            if seen.head.contains("/uri-res/N2X?") {
+                count.fetch_add(1, Ordering::SeqCst);
+                return (format!("HTTP/1.1 {answer}").into_bytes(), calls == 1);
+            }
+            let (start, end) = seen.range(bytes.len());
+            let whole = partial(&bytes, start, end);
+            let line = b"HTTP/1.1 206 Partial Content\r\n";
+            ([line, uri.as_bytes(), &whole[line.len()..]].concat(), true)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let mut connections = 0;
+        let job = job(dir.path(), &data, vec![server.source(urn)]);
+        let news = |news| connections += usize::from(matches!(news, Progress::Asking { .. }));
+        assert!(fetch(&job, news, &Cancel::new()).unwrap().verified);
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{answer}");
+        assert_eq!(connections, calls, "{answer}");
+    }
+}

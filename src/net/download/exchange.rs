@@ -424,7 +424,7 @@ impl Request {
 }
 
 /// Reads a short error body to its end; `false`: the connection is of no more use.
-async fn drained(conn: &mut Conn, length: Length) -> bool {
+pub(super) async fn drained(conn: &mut Conn, length: Length) -> bool {
     if length == Length::ToTheEnd {
         return false;
     }

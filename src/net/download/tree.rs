@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::exchange::drained;
 use super::source::Source;
 use super::trees::Wish;
 use crate::disk::tree::HashTree;
@@ -32,17 +33,30 @@ pub(super) async fn fetch(
         None => Conn::open(source).await.map_err(|failure| failure.why)?,
     };
     let answer = rt::timeout(TREE_TIME_MAX, body(wish, source, &mut used)).await;
-    let (body, keep) = answer.map_err(|_| "its hash tree does not come to an end".to_owned())??;
-    let tree = HashTree::from_dime(&body, wish.size, &wish.root);
+    let Answer { body, keep } =
+        answer.map_err(|_| "its hash tree does not come to an end".to_owned())??;
+    let refused = body.is_err();
+    let tree = body.and_then(|body| {
+        let tree = HashTree::from_dime(&body, wish.size, &wish.root);
+        tree.map_err(|error| error.to_string())
+    });
     // Whoever sends something else may have more of it to come.
-    if keep && tree.is_ok() {
+    if keep && (refused || tree.is_ok()) {
         *conn = Some(used);
     }
-    tree.map_err(|error| error.to_string())
+    tree
 }
 
-/// The body of the answer, and whether the connection can go on.
-async fn body(wish: &Wish, source: &Source, conn: &mut Conn) -> Result<(Vec<u8>, bool), String> {
+/// What a source answers.
+struct Answer {
+    /// A body, or why there is none, for people.
+    body: Result<Vec<u8>, String>,
+    /// The answer was read to its end and the connection can go on.
+    keep: bool,
+}
+
+/// Asks for the tree and reads the answer.
+async fn body(wish: &Wish, source: &Source, conn: &mut Conn) -> Result<Answer, String> {
     let request = HeadWriter::new(format_args!("GET {} HTTP/1.1", wish.uri))
         .header("Host", source)
         .header("User-Agent", AGENT)
@@ -52,11 +66,16 @@ async fn body(wish: &Wish, source: &Source, conn: &mut Conn) -> Result<(Vec<u8>,
     conn.send(&request).await.map_err(|failure| failure.why)?;
     let head = conn.head().await.map_err(|failure| failure.why)?;
     let status = head.status_line().ok_or("it does not speak HTTP")?;
-    if status.code != 200 {
-        return Err(format!("it answers {} for its hash tree", status.code));
-    }
     let minor = http::minor_version(status.version).ok_or("it does not speak HTTP")?;
     let length = length(&head).map_err(|failure| failure.why)?;
+    let keep = minor > 0 && length != Length::ToTheEnd && !head.lists("Connection", "close");
+    if status.code != 200 {
+        let why = format!("it answers {} for its hash tree", status.code);
+        // It has the file all the same, and one that had to be asked to connect does not do so again at once.
+        let keep = keep && status.code >= 200 && drained(conn, length).await;
+        let body = Err(why);
+        return Ok(Answer { body, keep });
+    }
     let too_long = || "its hash tree is too long".to_owned();
     if matches!(length, Length::Known(bytes) if bytes > RESPONSE_BYTES_MAX as u64) {
         return Err(too_long());
@@ -77,6 +96,6 @@ async fn body(wish: &Wish, source: &Source, conn: &mut Conn) -> Result<(Vec<u8>,
             return Err(too_long());
         }
     }
-    let keep = minor > 0 && length != Length::ToTheEnd && !head.lists("Connection", "close");
-    Ok((body, keep))
+    let body = Ok(body);
+    Ok(Answer { body, keep })
 }
