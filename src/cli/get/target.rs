@@ -239,7 +239,7 @@ impl Wanted {
         let file = |sha1: &Sha1| {
             let mut wanted = Self::of_content(*sha1, results);
             let links = magnet.sources.iter().chain(&magnet.alternates);
-            let sources = links.filter_map(|link| Source::from_url(link).ok());
+            let sources = links.filter_map(|link| Source::from_link(link).ok());
             let mut sources: Vec<Source> = sources
                 .filter(|source| source.urn() == Some(*sha1))
                 .collect();
@@ -254,18 +254,21 @@ impl Wanted {
         // An exact source by hash says the hash too.
         let named = |magnet: &Magnet| {
             let exact = magnet.sources.iter();
-            let mut exact = exact.filter_map(|link| Source::from_url(link).ok()?.urn());
+            let mut exact = exact.filter_map(|link| Source::from_link(link).ok()?.urn());
             magnet.sha1s.first().copied().or_else(|| exact.next())
         };
-        let Some((sha1, magnet)) = magnet.and_then(|magnet| Some((named(&magnet)?, magnet))) else {
+        let Some(magnet) = magnet else {
             return Err(usage(format!(
-                "`{text}` names no SHA-1; give a magnet link with xt=urn:sha1:..."
+                "`{text}` is no magnet link that names a file; give one with xt=urn:sha1:..."
             )));
+        };
+        let Some(sha1) = named(&magnet) else {
+            return Self::of_hashless(text, magnet);
         };
         let mut wanted = Self::of_content(sha1, results);
         let links = magnet.sources.iter().chain(&magnet.alternates);
         let mut sources: Vec<Source> = links
-            .filter_map(|link| Source::from_url(link).ok())
+            .filter_map(|link| Source::from_link(link).ok())
             .collect();
         sources.retain(|source| source.urn().is_none_or(|urn| urn == sha1));
         sources.extend(std::mem::take(&mut wanted.sources));
@@ -275,6 +278,32 @@ impl Wanted {
             size: magnet.size.or(wanted.size),
             sources,
             ..wanted
+        })
+    }
+
+    /// A magnet link without a SHA-1: the first of its sources is all there is, and what comes of it cannot be
+    /// checked. Others may have something else.
+    fn of_hashless(text: &str, magnet: Magnet) -> Result<Self, Failure> {
+        let mut links = magnet.sources.iter().chain(&magnet.alternates);
+        let Some(source) = links.find_map(|link| Source::from_link(link).ok()) else {
+            let words = magnet.keywords.or(magnet.name);
+            let search = words.map_or(String::new(), |words| {
+                let words = words.replace('\'', " ");
+                format!(", or look for it: filbert search '{words}'")
+            });
+            return Err(usage(format!(
+                "`{text}` names no SHA-1 and no source that can be asked; give a magnet link with xt=urn:sha1:...{search}"
+            )));
+        };
+        let name = magnet
+            .name
+            .or_else(|| Some(source.name()).filter(|name| !name.is_empty()));
+        Ok(Self {
+            id: text.to_owned(),
+            name,
+            size: magnet.size,
+            sources: vec![source],
+            ..Self::default()
         })
     }
 
@@ -511,6 +540,26 @@ mod tests {
     }
 
     #[test]
+    fn a_magnet_without_a_hash_is_its_first_source() {
+        let (_dir, results) = empty();
+        let link =
+            "magnet:?xs=ftp://a/b&as=http://127.0.0.1:7/a%2520b.txt&as=http://127.0.0.1:8/c&xl=9";
+        let wanted = Wanted::parse(link, &results).expect("a link");
+        assert_eq!((wanted.sha1, wanted.size), (None, Some(9)));
+        assert_eq!(wanted.name.as_deref(), Some("a b.txt"));
+        let urls: Vec<_> = wanted.sources.iter().map(Source::url).collect();
+        assert_eq!(urls, ["http://127.0.0.1:7/a%20b.txt"]);
+        // A push source says the hash, as any exact source may.
+        let link = format!(
+            "magnet:?xs=push://{}:10.0.0.1:6346/uri-res/N2R?urn:sha1:{HASH}",
+            "0f".repeat(16)
+        );
+        let wanted = Wanted::parse(&link, &results).expect("a link");
+        assert_eq!(wanted.sha1, Some(sha1()));
+        assert!(wanted.sources[0].wants_push());
+    }
+
+    #[test]
     fn an_id_brings_its_sources_those_behind_walls_last() {
         let (_dir, results) = empty();
         results
@@ -568,6 +617,17 @@ mod tests {
             ("moby dick", Exit::Usage, "result id such as"),
             ("urn:sha1:XYZ", Exit::Usage, "32 letters"),
             ("magnet:?dn=a", Exit::Usage, "xt=urn:sha1"),
+            (
+                "magnet:?dn=red+fox",
+                Exit::Usage,
+                "filbert search 'red fox'",
+            ),
+            ("magnet:?xl=5", Exit::Usage, "xt=urn:sha1"),
+            (
+                "magnet:?xs=push://00/uri-res/N2R?urn:sha1:X&dn=a",
+                Exit::Usage,
+                "no source that can be asked",
+            ),
             ("http://127.0.0.1", Exit::Usage, "http://HOST:PORT/"),
             (
                 "http://127.0.0.1:1/a b\r\nX: y",

@@ -14,6 +14,9 @@ use crate::wire::{ServentId, Sha1};
 /// Bytes of a URL that is read at all: longer ones fit no request line.
 const URL_BYTES_MAX: usize = 2_000;
 
+/// Push proxies taken of a link. Ours.
+const PROXIES_MAX: usize = 4;
+
 /// One place to fetch a file from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -179,6 +182,37 @@ impl Source {
         })
     }
 
+    /// From a source of a magnet link: a URL as [`from_url`](Self::from_url) takes it, or
+    /// `push://SERVENT[:IP:PORT]*/uri-res/N2R?urn:sha1:...`, a node that cannot be connected to, with its push proxies.
+    ///
+    /// # Errors
+    /// [`BadUrl`]; `NoHost` also for a push source that names no push proxy.
+    pub fn from_link(link: &str) -> Result<Self, BadUrl> {
+        let Some((scheme, rest)) = link.split_once("://") else {
+            return Err(BadUrl::NotHttp);
+        };
+        if !scheme.eq_ignore_ascii_case("push") {
+            return Self::from_url(link);
+        }
+        let (place, path) = rest.split_once('/').ok_or(BadUrl::NoHost)?;
+        let (servent, proxies) = place.split_once(':').ok_or(BadUrl::NoHost)?;
+        let servent = ServentId::from_hex(servent).ok_or(BadUrl::NoHost)?;
+        let parts: Vec<&str> = proxies.split(':').collect();
+        let proxies = parts
+            .chunks_exact(2)
+            .filter_map(|pair| pair.join(":").parse().ok());
+        let proxies: Vec<SocketAddr> = proxies.take(PROXIES_MAX).collect();
+        let first = proxies.first().ok_or(BadUrl::NoHost)?;
+        let source = Self::from_url(&format!("http://{first}/{path}"))?;
+        let walled = Walled {
+            servent,
+            index: 0,
+            proxies,
+            net: None,
+        };
+        Ok(source.or_push(walled, true))
+    }
+
     /// The same host with another target, when `location` stays there.
     pub(in crate::net) fn moved(&self, location: &str) -> Option<Self> {
         let moved = self.moved_to(location)?;
@@ -340,6 +374,30 @@ mod tests {
         ] {
             assert_eq!(Source::from_url(url), Err(error), "{url}");
         }
+    }
+
+    #[test]
+    fn a_push_link_names_a_servent_and_its_proxies() {
+        let urn = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+        let hex = "0f0e0d0c0b0a09080706050403020100";
+        let link = format!("push://{hex}:10.0.0.1:6346:host:7:10.0.0.2:8/uri-res/N2R?{urn}");
+        let source = Source::from_link(&link).unwrap();
+        let walled = source.walled().unwrap();
+        assert_eq!(walled.servent.to_string(), hex);
+        let proxies = ["10.0.0.1:6346", "10.0.0.2:8"].map(|addr| addr.parse().unwrap());
+        assert_eq!(walled.proxies, proxies);
+        assert!(source.wants_push() && source.urn() == urn.parse().ok());
+        for bad in [
+            format!("push://{hex}/uri-res/N2R?{urn}"),
+            format!("push://{hex}:host:7/uri-res/N2R?{urn}"),
+            format!("push://xyz:10.0.0.1:6346/uri-res/N2R?{urn}"),
+            format!("push://{hex}:10.0.0.1:6346"),
+        ] {
+            assert_eq!(Source::from_link(&bad), Err(BadUrl::NoHost), "{bad}");
+        }
+        assert_eq!(Source::from_link("ftp://a/b"), Err(BadUrl::NotHttp));
+        let http = "http://10.0.0.1:5/x";
+        assert_eq!(Source::from_link(http), Source::from_url(http));
     }
 
     #[test]
