@@ -1,6 +1,8 @@
 //! Files of nodes that nobody can connect to: asked for with a push, brought with a GIV.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+#[path = "common/http.rs"]
+mod http;
 mod nodes;
 mod raw;
 
@@ -185,6 +187,39 @@ fn a_running_node_hands_the_connection_to_the_command_that_wants_it() {
     }
     // Nobody was asked twice: the one connection served both.
     assert_eq!(middle.counters().sent["push"], 1);
+}
+
+#[test]
+fn a_source_behind_a_wall_that_another_names_is_asked_to_connect_and_gives_the_file() {
+    let middle = Node::start(&[], live(Role::Ultrapeer, &[]));
+    let (_books, source) = walled(&middle, &[("Moby Dick.txt", "call me")]);
+    let (_home, node) = getter(&middle, loopback());
+    let urn = http::urn_of(b"call me");
+    let item = format!("{};fwt/1;{}", source.servent.id(), middle.addr());
+    // Whoever is asked does not have it any more, but knows who does.
+    let gone = http::Server::start(move |seen| {
+        assert!(seen.head.contains("fwalt/0.1"), "{}", seen.head);
+        let gone = format!("HTTP/1.1 404 Gone\r\nX-FAlt: {item}\r\nContent-Length: 0\r\n\r\n");
+        (gone.into_bytes(), true)
+    });
+    let into = tempfile::tempdir().unwrap();
+    let job = Job {
+        urn: Some(urn),
+        sources: vec![gone.source(urn)],
+        pusher: Some(node.servent.pusher()),
+        nets: vec![Net::Rehearsal],
+        timeout: Some(SOON),
+        ..Job::new("moby.txt", into.path())
+    };
+    let mut called = 0;
+    let fetched = fetch(
+        &job,
+        |progress| called += usize::from(matches!(progress, Progress::Calling { .. })),
+        &Cancel::new(),
+    )
+    .unwrap();
+    assert!(fetched.verified && called == 1);
+    assert_eq!(fs::read(fetched.path).unwrap(), b"call me");
 }
 
 #[test]
