@@ -46,7 +46,8 @@ fn every_committed_topology_finds_what_it_expects() {
         assert_eq!(summary["expected"], summary["expected_ok"], "{name}");
         assert_eq!(summary["predicted_ok"], true, "{name}");
         ran += 1;
-        if !report["events"].is_null() {
+        // What events, slow and silent nodes do to a query is not predicted exactly.
+        if !report["events"].is_null() || !report["graph"]["behaviours"].is_null() {
             continue;
         }
 

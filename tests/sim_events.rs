@@ -377,8 +377,14 @@ fn storm(seed: u64, rng: &mut ChaCha8Rng) -> String {
         let time = at * 150 + dice::pick(rng, 100);
         let _ = write!(events, r#"{comma} {{"at": "{time}ms", "do": {what}}}"#);
     }
+    let natures = [
+        "",
+        r#""behaviours": {"silent": 0.1, "junk": 0.1, "free-rider": 0.3},"#,
+        r#""behaviours": {"slow": 0.1}, "capacities": [{"share": 1, "capacity": "60/s"}, {"share": 1, "capacity": "500/s"}],"#,
+    ];
+    let natures = natures[dice::pick(rng, natures.len())];
     format!(
-        r#""seed": {seed}, "defaults": {{"ttl": 7 {links}}}, "generate": [{shape}],
+        r#"{natures} "seed": {seed}, "defaults": {{"ttl": 7 {links}}}, "generate": [{shape}],
            "content": {{"files": 8, "copies": {{"fixed": 3}}}},
            "workload": {{"queries": 120, "arrival": {{"poisson": "20/s"}}}}, "events": [{events}]"#
     )

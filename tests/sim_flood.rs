@@ -401,8 +401,8 @@ fn hits_come_back_from_where_the_files_are_and_as_fast_as_the_links() {
 fn what_the_simulator_cannot_do_is_refused_and_named() {
     for (text, said) in [
         (
-            r#""nodes": [{"id": "a", "behaviour": "slow"}]"#,
-            "node \"a\": behaviour: the simulator cannot",
+            r#""nodes": [{"id": "a", "slots": 3}]"#,
+            "node \"a\": slots: the simulator cannot",
         ),
         (
             r#""defaults": {"slots": 3}"#,

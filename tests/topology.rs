@@ -9,7 +9,7 @@ const EVERYTHING: &str = r#"{
   "filbert": "topology/1",
   "name": "two-islands",
   "seed": 7,
-  "defaults": { "ttl": 4, "max_peers": 40, "seen_cache": 4096, "delay": "5ms", "rate": "10MB/s" },
+  "defaults": { "ttl": 4, "max_peers": 40, "seen_cache": 4096, "capacity": "100/s", "delay": "5ms", "rate": "10MB/s" },
   "generate": [
     { "kind": "ring", "n": 6, "prefix": "a" },
     { "kind": "barabasi-albert", "n": 32, "m": 2, "prefix": "b" }
@@ -18,7 +18,7 @@ const EVERYTHING: &str = r#"{
   "nodes": [
     { "id": "a0", "files": [ { "name": "moby-dick.txt", "size": "1.2MB", "fill": "seeded" } ] },
     { "id": "b3", "share": ["corpus/"], "slots": 2 },
-    { "id": "b9", "behaviour": "free-rider" }
+    { "id": "b9", "behaviour": "free-rider", "capacity": "7/s" }
   ],
   "links": [
     ["a0", "b0"],
@@ -26,6 +26,8 @@ const EVERYTHING: &str = r#"{
   ],
   "content": { "files": 200, "popularity": { "zipf": 0.8 }, "copies": { "proportional": 0.02 } },
   "workload": { "queries": 200, "arrival": { "poisson": "20/s" }, "from": "any", "strategy": "flood" },
+  "behaviours": { "free-rider": 0.7, "silent": 0.02, "slow": 0.01, "junk": 0.05 },
+  "capacities": [ { "share": 3, "capacity": "10/s" }, { "share": 0.5, "capacity": "1000/s" } ],
   "searches": [
     { "from": "each", "query": "moby dick", "ttl": 7, "hits": ">=1" },
     { "from": "b1", "query": "white whale", "hits": 0 }
@@ -416,6 +418,12 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_what_it_refuses() {
         r#""events": [{"at": "1s", "do": "churn", "up": "5s"}]"#,
         r#""events": [{"at": "1s", "do": "churn", "up": "5s", "down": "5s", "classes": []}]"#,
         r#""events": [{"at": "1s", "do": "churn", "classes": [{"share": 1, "shape": 0.5, "up": "5s"}]}]"#,
+        r#""behaviours": {"junk": 1.5}"#,
+        r#""behaviours": {"jung": 0.5}"#,
+        r#""capacities": [{"share": 0, "capacity": "1/s"}]"#,
+        r#""capacities": [{"capacity": "1/s"}]"#,
+        r#""defaults": {"capacity": "0/s"}"#,
+        r#""nodes": [{"id": "a", "capacity": 5}]"#,
         r#""generate": [{"kind": "two-tier", "u": 4, "d": 3, "leaves": 9, "role": "leaf"}]"#,
         r#""nodes": [{"id": "a", "role": "leave"}]"#,
         r#""searches": [{"from": "a", "query": " "}]"#,

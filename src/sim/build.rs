@@ -15,11 +15,12 @@ use crate::node::library::Library;
 use crate::node::strategy::Forward;
 use crate::node::{Config, Event, LinkId, Node, Outbox, Time, limits};
 use crate::topology::events::Act;
-use crate::topology::{Graph, NODES_MAX, Network, Roles, TopologyError, dice};
+use crate::topology::{Behaviour, Graph, NODES_MAX, Network, Roles, TopologyError, dice};
 use crate::wire::ServentId;
 
 use super::check::Checks;
 use super::line::Lines;
+use super::natures::Natures;
 use super::parallel::{THREADS_MAX, in_order};
 use super::shard::{Map, Shard};
 use super::trace::{Sink, Trace};
@@ -106,6 +107,7 @@ impl World {
             nursery: Nursery::new(network, &mut setting),
             cut: BTreeSet::new(),
             parted: None,
+            liars: BTreeSet::new(),
         };
         let reason = OneThread::reason(network, setting.trace.is_some(), setting.check);
         let one_thread = reason.filter(|_| setting.threads > 1);
@@ -117,10 +119,17 @@ impl World {
             let id = |node| servent(&mut node_rng(network.seed, node, 0));
             map.nodes_of(*number).map(id).collect::<Vec<_>>()
         });
+        let ids = ids.concat();
+        let lies = |node: &u32| network.behaviour(*node) == Some(Behaviour::Junk);
+        map.liars = (0..)
+            .zip(&ids)
+            .filter(|(node, _)| lies(node))
+            .map(|(_, id)| *id)
+            .collect();
         let builder = Builder {
             network,
             absent: network.joining(),
-            ids: &ids.concat(),
+            ids: &ids,
         };
         let mut shards = in_order(numbers.len(), &numbers, |number| {
             builder.shard(&map, *number)
@@ -176,6 +185,7 @@ impl Builder<'_> {
         let nodes = map.nodes_of(number);
         let nodes = nodes.map(|at| map.nursery.node(at, 0, None));
         let mut shard = Shard::new(map, number, nodes.collect());
+        shard.natures = Natures::new(self.network, map.nodes_of(number));
         for node in map.nodes_of(number) {
             if self.is_absent(node) {
                 shard.is_absent(node);

@@ -210,10 +210,13 @@ impl Checks {
 
     /// At every moment: no frame appears or vanishes.
     pub(super) fn conserves(&mut self, totals: Totals, in_flight: i64) {
-        let gone = totals.delivered + totals.lost + totals.shed;
+        let gone = totals.delivered + totals.lost + totals.shed + totals.overrun;
         if Some(totals.sent) != gone.checked_add_signed(in_flight) {
             let detail = format!("{totals:?}, {in_flight} in flight");
-            self.breach("sent = delivered + lost + shed + in flight", detail);
+            self.breach(
+                "sent = delivered + lost + shed + overrun + in flight",
+                detail,
+            );
         }
     }
 
@@ -222,13 +225,13 @@ impl Checks {
         self.known.retain(|(at, _), _| *at != node);
     }
 
-    /// No frame is lost without being counted. `byes`: last words, which shells send for nodes; `retired`: what
+    /// No frame is lost without being counted. `spoken`: what shells send for nodes, last words and lies; `retired`: what
     /// earlier lives of nodes counted.
     pub(super) fn balance(
         &mut self,
         totals: Totals,
         in_flight: i64,
-        byes: u64,
+        spoken: u64,
         retired: Retired,
         nodes: &[Node],
     ) {
@@ -240,8 +243,8 @@ impl Checks {
                 .sum()
         };
         let received = sum(|node, kind| node.stats().received(kind)) + retired.received;
-        let sent = sum(|node, kind| node.stats().sent(kind)) + byes + retired.sent;
-        if received != totals.delivered || sent != totals.sent {
+        let sent = sum(|node, kind| node.stats().sent(kind)) + spoken + retired.sent;
+        if received != totals.delivered || sent != totals.sent + totals.withheld {
             let detail = format!("nodes count {sent} sent and {received} received; {totals:?}");
             self.breach("nodes count every frame", detail);
         }

@@ -144,6 +144,7 @@ impl Shard {
         let new = map.nursery.node(node, life, Some(old.id()));
         let old = std::mem::replace(old, new);
         self.stays.retired.add(&old);
+        self.natures.begins(place);
         self.begins(node);
     }
 }

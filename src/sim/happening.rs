@@ -13,6 +13,8 @@ use super::greet::Call;
 pub(super) enum Happening {
     /// A frame arrives on a link.
     Arrival { to: u32, link: u32, frame: Stored },
+    /// A node that needs time for each has come to this frame.
+    Served { to: u32, link: u32, frame: Stored },
     /// A datagram of a node arrives.
     Datagram { to: u32, sent: Box<(u32, Frame)> },
     /// The other end of a link closed it.
@@ -52,6 +54,7 @@ impl Placed for Happening {
             Self::Pressed { node, link, .. } => (*node, 6, *link),
             // What arrives in time is in time.
             Self::Alarm { node } => (*node, 7, 0),
+            Self::Served { to, link, .. } => (*to, 8, *link),
         };
         debug_assert!(from < 1 << FROM_BITS, "links and nodes are fewer");
         u64::from(node) << 32 | class << FROM_BITS | u64::from(from)

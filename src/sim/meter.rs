@@ -23,6 +23,8 @@ pub struct Measured {
     pub bytes: u64,
     /// Files in all hits that came back.
     pub hits: u64,
+    /// Files in hits that came back from liars, who have none of them; not among `hits`.
+    pub false_hits: u64,
     /// Hit frames that came back: one or more from each responder.
     pub hit_frames: u64,
     /// Hit frames sent over links by anybody.
@@ -53,6 +55,7 @@ impl Measured {
             reached: _,
             bytes,
             hits,
+            false_hits,
             hit_frames,
             hit_messages,
             checks,
@@ -69,6 +72,7 @@ impl Measured {
             (lost, other.lost),
             (bytes, other.bytes),
             (hits, other.hits),
+            (false_hits, other.false_hits),
             (hit_frames, other.hit_frames),
             (hit_messages, other.hit_messages),
             (checks, other.checks),
@@ -247,6 +251,13 @@ impl Meter {
             measured.first_hit_ns = Some(now_ns - measured.asked_ns);
             measured.first_hit_hops = Some(measured.hops_before + u32::from(hops) + 1);
         }
+    }
+
+    /// A hit in which nothing is true.
+    pub(super) fn false_hit(&mut self, query: usize, hit: &QueryHit) {
+        let measured = &mut self.parts[query].measured;
+        measured.false_hits += hit.records.len() as u64;
+        measured.hit_frames += 1;
     }
 
     /// Query and hit frames given to links and not yet out of them; only the sum of all meters has a meaning. It stays

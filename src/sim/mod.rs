@@ -9,6 +9,7 @@
 //! - `ties`: which links are up; `greet`: how new ones come up; `faults`: what may be done to nodes and links;
 //! - `course`: a plan with its events, in order of time; `turns`: churn; `present`: the network at one moment; `phases`: what
 //!   was found between one event and the next;
+//! - `natures`: nodes that are slow, silent or lie;
 //! - `happening`: what happens, and its order; `calendar`: the event queue; `line`: what links do to frames;
 //! - `meter`: what each query cost; `predict`: what it should have cost;
 //! - `layers`: floods of every TTL by one search through the graph; `experiment`: known outcomes;
@@ -31,6 +32,7 @@ mod layers;
 mod line;
 mod mail;
 mod meter;
+mod natures;
 pub mod parallel;
 pub mod phases;
 mod predict;
@@ -81,6 +83,10 @@ pub struct Totals {
     pub lost: u64,
     /// Shed by full send queues.
     pub shed: u64,
+    /// Dropped by nodes for which they were too many.
+    pub overrun: u64,
+    /// Kept to themselves by silent nodes; never given to links.
+    pub withheld: u64,
 }
 
 impl Totals {
@@ -90,6 +96,8 @@ impl Totals {
             delivered: self.delivered + other.delivered,
             lost: self.lost + other.lost,
             shed: self.shed + other.shed,
+            overrun: self.overrun + other.overrun,
+            withheld: self.withheld + other.withheld,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod event;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -88,6 +89,9 @@ pub struct GraphReport {
     /// See `ultrapeers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves: Option<usize>,
+    /// Nodes that misbehave, by how.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub behaviours: BTreeMap<&'static str, usize>,
     /// Pieces that are not linked to each other.
     pub components: u32,
     /// Links of a node on average.
@@ -108,6 +112,17 @@ pub struct Frames {
     pub lost: u64,
     /// Shed by full send queues.
     pub shed: u64,
+    /// Dropped by nodes for which they were too many.
+    #[serde(skip_serializing_if = "is_none")]
+    pub overrun: u64,
+    /// Kept to themselves by silent nodes; never given to links, and not among `sent`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub withheld: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How often churn had a node go or come.
@@ -142,6 +157,9 @@ pub struct QueryReport {
     pub bytes: u64,
     /// Files in the hits that came back.
     pub hits: u64,
+    /// Files in hits of liars, who have none of them; not among `hits`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub false_hits: u64,
     /// Hit frames that came back.
     pub hit_frames: u64,
     /// Hit frames sent by anybody, one for each link.
@@ -241,6 +259,7 @@ impl QueryReport {
             reached: measured.reached,
             bytes: measured.bytes,
             hits: measured.hits,
+            false_hits: measured.false_hits,
             hit_frames: measured.hit_frames,
             hit_messages: measured.hit_messages,
             first_hit_hops: measured.first_hit_hops,
@@ -368,6 +387,11 @@ impl Report {
                 links,
                 ultrapeers: tier(Role::Ultrapeer),
                 leaves: tier(Role::Leaf),
+                behaviours: network
+                    .misbehaving()
+                    .into_iter()
+                    .map(|(kind, count)| (kind.word(), count))
+                    .collect(),
                 components,
                 mean_degree,
                 full_flood,
@@ -402,6 +426,10 @@ impl Report {
         );
         if let (Some(ultrapeers), Some(leaves)) = (graph.ultrapeers, graph.leaves) {
             let _ = write!(text, ", {ultrapeers} ultrapeers and {leaves} leaves");
+        }
+        for (at, (behaviour, count)) in graph.behaviours.iter().enumerate() {
+            let start = if at == 0 { ", of them " } else { ", " };
+            let _ = write!(text, "{start}{count} {behaviour}");
         }
         if graph.components > 1 {
             let _ = write!(text, ", in {} pieces", graph.components);
@@ -573,6 +601,26 @@ impl Report {
             100.0 * summary.duplicate_share,
             summary.reached_mean,
         );
+        let lies: u64 = self.queries.iter().map(|query| query.false_hits).sum();
+        if lies > 0 {
+            let _ = writeln!(
+                text,
+                "Liars answered with {lies} files that they do not have"
+            );
+        }
+        if let Some(frames) = self.frames {
+            for (count, what) in [
+                (
+                    frames.overrun,
+                    "frames were too many for the nodes they came to",
+                ),
+                (frames.withheld, "frames were not passed on by silent nodes"),
+            ] {
+                if count > 0 {
+                    let _ = writeln!(text, "{count} {what}");
+                }
+            }
+        }
         for query in self
             .queries
             .iter()

@@ -50,15 +50,8 @@ pub(super) fn check_supported(network: &Network) -> Result<(), TopologyError> {
         ))
     };
     for spec in network.nodes.values() {
-        let path = |key: &str| format!("node {:?}: {key}", spec.id);
-        match spec.behaviour {
-            None | Some(Behaviour::FreeRider) => {}
-            Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) => {
-                return cannot(&path("behaviour"), "make a node behave so");
-            }
-        }
         if spec.slots.is_some() {
-            return cannot(&path("slots"), "move files");
+            return cannot(&format!("node {:?}: slots", spec.id), "move files");
         }
     }
     if network.defaults.slots.is_some() {
@@ -179,6 +172,8 @@ pub fn run(network: &Network, plan: &Plan, options: Options) -> Result<Report, T
         delivered: totals.delivered,
         lost: totals.lost,
         shed: totals.shed,
+        overrun: totals.overrun,
+        withheld: totals.withheld,
     };
     let mut report = Report::new(network, world.graph(), "sim", queries);
     report.events = came.events;
@@ -307,6 +302,11 @@ pub(super) fn could_be_exact(
 ) -> bool {
     if network.roles.are_two_tiers() {
         // The prediction is that of a flood, which nobody makes here: a yardstick.
+        return false;
+    }
+    // What silent nodes keep and slow ones drop is not predicted.
+    let silent = |(kind, _): &(Behaviour, usize)| *kind == Behaviour::Silent;
+    if network.has_capacities() || network.misbehaving().iter().any(silent) {
         return false;
     }
     let (calm, level) = links;

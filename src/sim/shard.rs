@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::node::event::{DialError, Gone};
 use crate::node::{Action, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
-use crate::topology::{Graph, Names};
-use crate::wire::Frame;
+use crate::topology::{Behaviour, Graph, Names};
+use crate::wire::{Frame, ServentId};
 
 use super::build::Nursery;
 use super::calendar::Calendar;
@@ -23,6 +23,7 @@ use super::happening::Happening;
 use super::line::{Ends, Fate, Lines};
 use super::mail::{Asked, Letter, Mail, copied};
 use super::meter::{Meter, own};
+use super::natures::{Lie, Natures, Taken, is_of_others};
 use super::ties::{End, Ties};
 use super::trace::{self, Delivery, Trace};
 use super::{Parted, Totals, build};
@@ -51,6 +52,8 @@ pub(super) struct Map {
     pub(super) cut: BTreeSet<u32>,
     /// Between whom no frame passes.
     pub(super) parted: Option<Parted>,
+    /// Nodes whose hits are false.
+    pub(super) liars: BTreeSet<ServentId>,
 }
 
 impl Map {
@@ -113,6 +116,7 @@ pub(super) struct Shard {
     pub(super) ends: Ends,
     pub(super) ties: Ties,
     pub(super) stays: Stays,
+    pub(super) natures: Natures,
     /// The offer that a node is judging.
     pub(super) judged: Option<Box<Call>>,
     pub(super) calendar: Calendar<Happening>,
@@ -126,8 +130,8 @@ pub(super) struct Shard {
     pub(super) in_flight: i64,
     /// Events to come before the next look ahead.
     warmed: usize,
-    /// Last words sent for nodes.
-    byes: u64,
+    /// Frames sent for nodes and not by them: last words, and lies.
+    spoken: u64,
     pub(super) called_back: Vec<CalledBack>,
     /// What its nodes send to those of each shard.
     pub(super) mail: Vec<Mail>,
@@ -162,6 +166,7 @@ impl Shard {
             out: Outbox::new(),
             ties: Ties::default(),
             stays: Stays::new(nodes.len()),
+            natures: Natures::default(),
             judged: None,
             meter: Meter::new(first, nodes.len()),
             trace: Trace::default(),
@@ -169,7 +174,7 @@ impl Shard {
             totals: Totals::default(),
             in_flight: 0,
             warmed: 0,
-            byes: 0,
+            spoken: 0,
             called_back: Vec::new(),
             mail: map.firsts.iter().map(|_| Mail::default()).collect(),
             spread: 0,
@@ -253,7 +258,23 @@ impl Shard {
     fn happen(&mut self, map: &Map, at: u64, happening: Happening) {
         self.now = self.now.max(at);
         match happening {
-            Happening::Arrival { to, link, frame } => self.arrive(map, to, link, frame),
+            Happening::Arrival { to, link, frame } => {
+                let place = self.at(to);
+                match self.natures.takes(place, self.now) {
+                    Taken::Now => self.arrive(map, to, link, frame),
+                    Taken::At(at) => {
+                        self.calendar
+                            .push(at, Happening::Served { to, link, frame });
+                    }
+                    Taken::Never => {
+                        let (frame, _) = self.frames.take(frame);
+                        self.in_flight -= 1;
+                        self.totals.overrun += 1;
+                        self.meter.lost(&frame);
+                    }
+                }
+            }
+            Happening::Served { to, link, frame } => self.arrive(map, to, link, frame),
             Happening::Gone { node, link } => self.lose(map, node, link),
             Happening::Alarm { node } => {
                 // An alarm that was moved since is a needless wake, and skipped.
@@ -320,12 +341,23 @@ impl Shard {
         let place = self.at(node);
         let mut out = std::mem::take(&mut self.out);
         let asks = matches!(event, Event::Command(..) | Event::Wake);
+        let silent = self.natures.of(place) == Some(Behaviour::Silent);
+        let lie = match &event {
+            Event::Received(link, frame) => self.lie(map, node, *link, frame),
+            _ => None,
+        };
         self.nodes[place].handle(Time(self.now), event, &mut out);
         if asks {
             self.note_guid(node, &out);
         }
         for action in out.actions() {
             match action {
+                Action::Send(_, frame) if silent && is_of_others(frame) => {
+                    self.totals.withheld += 1;
+                }
+                Action::Spread(frame, span) if silent && is_of_others(frame) => {
+                    self.totals.withheld += out.links(*span).len() as u64;
+                }
                 Action::Send(link, frame) => {
                     self.spread(map, node, std::slice::from_ref(link), frame);
                 }
@@ -333,13 +365,13 @@ impl Shard {
                 Action::Dial(addr) => self.dial(map, node, *addr),
                 Action::Close(link, bye) => {
                     if let Some(bye) = bye {
-                        self.byes += 1;
+                        self.spoken += 1;
                         let last_word = Node::bye_frame(*bye);
                         self.spread(map, node, std::slice::from_ref(link), &last_word);
                     }
                     self.close(map, node, link.0);
                 }
-                Action::Tell(ticket, notice) => self.tell(node, *ticket, notice),
+                Action::Tell(ticket, notice) => self.tell(map, node, *ticket, notice),
                 Action::Datagram(to, frame) => self.datagram(map, node, *to, frame),
                 Action::CallBack { to, index, .. } => self.called_back.push(CalledBack {
                     at_ns: self.now,
@@ -357,6 +389,10 @@ impl Shard {
         if let Some(checks) = &mut self.checks {
             checks.handled(node, &self.nodes[place]);
             checks.conserves(self.totals, self.in_flight);
+        }
+        if let Some(Lie { link, frame }) = lie {
+            self.spoken += 1;
+            self.spread(map, node, &[link], &frame);
         }
         if let Some(at) = self.nodes[place].next_wakeup()
             && self.seats[place].alarm != at.0
@@ -389,10 +425,15 @@ impl Shard {
         }
     }
 
-    fn tell(&mut self, node: u32, ticket: Ticket, notice: &Notice) {
+    fn tell(&mut self, map: &Map, node: u32, ticket: Ticket, notice: &Notice) {
         match notice {
             Notice::Hit { hops, hit } => {
-                self.meter.hit(query_of(ticket), self.now, *hops, hit);
+                let query = query_of(ticket);
+                if map.liars.contains(&hit.servent) {
+                    self.meter.false_hit(query, hit);
+                } else {
+                    self.meter.hit(query, self.now, *hops, hit);
+                }
                 if let Some(checks) = &mut self.checks {
                     checks.told(node, query_of(ticket));
                 }
@@ -637,7 +678,7 @@ impl Shard {
             checks.balance(
                 self.totals,
                 self.in_flight,
-                self.byes,
+                self.spoken,
                 self.stays.retired,
                 &self.nodes,
             );

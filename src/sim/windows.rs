@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn events_and_churn_come_out_the_same_on_any_number_of_threads() {
         for (shape, link) in [
-            (SHAPES[6], ""),
+            (SHAPES[6], r#""capacity": "300/s", "#),
             (
                 SHAPES[8],
                 r#""delay": "3ms", "jitter": "5ms", "drop": 0.02, "#,
@@ -333,6 +333,7 @@ mod tests {
             let text = format!(
                 r#"{{ "filbert": "topology/1", "defaults": {{ {link} "ttl": 6 }}, "generate": [{shape}],
                  "content": {{ "files": 20, "copies": {{ "uniform": 0.1 }} }},
+                 "behaviours": {{ "free-rider": 0.2, "junk": 0.1, "silent": 0.1 }},
                  "workload": {{ "queries": 60, "arrival": {{ "poisson": "60/s" }} }}, "events": [
                     {{"at": "100ms", "do": "kill", "share": 0.2}},
                     {{"at": "200ms", "do": "partition", "groups": ["n0..n19"]}},

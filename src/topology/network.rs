@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::events::Step;
 use super::names::Names;
+use super::natures::{self, Natures, Shares};
 use super::types::{Asker, Content, Defaults, LinkTraits, NodeSpec, Search, Topology, Workload};
 use super::{Graph, LINKS_MAX, Links, NODES_MAX, Roles, TopologyError, dice};
 use crate::node::event::Role;
@@ -80,6 +81,10 @@ pub struct Network {
     pub searches: Vec<Search>,
     /// What happens at which time.
     pub events: Vec<Step>,
+    /// What the natures of nodes are drawn from.
+    pub(crate) shares: Shares,
+    /// How nodes behave, and how much they can handle.
+    pub(crate) natures: Natures,
 }
 
 /// Purpose of the randomness that draws shapes; the number of the shape in the file is added.
@@ -137,7 +142,12 @@ impl Network {
         }
         let roles = Roles::new(topology, &names, &nodes)?;
         roles.check_links(&edges, &names)?;
+        natures::check(topology)?;
+        let shares = Shares::of(topology);
+        let specs = nodes.iter().map(|(node, spec)| (*node, spec));
         let network = Self {
+            natures: shares.draw(topology.seed, names.len(), specs),
+            shares,
             roles,
             name: topology.name.clone(),
             describe: describe(topology),
@@ -170,6 +180,7 @@ impl Network {
         let mut edges = Vec::with_capacity(largest.pairs.len());
         add(&mut edges, 0, largest.pairs.iter().copied());
         Self {
+            natures: self.shares.draw(self.seed, names.len(), std::iter::empty()),
             names,
             edges,
             nodes: BTreeMap::new(),

@@ -15,6 +15,8 @@ pub(super) type Result<T> = std::result::Result<T, TopologyError>;
 
 /// Queries of one workload.
 const QUERIES_MAX: usize = 10_000_000;
+/// Frames a second that a node can handle, at most: one a nanosecond.
+const CAPACITY_MAX: u32 = 1_000_000_000;
 /// Words of one search, in bytes; what fits into a query frame with room to spare.
 const QUERY_BYTES_MAX: usize = 200;
 
@@ -27,8 +29,21 @@ pub fn parse(text: &str) -> Result<Topology> {
         .map_err(|error| TopologyError::new("", format!("not a topology file: {error}")))?;
     let root = At::root(&value);
     let object = root.object(&[
-        "filbert", "name", "about", "seed", "defaults", "generate", "import", "nodes", "links",
-        "content", "workload", "searches", "events",
+        "filbert",
+        "name",
+        "about",
+        "seed",
+        "defaults",
+        "generate",
+        "import",
+        "nodes",
+        "links",
+        "content",
+        "workload",
+        "behaviours",
+        "capacities",
+        "searches",
+        "events",
     ])?;
     let format = object.need("filbert")?;
     if format.text()? != FORMAT {
@@ -53,6 +68,8 @@ pub fn parse(text: &str) -> Result<Topology> {
         links: object.each("links", link)?,
         content: object.read("content", content)?,
         workload: object.read("workload", workload)?,
+        behaviours: object.read("behaviours", behaviours)?.unwrap_or_default(),
+        capacities: object.each("capacities", capacity_share)?,
         searches: object.each("searches", |at| {
             search(&at.object(&["from", "query", "ttl", "hits"])?)
         })?,
@@ -87,6 +104,7 @@ fn defaults(at: &At<'_>) -> Result<Defaults> {
         "ext_probes",
         "slots",
         "role",
+        "capacity",
         "delay",
         "jitter",
         "drop",
@@ -99,6 +117,7 @@ fn defaults(at: &At<'_>) -> Result<Defaults> {
         ext_probes: object.read("ext_probes", super::at::At::flag)?,
         slots: object.read("slots", |at| at.count(0, 10_000))?,
         role: object.read("role", role)?,
+        capacity: object.read("capacity", capacity)?,
         link: link_traits(&object)?,
     })
 }
@@ -176,6 +195,7 @@ fn node(at: &At<'_>) -> Result<NodeSpec> {
         "seen_cache",
         "role",
         "behaviour",
+        "capacity",
     ])?;
     Ok(NodeSpec {
         id: id(&object.need("id")?)?,
@@ -186,6 +206,7 @@ fn node(at: &At<'_>) -> Result<NodeSpec> {
         seen_cache: object.read("seen_cache", seen_cache)?,
         role: object.read("role", role)?,
         behaviour: object.read("behaviour", behaviour)?,
+        capacity: object.read("capacity", capacity)?,
     })
 }
 
@@ -194,12 +215,42 @@ fn role(at: &At<'_>) -> Result<Role> {
 }
 
 fn behaviour(at: &At<'_>) -> Result<Behaviour> {
-    at.one_of(&[
-        ("free-rider", Behaviour::FreeRider),
-        ("silent", Behaviour::Silent),
-        ("slow", Behaviour::Slow),
-        ("junk", Behaviour::Junk),
-    ])
+    at.one_of(&Behaviour::ALL.map(|kind| (kind.word(), kind)))
+}
+
+/// Shares by behaviour.
+fn behaviours(at: &At<'_>) -> Result<Vec<(Behaviour, f64)>> {
+    let object = at.object(&Behaviour::ALL.map(Behaviour::word))?;
+    let mut shares = Vec::new();
+    for kind in Behaviour::ALL {
+        if let Some(share) = object.read(kind.word(), |at| at.real(0.0, 1.0))? {
+            shares.push((kind, share));
+        }
+    }
+    Ok(shares)
+}
+
+/// Frames a second.
+fn capacity(at: &At<'_>) -> Result<u32> {
+    let number = at.text()?.strip_suffix("/s");
+    let number = number.and_then(|n| n.trim().parse::<u32>().ok());
+    number
+        .filter(|per_s| (1..=CAPACITY_MAX).contains(per_s))
+        .ok_or_else(|| {
+            at.fault(format!(
+                "must be frames a second, 1 to {CAPACITY_MAX}, such as \"50/s\""
+            ))
+        })
+}
+
+fn capacity_share(at: &At<'_>) -> Result<(u32, f64)> {
+    let object = at.object(&["share", "capacity"])?;
+    let share = object.need("share")?;
+    let part = share.real(0.0, 1e9)?;
+    if part <= 0.0 {
+        return Err(share.fault("must be above 0"));
+    }
+    Ok((capacity(&object.need("capacity")?)?, part))
 }
 
 fn file(at: &At<'_>) -> Result<File> {

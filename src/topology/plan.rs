@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 
 use super::events::{Act, Step};
-use super::types::{Amount, Arrival, Asker, Behaviour, Content, Copies, File, Fill};
+use super::types::{Amount, Arrival, Asker, Content, Copies, File, Fill};
 use super::{Network, dice};
 
 /// TTL of lab queries when nothing says otherwise: the classic one of the protocol.
@@ -60,7 +60,7 @@ pub struct Plan {
 pub fn plan(network: &Network, wish: Wish) -> Plan {
     let mut plan = Plan::default();
     for (node, spec) in &network.nodes {
-        if !spec.files.is_empty() {
+        if !spec.files.is_empty() && network.gives(*node) {
             plan.files.insert(*node, spec.files.clone());
         }
     }
@@ -209,14 +209,8 @@ fn popularity(content: &Content) -> Vec<f64> {
 /// Gives copies of each file to nodes drawn at random.
 fn place(network: &Network, content: &Content, files: &mut BTreeMap<u32, Vec<File>>) {
     let mut rng: ChaCha8Rng = dice::seeded(network.seed, PLACE_PURPOSE);
-    let shares = |node: &u32| {
-        network
-            .nodes
-            .get(node)
-            .is_none_or(|spec| spec.behaviour != Some(Behaviour::FreeRider))
-    };
     let mut givers: Vec<u32> = (0..u32::try_from(network.names.len()).expect("counted in 32 bits"))
-        .filter(shares)
+        .filter(|node| network.gives(*node))
         .collect();
     if givers.is_empty() {
         return;

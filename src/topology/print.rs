@@ -84,6 +84,22 @@ impl Topology {
         if let Some(workload) = &self.workload {
             parts.push(format!("\"workload\": {}", self::workload(workload).text()));
         }
+        if !self.behaviours.is_empty() {
+            let shares = self.behaviours.iter();
+            let line = shares.fold(Line::default(), |line, (kind, share)| {
+                line.put(kind.word(), *share)
+            });
+            parts.push(format!("\"behaviours\": {}", line.text()));
+        }
+        lines(
+            &mut parts,
+            "capacities",
+            &self.capacities,
+            |(per_s, share)| {
+                let line = Line::default().put("share", *share);
+                line.put("capacity", capacity(*per_s)).text()
+            },
+        );
         lines(&mut parts, "searches", &self.searches, |search| {
             self::search(Line::default(), search).text()
         });
@@ -102,6 +118,10 @@ fn lines<T>(parts: &mut Vec<String>, key: &str, items: &[T], show: impl Fn(&T) -
     }
 }
 
+fn capacity(per_s: u32) -> String {
+    format!("{per_s}/s")
+}
+
 fn rate(rate: u64) -> String {
     match rate {
         0 => "none".to_owned(),
@@ -117,6 +137,7 @@ fn defaults(defaults: &Defaults) -> Line {
         .maybe("ext_probes", defaults.ext_probes)
         .maybe("slots", defaults.slots)
         .maybe("role", defaults.role.map(role))
+        .maybe("capacity", defaults.capacity.map(capacity))
         .traits(&defaults.link)
 }
 
@@ -149,12 +170,6 @@ fn role(role: Role) -> &'static str {
 }
 
 fn node(spec: &NodeSpec) -> Line {
-    let behaviour = spec.behaviour.map(|behaviour| match behaviour {
-        Behaviour::FreeRider => "free-rider",
-        Behaviour::Silent => "silent",
-        Behaviour::Slow => "slow",
-        Behaviour::Junk => "junk",
-    });
     Line::default()
         .put("id", spec.id.as_str())
         .list("files", spec.files.iter().map(file))
@@ -168,7 +183,8 @@ fn node(spec: &NodeSpec) -> Line {
         .maybe("max_peers", spec.max_peers)
         .maybe("seen_cache", spec.seen_cache)
         .maybe("role", spec.role.map(role))
-        .maybe("behaviour", behaviour)
+        .maybe("behaviour", spec.behaviour.map(Behaviour::word))
+        .maybe("capacity", spec.capacity.map(capacity))
 }
 
 fn file(file: &File) -> String {

@@ -29,6 +29,11 @@ pub struct Topology {
     pub content: Option<Content>,
     /// Queries to draw.
     pub workload: Option<Workload>,
+    /// Shares of the nodes that do not behave, drawn from those that say nothing themselves.
+    pub behaviours: Vec<(Behaviour, f64)>,
+    /// Frames a second that nodes can handle, by the shares of those that say nothing themselves; only their
+    /// proportions count.
+    pub capacities: Vec<(u32, f64)>,
     /// Searches with what they must find.
     pub searches: Vec<Search>,
     /// What happens at which time.
@@ -50,6 +55,8 @@ pub struct Defaults {
     pub slots: Option<usize>,
     /// Place in two tiers; `None`: a flat overlay of equals.
     pub role: Option<Role>,
+    /// Frames a second that a node can handle; `None`: any number.
+    pub capacity: Option<u32>,
     /// Traits of all links.
     pub link: LinkTraits,
 }
@@ -97,6 +104,8 @@ pub struct NodeSpec {
     pub role: Option<Role>,
     /// How it behaves, when not as it should.
     pub behaviour: Option<Behaviour>,
+    /// Frames a second that it can handle.
+    pub capacity: Option<u32>,
 }
 
 /// One made-up file.
@@ -123,14 +132,29 @@ pub enum Fill {
 /// A node that does not behave as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Takes and gives nothing: shares no file, whatever is spread.
+    /// Takes and gives nothing: has no file for others, whatever it is given.
     FreeRider,
-    /// Takes frames in and sends none on.
+    /// Passes on nothing of others, neither queries nor hits. What it asks and answers itself goes out.
     Silent,
-    /// Reads slowly.
+    /// Handles few frames: see [`SLOW_PER_S`](super::SLOW_PER_S).
     Slow,
-    /// Answers every query with junk.
+    /// Lies: answers every query with a file that it does not have.
     Junk,
+}
+
+impl Behaviour {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::FreeRider, Self::Silent, Self::Slow, Self::Junk];
+
+    /// Its name in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FreeRider => "free-rider",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Junk => "junk",
+        }
+    }
 }
 
 /// One link.

@@ -73,7 +73,8 @@ pub(super) fn index(
 /// The files of all real folders, by the rules of every share.
 fn folders(source: &Source) -> Result<BTreeMap<u32, Vec<Folder>>, Failure> {
     let mut folders: BTreeMap<u32, Vec<Folder>> = BTreeMap::new();
-    for (node, spec) in &source.network.nodes {
+    let givers = source.network.nodes.iter();
+    for (node, spec) in givers.filter(|(node, _)| source.network.gives(**node)) {
         for path in &spec.share {
             let folder = list(&source.base, path).map_err(|error| {
                 let at = source.base.join(path);

@@ -83,10 +83,12 @@ pub(in crate::cli::lab) fn check(network: &Network) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Usage, text));
     }
-    for spec in network.nodes.values() {
-        if let Some(Behaviour::Silent | Behaviour::Slow | Behaviour::Junk) = spec.behaviour {
-            return cannot(format!("misbehave as node {:?} should", spec.id));
-        }
+    let mut misbehaving = network.misbehaving().into_iter();
+    if let Some((behaviour, _)) = misbehaving.find(|(kind, _)| *kind != Behaviour::FreeRider) {
+        return cannot(format!("misbehave as {:?} ones do", behaviour.word()));
+    }
+    if network.has_capacities() {
+        return cannot("be kept to a \"capacity\"".to_owned());
     }
     Ok(())
 }
@@ -211,19 +213,15 @@ fn spec_of(order: Order<'_>, node: u32) -> Option<&NodeSpec> {
     order.network.nodes.get(&node)
 }
 
-fn is_free_rider(order: Order<'_>, node: u32) -> bool {
-    spec_of(order, node).is_some_and(|spec| spec.behaviour == Some(Behaviour::FreeRider))
-}
-
 pub(super) fn shares_anything(order: Order<'_>, node: u32) -> bool {
     let folders = spec_of(order, node).is_some_and(|spec| !spec.share.is_empty());
-    !is_free_rider(order, node) && (folders || order.files.contains_key(&node))
+    order.network.gives(node) && (folders || order.files.contains_key(&node))
 }
 
 /// The folders a node shares: that of its made-up files, which are written now, then its real ones.
 fn folders(order: Order<'_>, node: u32, dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut folders = Vec::new();
-    if is_free_rider(order, node) {
+    if !order.network.gives(node) {
         return Ok(folders);
     }
     if let Some(made_up) = order.files.get(&node) {
