@@ -418,3 +418,55 @@ fn in_any_storm_the_invariants_hold_and_the_same_seed_gives_the_same_trace() {
         },
     );
 }
+
+#[test]
+fn under_churn_a_steady_share_is_there_and_searches_find_what_is_left() {
+    let text = |churn: &str| {
+        format!(
+            r#""seed": 5, "generate": [{{"kind": "rr", "n": 200, "k": 8}}], "content": {{"files": 40, "copies": {{"fixed": 4}}}},
+               "workload": {{"queries": 300, "arrival": {{"every": "200ms"}}}}, "events": [
+               {{"at": "0s", "do": "churn", {churn}}}, {{"at": "60s", "do": "calm"}}, {{"at": "63s", "do": "heal"}},
+               {{"at": "70s", "do": "expect", "from": "n0", "query": "bababa", "hits": ">=0"}}]"#
+        )
+    };
+    let before = r#""up": "30s", "down": "10s", "before": "1h", "crash": 0.5"#;
+    let report = run(&text(before));
+    assert_eq!(report.timeline.len(), 20);
+    // Three of four nodes are there, and three of four of these at the other end of a link too: 800 * 9/16 = 450.
+    let busy = &report.timeline[..17];
+    let mean = |figure: fn(&filbert::sim::phases::Phase) -> usize| {
+        busy.iter().map(figure).sum::<usize>() / busy.len()
+    };
+    let (nodes, links) = (mean(|phase| phase.nodes), mean(|phase| phase.links));
+    assert!((140..160).contains(&nodes), "{nodes}");
+    assert!((400..480).contains(&links), "{links}");
+    let churn = report.churn.unwrap();
+    // Some 150 nodes stay for 30 s on average: 300 go in a minute, and as many come; fifty went before.
+    assert!((250..350).contains(&churn.came), "{churn:?}");
+    assert!((300..400).contains(&(churn.left + churn.died)), "{churn:?}");
+    assert!(churn.left.abs_diff(churn.died) < 80, "{churn:?}");
+    // Four copies, each there with a chance of three quarters.
+    let summary = report.summary.as_ref().unwrap();
+    assert!(
+        report.queries.iter().all(|query| query.refused.is_none()),
+        "others ask"
+    );
+    let answered = report.queries[..300]
+        .iter()
+        .filter(|query| query.hits > 0)
+        .count();
+    assert!((285..=300).contains(&answered), "{answered}");
+    assert!(summary.predicted_ok);
+    let end = report.phases.last().unwrap();
+    assert_eq!(
+        (end.nodes, end.links, end.pieces),
+        (200, 800, 1),
+        "all come back"
+    );
+    // Nobody is away at first where churn has only begun.
+    let young = run(&text(r#""up": "30s", "down": "10s""#));
+    assert!(
+        (160..190).contains(&young.timeline[0].nodes),
+        "a tenth is gone after 3.5 s"
+    );
+}
