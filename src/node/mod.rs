@@ -516,9 +516,9 @@ impl Node {
             ^ Arc::as_ptr(&self.library) as usize
     }
 
-    /// As [`look`](Self::look), for what a frame with this id on this link will need.
-    pub fn look_up(&self, link: LinkId, guid: &Guid) -> usize {
-        let route = self.routes.trace(guid);
+    /// As [`look`](Self::look), for what a frame on this link will need, and what one with this id will.
+    pub fn look_up(&self, link: LinkId, guid: Option<&Guid>) -> usize {
+        let route = guid.and_then(|guid| self.routes.trace(guid));
         self.links.look(link) ^ route.map_or(0, |route| usize::from(route.hops))
     }
 

@@ -20,9 +20,10 @@ use crate::wire::ServentId;
 
 use super::check::Checks;
 use super::line::Lines;
+use super::map::Map;
 use super::natures::Natures;
 use super::parallel::{THREADS_MAX, in_order};
-use super::shard::{Map, Shard};
+use super::shard::Shard;
 use super::trace::{Sink, Trace};
 use super::{World, run};
 

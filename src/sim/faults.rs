@@ -7,7 +7,8 @@ use crate::topology::{Edge, LinkTraits, Network};
 use crate::wire::Kind;
 
 use super::build::addr;
-use super::shard::{Map, OTHER_TICKET, Shard};
+use super::map::Map;
+use super::shard::{OTHER_TICKET, Shard};
 use super::{World, windows};
 
 /// Links that a returning node dials by itself; the core lets some more wait at once. At the rest the others dial.

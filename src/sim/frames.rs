@@ -1,83 +1,86 @@
 //! Frames under way: one flood gives the same frame to many links, so it is kept once and counted.
 
-use crate::wire::{Frame, Header};
+use bytes::Bytes;
+
+use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::trace;
 
 /// Names a frame that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stored(u32);
+pub(super) struct Stored(pub(super) u32);
 
+/// A frame, and what it adds to a digest: one line of the processor's cache.
 #[derive(Debug)]
-enum Place {
-    /// A frame, what it adds to a digest, and how many more will take it.
-    Taken(Frame, u64, u32),
-    /// The next free place, if there is one.
-    Free(Option<u32>),
+#[repr(align(64))]
+struct Kept {
+    frame: Frame,
+    words: u64,
 }
 
 /// The frames of all arrivals to come.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    places: Vec<Place>,
-    free: Option<u32>,
+    kept: Vec<Kept>,
+    /// Arrivals to come of each.
+    more: Vec<u32>,
+    /// Places of frames that have arrived everywhere.
+    free: Vec<u32>,
 }
 
 impl Frames {
     /// Keeps a frame for one arrival.
     pub(super) fn keep(&mut self, frame: Frame) -> Stored {
         let words = trace::words(&frame);
-        let place = Place::Taken(frame, words, 1);
-        if let Some(at) = self.free {
-            let old = std::mem::replace(&mut self.places[at as usize], place);
-            let Place::Free(next) = old else {
-                unreachable!("the list of free places holds free ones only")
-            };
-            self.free = next;
+        let kept = Kept { frame, words };
+        if let Some(at) = self.free.pop() {
+            self.kept[at as usize] = kept;
+            self.more[at as usize] = 1;
             return Stored(at);
         }
-        self.places.push(place);
-        Stored(u32::try_from(self.places.len() - 1).expect("fewer than 2^32 frames under way"))
+        self.kept.push(kept);
+        self.more.push(1);
+        Stored(u32::try_from(self.kept.len() - 1).expect("fewer than 2^32 frames under way"))
     }
 
     /// Keeps a kept frame for one arrival more.
     pub(super) fn again(&mut self, stored: Stored) {
-        if let Place::Taken(_, _, more) = &mut self.places[stored.0 as usize] {
-            *more += 1;
-        }
+        self.more[stored.0 as usize] += 1;
     }
 
-    /// The header of a kept frame.
-    pub(super) fn header(&self, stored: Stored) -> Option<&Header> {
-        match &self.places[stored.0 as usize] {
-            Place::Taken(frame, ..) => Some(&frame.header),
-            Place::Free(_) => None,
-        }
+    /// A kept frame, and what it adds to a digest.
+    pub(super) fn get(&self, stored: Stored) -> (&Frame, u64) {
+        let kept = &self.kept[stored.0 as usize];
+        (&kept.frame, kept.words)
     }
 
-    /// Takes a frame for one of its arrivals, with what it adds to a digest.
-    pub(super) fn take(&mut self, stored: Stored) -> (Frame, u64) {
-        let place = &mut self.places[stored.0 as usize];
-        let Place::Taken(frame, words, more) = place else {
-            unreachable!("a frame is taken as often as it was kept")
-        };
-        let words = *words;
+    /// One of its arrivals has happened.
+    pub(super) fn arrived(&mut self, stored: Stored) {
+        let more = &mut self.more[stored.0 as usize];
         *more -= 1;
-        if *more > 0 {
-            return (frame.clone(), words);
+        if *more == 0 {
+            self.kept[stored.0 as usize].frame = none();
+            self.free.push(stored.0);
         }
-        let Place::Taken(frame, ..) = std::mem::replace(place, Place::Free(self.free)) else {
-            unreachable!("it was just there")
-        };
-        self.free = Some(stored.0);
-        (frame, words)
+    }
+}
+
+/// What stands in a place that is free.
+fn none() -> Frame {
+    Frame {
+        header: Header {
+            guid: Guid([0; 16]),
+            kind: Kind::Unknown(0),
+            ttl: 0,
+            hops: 0,
+        },
+        payload: Bytes::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Guid, Kind};
 
     fn frame(n: u8) -> Frame {
         let header = Header {
@@ -88,20 +91,30 @@ mod tests {
         };
         Frame {
             header,
-            payload: bytes::Bytes::new(),
+            payload: Bytes::new(),
         }
     }
 
     #[test]
     fn a_frame_stays_until_all_have_taken_it_and_its_place_is_used_again() {
         let mut frames = Frames::default();
+        let take = |frames: &mut Frames, stored| {
+            let taken = frames.get(stored).0.clone();
+            frames.arrived(stored);
+            taken
+        };
         let (one, two) = (frames.keep(frame(1)), frames.keep(frame(2)));
         frames.again(one);
-        assert_eq!(frames.take(one).0, frame(1));
-        assert_eq!(frames.take(two).0, frame(2));
+        assert_eq!(take(&mut frames, one), frame(1));
+        assert_eq!(take(&mut frames, two), frame(2));
         assert_eq!(frames.keep(frame(3)), two, "the place that became free");
-        assert_eq!(frames.take(one).0, frame(1));
-        assert_eq!(frames.take(two).0, frame(3));
-        assert_eq!(frames.places.len(), 2);
+        assert_eq!(take(&mut frames, one), frame(1));
+        assert_eq!(take(&mut frames, two), frame(3));
+        assert_eq!(frames.kept.len(), 2);
+    }
+
+    #[test]
+    fn a_frame_fills_one_line_of_the_cache() {
+        assert_eq!(size_of::<Kept>(), 64);
     }
 }

@@ -13,7 +13,8 @@ use crate::wire::ServentId;
 
 use super::build::addr;
 use super::happening::Happening;
-use super::shard::{Map, Shard};
+use super::map::Map;
+use super::shard::Shard;
 use super::ties::{BEYOND, End};
 
 /// Time an unanswered dial takes.
@@ -90,9 +91,7 @@ impl Shard {
         let Some(called) = called else {
             let dialled = Box::new((to, caller.life));
             let at = self.now.saturating_add(DIAL_NS);
-            return self
-                .calendar
-                .push(at, Happening::NoAnswer { node, dialled });
+            return self.plan(at, Happening::NoAnswer { node, dialled });
         };
         let call = Call {
             caller,

@@ -85,6 +85,11 @@ impl Lines {
             .unwrap_or(0)
     }
 
+    /// The time that every frame takes on every link, if that is all there is to it.
+    pub(super) fn constant_ns(&self) -> Option<u64> {
+        (self.plain && self.kind_of.is_empty()).then(|| self.kinds[0].delay_ns)
+    }
+
     /// No frame arrives sooner after it was sent.
     pub(super) fn least_ns(&self) -> u64 {
         let delays = self.kinds.iter().map(|kind| kind.delay_ns);

@@ -116,7 +116,13 @@ pub(super) struct Meter {
     /// Query frames that each node got.
     loads: Vec<u32>,
     parts: Vec<Part>,
-    active: BTreeMap<Guid, Active>,
+    /// Where in `running` each message id is.
+    active: BTreeMap<Guid, usize>,
+    running: Vec<Option<Active>>,
+    /// Those of `running` that are free.
+    vacant: Vec<usize>,
+    /// The id that was looked for last, and what was found: in a flood it is always the same.
+    last: Option<(Guid, Option<usize>)>,
     /// Visited sets of queries that are over, for use again.
     spare: Vec<Vec<u64>>,
 }
@@ -128,6 +134,9 @@ impl Meter {
             loads: vec![0; nodes],
             parts: Vec::new(),
             active: BTreeMap::new(),
+            running: Vec::new(),
+            vacant: Vec::new(),
+            last: None,
             spare: Vec::new(),
         }
     }
@@ -163,7 +172,15 @@ impl Meter {
             visited,
         };
         part.reached.push(0);
-        self.active.insert(asked.guid, active);
+        let at = if let Some(at) = self.vacant.pop() {
+            self.running[at] = Some(active);
+            at
+        } else {
+            self.running.push(Some(active));
+            self.running.len() - 1
+        };
+        self.active.insert(asked.guid, at);
+        self.last = None;
     }
 
     pub(super) fn refused(&mut self, query: usize, why: String) {
@@ -172,23 +189,43 @@ impl Meter {
 
     /// One query is over.
     pub(super) fn end(&mut self, query: usize) {
-        self.active.retain(|_, active| active.query != query);
+        self.last = None;
+        let (running, vacant) = (&mut self.running, &mut self.vacant);
+        self.active.retain(|_, at| {
+            let ended = running[*at].take_if(|active| active.query == query);
+            vacant.extend(ended.is_some().then_some(*at));
+            ended.is_none()
+        });
     }
 
     /// All queries so far are over.
     pub(super) fn end_all(&mut self) {
-        self.spare.extend(
-            std::mem::take(&mut self.active)
-                .into_values()
-                .map(|active| active.visited),
-        );
+        self.active.clear();
+        self.vacant.clear();
+        self.last = None;
+        let ended = self.running.drain(..).flatten();
+        self.spare.extend(ended.map(|active| active.visited));
         self.spare.truncate(1);
+    }
+
+    /// The round of a query with this message id, and its figures at these nodes.
+    fn of(&mut self, guid: &Guid) -> Option<(&mut Active, &mut Part)> {
+        let at = match &self.last {
+            Some((known, at)) if known == guid => *at,
+            _ => {
+                let at = self.active.get(guid).copied();
+                self.last = Some((*guid, at));
+                at
+            }
+        };
+        let active = self.running[at?].as_mut()?;
+        let part = &mut self.parts[active.query];
+        Some((active, part))
     }
 
     /// A frame was given to so many links.
     pub(super) fn sent(&mut self, frame: &Frame, links: u64) {
-        if let Some(active) = self.active.get(&frame.header.guid) {
-            let part = &mut self.parts[active.query];
+        if let Some((_, part)) = self.of(&frame.header.guid) {
             let measured = &mut part.measured;
             match frame.header.kind {
                 Kind::Query => measured.messages += links,
@@ -201,8 +238,8 @@ impl Meter {
     }
 
     pub(super) fn datagram(&mut self, frame: &Frame) {
-        if let Some(active) = self.active.get(&frame.header.guid) {
-            let measured = &mut self.parts[active.query].measured;
+        if let Some((_, part)) = self.of(&frame.header.guid) {
+            let measured = &mut part.measured;
             measured.bytes += frame.wire_len() as u64;
             if frame.header.kind != Kind::QueryHit {
                 measured.checks += 1;
@@ -213,9 +250,8 @@ impl Meter {
     pub(super) fn lost(&mut self, frame: &Frame) {
         let (asks, answers) = of_query(frame);
         if (asks || answers)
-            && let Some(active) = self.active.get(&frame.header.guid)
+            && let Some((_, part)) = self.of(&frame.header.guid)
         {
-            let part = &mut self.parts[active.query];
             part.under_way -= 1;
             part.measured.lost += u64::from(asks);
         }
@@ -225,21 +261,20 @@ impl Meter {
     pub(super) fn arrived(&mut self, now_ns: u64, at: usize, frame: &Frame) {
         let (asks, answers) = of_query(frame);
         if (asks || answers)
-            && let Some(active) = self.active.get_mut(&frame.header.guid)
+            && let Some((active, part)) = self.of(&frame.header.guid)
         {
-            let part = &mut self.parts[active.query];
             part.under_way -= 1;
             if answers {
                 return;
             }
             part.measured.last_ns = now_ns;
-            let load = &mut self.loads[at];
-            *load = load.saturating_add(1);
             if mark(&mut active.visited, at) {
                 part.reached[active.round] += 1;
             } else {
                 part.measured.duplicates += 1;
             }
+            let load = &mut self.loads[at];
+            *load = load.saturating_add(1);
         }
     }
 

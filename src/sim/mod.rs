@@ -31,6 +31,7 @@ mod happening;
 mod layers;
 mod line;
 mod mail;
+mod map;
 mod meter;
 mod natures;
 pub mod parallel;
@@ -55,8 +56,9 @@ use crate::node::{Command, Event, Node, Ticket, Time};
 use crate::topology::Graph;
 use crate::wire::ServentId;
 
+use map::Map;
 use meter::Meter;
-use shard::{Map, OTHER_TICKET, Shard};
+use shard::{OTHER_TICKET, Shard};
 use windows::Until;
 
 pub use build::{OneThread, Setting};

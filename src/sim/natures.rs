@@ -10,7 +10,8 @@ use crate::wire::query::Query;
 use crate::wire::{Frame, Header, Kind};
 
 use super::build::addr;
-use super::shard::{Map, Shard};
+use super::map::Map;
+use super::shard::Shard;
 
 /// Work that may wait for a node with a capacity: what comes when more waits is dropped. Our choice: longer than a
 /// neighbour waits gladly, and as much as the memory of a small machine.

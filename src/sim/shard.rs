@@ -3,30 +3,29 @@
 //! It alone changes its nodes, their ends of links, their frames under way and what is counted at them, so that
 //! several shards of one world can be run at once. What its nodes send to those of others waits as [`Mail`].
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::node::event::{DialError, Gone};
 use crate::node::{Action, Event, LinkId, Node, Notice, Outbox, Ticket, Time};
-use crate::topology::{Behaviour, Graph, Names};
-use crate::wire::{Frame, ServentId};
+use crate::topology::Behaviour;
+use crate::wire::Frame;
 
-use super::build::Nursery;
-use super::calendar::Calendar;
+use super::calendar::{Calendar, Entry};
 use super::check::Checks;
 use super::faults::Stays;
 use super::frames::{Frames, Stored};
 use super::greet::Call;
-use super::happening::Happening;
-use super::line::{Ends, Fate, Lines};
+use super::happening::{Happening, Others, arrival_at, place_of_arrival};
+use super::line::{Ends, Fate};
 use super::mail::{Asked, Letter, Mail, copied};
+use super::map::Map;
 use super::meter::{Meter, own};
 use super::natures::{Lie, Natures, Taken, is_of_others};
 use super::ties::{End, Ties};
 use super::trace::{self, Delivery, Trace};
-use super::{Parted, Totals, build};
+use super::{Totals, build};
 
 /// Whoever asks for a push, or for anything else that is no search; no query is numbered so.
 pub(super) const OTHER_TICKET: Ticket = Ticket(u64::MAX);
@@ -36,55 +35,6 @@ const AHEAD: usize = 16;
 const WARM_NODES_MIN: usize = 500;
 /// No alarm.
 const NEVER: u64 = u64::MAX;
-
-/// What all shards of a world read, and none changes while it runs.
-#[derive(Debug)]
-pub(super) struct Map {
-    pub(super) names: Names,
-    pub(super) graph: Graph,
-    pub(super) lines: Lines,
-    /// The first node of each shard.
-    pub(super) firsts: Vec<u32>,
-    /// Time a datagram takes.
-    pub(super) datagram_ns: u64,
-    pub(super) nursery: Nursery,
-    /// Links of the graph that are cut.
-    pub(super) cut: BTreeSet<u32>,
-    /// Between whom no frame passes.
-    pub(super) parted: Option<Parted>,
-    /// Nodes whose hits are false.
-    pub(super) liars: BTreeSet<ServentId>,
-}
-
-impl Map {
-    /// The shard that has a node.
-    pub(super) fn shard_of(&self, node: u32) -> usize {
-        self.firsts.partition_point(|first| *first <= node) - 1
-    }
-
-    /// The nodes of a shard.
-    pub(super) fn nodes_of(&self, shard: usize) -> std::ops::Range<u32> {
-        let end = self.firsts.get(shard + 1).copied();
-        let all = || u32::try_from(self.graph.nodes()).expect("nodes are counted in 32 bits");
-        self.firsts[shard]..end.unwrap_or_else(all)
-    }
-
-    /// Does anything pass from one node to another?
-    pub(super) fn passes(&self, from: u32, to: u32) -> bool {
-        let parted = self.parted.as_ref();
-        parted.is_none_or(|parted| parted.passes(from, to))
-    }
-
-    /// The node at an address.
-    pub(super) fn node_at(&self, addr: SocketAddr) -> Option<u32> {
-        build::node_at(addr).filter(|node| (*node as usize) < self.graph.nodes())
-    }
-
-    /// What a node does reaches no other one sooner.
-    pub(super) fn look_ahead_ns(&self) -> u64 {
-        self.lines.least_ns().min(self.datagram_ns)
-    }
-}
 
 /// What is kept for a node besides itself.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +69,9 @@ pub(super) struct Shard {
     pub(super) natures: Natures,
     /// The offer that a node is judging.
     pub(super) judged: Option<Box<Call>>,
-    pub(super) calendar: Calendar<Happening>,
+    calendar: Calendar,
     frames: Frames,
+    others: Others,
     out: Outbox,
     pub(super) meter: Meter,
     trace: Trace,
@@ -163,6 +114,7 @@ impl Shard {
             ends: Ends::new(&map.lines, ends),
             calendar: Calendar::new(map.lines.span_ns()),
             frames: Frames::default(),
+            others: Others::default(),
             out: Outbox::new(),
             ties: Ties::default(),
             stays: Stays::new(nodes.len()),
@@ -212,13 +164,19 @@ impl Shard {
     pub(super) fn run(&mut self, map: &Map, last_ns: u64, events_max: u64) -> u64 {
         let mut happened = 0;
         while happened < events_max
-            && let Some((at, happening)) = self.calendar.pop(last_ns)
+            && let Some(entry) = self.calendar.pop(last_ns)
         {
             if self.warmed == 0 {
-                self.warm_up(map);
+                self.warm_up();
             }
             self.warmed -= 1;
-            self.happen(map, at, happening);
+            self.now = self.now.max(entry.at);
+            if let Some((to, link)) = arrival_at(entry.place) {
+                self.come(map, to, link, Stored(entry.item));
+            } else {
+                let happening = self.others.take(entry.item);
+                self.happen(map, entry.at, happening);
+            }
             happened += 1;
         }
         happened
@@ -226,54 +184,39 @@ impl Shard {
 
     /// Looks at what the next events will need, many at a time. In a large network nearly every event finds its
     /// node outside the processor's cache; memory answers sixteen questions at once about as fast as one.
-    fn warm_up(&mut self, map: &Map) {
+    fn warm_up(&mut self) {
         self.warmed = AHEAD;
         if self.nodes.len() < WARM_NODES_MIN {
             return;
         }
-        let arrivals = self
-            .calendar
-            .upcoming(AHEAD)
-            .filter_map(|happening| match happening {
-                Happening::Arrival { to, link, frame } => Some((*to, *link, *frame)),
-                _ => None,
-            });
-        let mut looked = 0;
-        for (to, _, frame) in arrivals.clone() {
-            let header = self.frames.header(frame).map_or(0, |header| header.ttl);
-            looked ^=
-                self.nodes[self.at(to)].look() ^ usize::from(header) ^ map.graph.first_end(to);
-        }
-        for (to, link, frame) in arrivals {
-            if let Some(header) = self.frames.header(frame) {
-                looked ^= self.nodes[self.at(to)].look_up(LinkId(link), &header.guid);
-                let half = map.graph.links(to).get(link as usize);
-                looked ^= half.map_or(0, |half| half.to as usize);
+        let next = self.calendar.upcoming(AHEAD);
+        let arrivals = next.iter().filter_map(|entry| {
+            let (to, link) = arrival_at(entry.place)?;
+            Some((self.at(to), link, Stored(entry.item)))
+        });
+        let (mut looked, mut before) = (0, usize::MAX);
+        for (at, _, frame) in arrivals.clone() {
+            looked ^= usize::from(self.frames.get(frame).0.header.ttl);
+            // Those of one node follow each other.
+            if at != before {
+                looked ^= self.nodes[at].look();
+                before = at;
             }
+        }
+        let mut before = None;
+        for (at, link, frame) in arrivals {
+            let guid = &self.frames.get(frame).0.header.guid;
+            let known = before == Some((at, guid));
+            looked ^= self.nodes[at].look_up(LinkId(link), (!known).then_some(guid));
+            before = Some((at, guid));
         }
         // The looking is all that is wanted; without this the compiler would leave it out.
         std::hint::black_box(looked);
     }
 
     fn happen(&mut self, map: &Map, at: u64, happening: Happening) {
-        self.now = self.now.max(at);
         match happening {
-            Happening::Arrival { to, link, frame } => {
-                let place = self.at(to);
-                match self.natures.takes(place, self.now) {
-                    Taken::Now => self.arrive(map, to, link, frame),
-                    Taken::At(at) => {
-                        self.calendar
-                            .push(at, Happening::Served { to, link, frame });
-                    }
-                    Taken::Never => {
-                        let (frame, _) = self.frames.take(frame);
-                        self.in_flight -= 1;
-                        self.totals.overrun += 1;
-                        self.meter.lost(&frame);
-                    }
-                }
-            }
+            Happening::Arrival { to, link, frame } => self.come(map, to, link, frame),
             Happening::Served { to, link, frame } => self.arrive(map, to, link, frame),
             Happening::Gone { node, link } => self.lose(map, node, link),
             Happening::Alarm { node } => {
@@ -306,15 +249,30 @@ impl Shard {
         }
     }
 
-    fn arrive(&mut self, map: &Map, to: u32, link: u32, frame: Stored) {
-        let (frame, words) = self.frames.take(frame);
+    /// A frame comes to a node, which takes it in now, later or not at all.
+    fn come(&mut self, map: &Map, to: u32, link: u32, frame: Stored) {
+        match self.natures.takes(self.at(to), self.now) {
+            Taken::Now => self.arrive(map, to, link, frame),
+            Taken::At(at) => self.plan(at, Happening::Served { to, link, frame }),
+            Taken::Never => {
+                self.in_flight -= 1;
+                self.totals.overrun += 1;
+                self.meter.lost(self.frames.get(frame).0);
+                self.frames.arrived(frame);
+            }
+        }
+    }
+
+    fn arrive(&mut self, map: &Map, to: u32, link: u32, stored: Stored) {
         self.in_flight -= 1;
+        let place = self.at(to);
+        let (frame, words) = self.frames.get(stored);
         if !self.ties.is_up(&map.graph, to, link) {
             self.totals.lost += 1;
-            return self.meter.lost(&frame);
+            self.meter.lost(frame);
+            return self.frames.arrived(stored);
         }
         self.totals.delivered += 1;
-        let place = self.at(to);
         let seat = &mut self.seats[place];
         seat.digest = trace::heard(seat.digest, self.now, link, words);
         if self.trace.is_wanted()
@@ -325,86 +283,107 @@ impl Shard {
                 from: end.to,
                 to,
                 link,
-                frame: &frame,
+                frame,
             };
             self.trace.add(delivery, &map.names);
         }
-        self.meter.arrived(self.now, place, &frame);
+        self.meter.arrived(self.now, place, frame);
         if let Some(checks) = &mut self.checks {
-            checks.arrives(to, link, &frame);
+            checks.arrives(to, link, frame);
         }
-        self.hand(map, to, Event::Received(LinkId(link), frame));
+        let lie = self.lie(map, to, LinkId(link), frame);
+        self.nodes[place].receive(Time(self.now), LinkId(link), frame, &mut self.out);
+        self.frames.arrived(stored);
+        self.perform(map, to);
+        if let Some(Lie { link, frame }) = lie {
+            self.spoken += 1;
+            self.spread(map, to, &[link], &frame);
+        }
     }
 
     /// Hands one event to a node and performs all its actions: the contract of a shell.
     pub(super) fn hand(&mut self, map: &Map, node: u32, event: Event) {
         let place = self.at(node);
-        let mut out = std::mem::take(&mut self.out);
         let asks = matches!(event, Event::Command(..) | Event::Wake);
-        let silent = self.natures.of(place) == Some(Behaviour::Silent);
-        let lie = match &event {
-            Event::Received(link, frame) => self.lie(map, node, *link, frame),
-            _ => None,
-        };
-        self.nodes[place].handle(Time(self.now), event, &mut out);
+        self.nodes[place].handle(Time(self.now), event, &mut self.out);
         if asks {
-            self.note_guid(node, &out);
+            self.note_guid(node);
         }
-        for action in out.actions() {
-            match action {
-                Action::Send(_, frame) if silent && is_of_others(frame) => {
-                    self.totals.withheld += 1;
-                }
-                Action::Spread(frame, span) if silent && is_of_others(frame) => {
-                    self.totals.withheld += out.links(*span).len() as u64;
-                }
-                Action::Send(link, frame) => {
-                    self.spread(map, node, std::slice::from_ref(link), frame);
-                }
-                Action::Spread(frame, span) => self.spread(map, node, out.links(*span), frame),
-                Action::Dial(addr) => self.dial(map, node, *addr),
-                Action::Close(link, bye) => {
-                    if let Some(bye) = bye {
-                        self.spoken += 1;
-                        let last_word = Node::bye_frame(*bye);
-                        self.spread(map, node, std::slice::from_ref(link), &last_word);
-                    }
-                    self.close(map, node, link.0);
-                }
-                Action::Tell(ticket, notice) => self.tell(map, node, *ticket, notice),
-                Action::Datagram(to, frame) => self.datagram(map, node, *to, frame),
-                Action::CallBack { to, index, .. } => self.called_back.push(CalledBack {
-                    at_ns: self.now,
-                    node,
-                    to: *to,
-                    index: *index,
-                }),
-                Action::Admit(_, verdict) => self.admit(map, verdict),
-                // Everybody can be connected to.
-                Action::Knock(_) => {}
+        self.perform(map, node);
+    }
+
+    /// Performs all actions of a node that was handed an event.
+    fn perform(&mut self, map: &Map, node: u32) {
+        if !self.out.actions().is_empty() {
+            let mut out = std::mem::take(&mut self.out);
+            for action in out.actions() {
+                self.act(map, node, action, &out);
             }
+            let stirred = out.is_stirred();
+            out.clear();
+            self.out = out;
+            if stirred {
+                self.set_alarm(node);
+            }
+        } else if self.out.is_stirred() {
+            self.out.clear();
+            self.set_alarm(node);
         }
-        out.clear();
-        self.out = out;
         if let Some(checks) = &mut self.checks {
+            let place = (node - self.first) as usize;
             checks.handled(node, &self.nodes[place]);
             checks.conserves(self.totals, self.in_flight);
         }
-        if let Some(Lie { link, frame }) = lie {
-            self.spoken += 1;
-            self.spread(map, node, &[link], &frame);
+    }
+
+    fn act(&mut self, map: &Map, node: u32, action: &Action, out: &Outbox) {
+        let silent = self.natures.of(self.at(node)) == Some(Behaviour::Silent);
+        match action {
+            Action::Send(_, frame) if silent && is_of_others(frame) => self.totals.withheld += 1,
+            Action::Spread(frame, span) if silent && is_of_others(frame) => {
+                self.totals.withheld += out.links(*span).len() as u64;
+            }
+            Action::Send(link, frame) => {
+                self.spread(map, node, std::slice::from_ref(link), frame);
+            }
+            Action::Spread(frame, span) => self.spread(map, node, out.links(*span), frame),
+            Action::Dial(addr) => self.dial(map, node, *addr),
+            Action::Close(link, bye) => {
+                if let Some(bye) = bye {
+                    self.spoken += 1;
+                    let last_word = Node::bye_frame(*bye);
+                    self.spread(map, node, std::slice::from_ref(link), &last_word);
+                }
+                self.close(map, node, link.0);
+            }
+            Action::Tell(ticket, notice) => self.tell(map, node, *ticket, notice),
+            Action::Datagram(to, frame) => self.datagram(map, node, *to, frame),
+            Action::CallBack { to, index, .. } => self.called_back.push(CalledBack {
+                at_ns: self.now,
+                node,
+                to: *to,
+                index: *index,
+            }),
+            Action::Admit(_, verdict) => self.admit(map, verdict),
+            // Everybody can be connected to.
+            Action::Knock(_) => {}
         }
+    }
+
+    /// Sees to it that a node is woken when it wants to be.
+    fn set_alarm(&mut self, node: u32) {
+        let place = self.at(node);
         if let Some(at) = self.nodes[place].next_wakeup()
             && self.seats[place].alarm != at.0
         {
             self.seats[place].alarm = at.0;
-            self.calendar.push(at.0, Happening::Alarm { node });
+            self.plan(at.0, Happening::Alarm { node });
         }
     }
 
     /// A search says its message id after its frames; all meters must know it before.
-    fn note_guid(&mut self, node: u32, out: &Outbox) {
-        for action in out.actions() {
+    fn note_guid(&mut self, node: u32) {
+        for action in self.out.actions() {
             if let Action::Tell(ticket, Notice::Searching { guid, ttl, .. }) = action {
                 let asked = Asked {
                     query: query_of(*ticket),
@@ -459,10 +438,20 @@ impl Shard {
         self.post(map, to, at, Happening::Datagram { to, sent });
     }
 
+    /// Lets something happen to a node of this shard.
+    pub(super) fn plan(&mut self, at: u64, happening: Happening) {
+        let place = happening.place();
+        let item = match happening {
+            Happening::Arrival { frame, .. } => frame.0,
+            other => self.others.keep(other),
+        };
+        self.calendar.push(Entry { at, place, item });
+    }
+
     /// Lets something happen to any node.
     pub(super) fn post(&mut self, map: &Map, node: u32, at: u64, happening: Happening) {
         if own(self.first, self.nodes.len(), node).is_some() {
-            self.calendar.push(at, happening);
+            self.plan(at, happening);
         } else {
             self.mail[map.shard_of(node)].write(at, happening);
         }
@@ -500,7 +489,7 @@ impl Shard {
                     }
                 }
             };
-            self.calendar.push(at, happening);
+            self.plan(at, happening);
         }
     }
 
@@ -510,9 +499,50 @@ impl Shard {
         self.meter.sent(frame, links.len() as u64);
         self.spread += 1;
         let mut kept = None;
+        if let Some(delay_ns) = map.lines.constant_ns()
+            && self.ties.are_untouched()
+            && map.parted.is_none()
+            && self.checks.is_none()
+        {
+            let at = self.now.saturating_add(delay_ns);
+            let halves = map.graph.links(node);
+            for link in links {
+                let half = halves[link.0 as usize];
+                self.arrives(map, at, (half.to, half.back), frame, &mut kept);
+            }
+            return;
+        }
         for link in links {
             self.send(map, node, *link, frame, &mut kept);
         }
+    }
+
+    /// A frame is under way to a node, where it arrives on a link; `kept` is its place once it has one.
+    fn arrives(
+        &mut self,
+        map: &Map,
+        at: u64,
+        (to, link): (u32, u32),
+        frame: &Frame,
+        kept: &mut Option<Stored>,
+    ) {
+        self.in_flight += 1;
+        if own(self.first, self.nodes.len(), to).is_none() {
+            let mail = &mut self.mail[map.shard_of(to)];
+            return mail.send(at, (to, link), frame, self.spread);
+        }
+        let stored = match *kept {
+            Some(stored) => {
+                self.frames.again(stored);
+                stored
+            }
+            None => *kept.insert(self.frames.keep(frame.clone())),
+        };
+        self.calendar.push(Entry {
+            at,
+            place: place_of_arrival(to, link),
+            item: stored.0,
+        });
     }
 
     /// Gives a frame to one link; `kept` is its place once it has one.
@@ -535,21 +565,7 @@ impl Shard {
         let way = (end.edge, end.place);
         match self.ends.send(&map.lines, self.now, way, frame) {
             Fate::Arrives(at) => {
-                self.in_flight += 1;
-                let (to, link) = (end.to, end.back);
-                if own(self.first, self.nodes.len(), to).is_none() {
-                    let mail = &mut self.mail[map.shard_of(to)];
-                    return mail.send(at, (to, link), frame, self.spread);
-                }
-                let frame = match *kept {
-                    Some(stored) => {
-                        self.frames.again(stored);
-                        stored
-                    }
-                    None => *kept.insert(self.frames.keep(frame.clone())),
-                };
-                self.calendar
-                    .push(at, Happening::Arrival { to, link, frame });
+                self.arrives(map, at, (end.to, end.back), frame, kept);
             }
             Fate::Lost => {
                 self.totals.lost += 1;
@@ -571,7 +587,7 @@ impl Shard {
     /// Sees to it that what waits at an end of a link goes out when it can.
     fn wait(&mut self, map: &Map, node: u32, link: u32, place: usize) {
         if let Some(until) = self.ends.waits_until(&map.lines, place) {
-            self.calendar.push(until, Happening::Ready { node, link });
+            self.plan(until, Happening::Ready { node, link });
         }
     }
 
@@ -579,7 +595,7 @@ impl Shard {
     fn pressure(&mut self, map: &Map, node: u32, link: u32, place: usize) {
         if let Some(over) = self.ends.pressure(&map.lines, place) {
             let pressed = Happening::Pressed { node, link, over };
-            self.calendar.push(self.now, pressed);
+            self.plan(self.now, pressed);
         }
     }
 
@@ -608,14 +624,10 @@ impl Shard {
                 continue;
             }
             last = Some(at);
-            if own(self.first, self.nodes.len(), to).is_none() {
-                self.spread += 1;
-                self.mail[map.shard_of(to)].send(at, (to, link), &frame, self.spread);
-                continue;
-            }
-            let frame = self.frames.keep(frame);
-            self.calendar
-                .push(at, Happening::Arrival { to, link, frame });
+            self.spread += 1;
+            // It was counted as under way when it began to wait.
+            self.in_flight -= 1;
+            self.arrives(map, at, (to, link), &frame, &mut None);
         }
         last
     }

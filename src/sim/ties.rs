@@ -52,10 +52,14 @@ impl Ties {
         })
     }
 
+    /// All links are those of the graph, and up: as long as nothing has happened to any.
+    pub(super) fn are_untouched(&self) -> bool {
+        self.closed.is_empty() && self.next.is_empty()
+    }
+
     /// Whether the end with this id is up at a node. Looks at nothing as long as nothing has happened to any.
     pub(super) fn is_up(&self, graph: &Graph, node: u32, link: u32) -> bool {
-        let untouched = self.closed.is_empty() && self.next.is_empty();
-        untouched || self.get(graph, node, link).is_some()
+        self.are_untouched() || self.get(graph, node, link).is_some()
     }
 
     /// Ids of all links that are up at a node, rising.

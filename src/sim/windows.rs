@@ -14,7 +14,8 @@ use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
 use super::mail::Mail;
-use super::shard::{Map, Shard};
+use super::map::Map;
+use super::shard::Shard;
 
 /// Events of a window that are worth a thread for each shard: some milliseconds of work, where a thread needs some
 /// tens of microseconds to begin, and as much to wait for the others. Our estimate. Tests shall not need millions.
