@@ -211,7 +211,7 @@ fn strangers_who_speak_no_gnutella_are_closed_and_counted() {
     for (first, counter) in [
         ("SSH-2.0-x\r\n", "connection_unknown"),
         ("GIV 1:00/x\n\n", "connection_unasked"),
-        ("QUEUE 1\n\n", "connection_unserved"),
+        ("QUEUE 1 127.0.0.1:1\r\n", "connection_unasked"),
         (
             "GNUTELLA CONNECT/0.6\r\nnonsense\r\n\r\n",
             "greeting_failed",

@@ -1,7 +1,8 @@
-//! Connections that firewalled servents were asked to open: who waits for which of them.
+//! Connections that others open because we want it: who waits for which of them.
 //!
-//! The listening port hands in whatever begins with GIV; only a servent that somebody waits for gets any further. So
-//! a stranger who was not asked costs a line and nothing more.
+//! The listening port hands in whatever begins with GIV (a firewalled servent, named by its id) or QUEUE (a server in
+//! whose queue our turn has come, named by our place); only what somebody waits for gets any further. So a stranger who
+//! was not asked costs a line and nothing more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,26 +13,38 @@ use crate::wire::ServentId;
 /// Connections awaited at a time. Each belongs to one download of this user; our estimate.
 pub(crate) const AWAITED_MAX: usize = 64;
 
-/// All waits of a node.
-#[derive(Debug, Default)]
-pub(crate) struct Awaited {
-    waits: Mutex<Waits>,
+/// All waits of one kind of a node; `K` names what is waited for.
+#[derive(Debug)]
+pub(crate) struct Awaited<K = ServentId> {
+    waits: Mutex<Waits<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Waits {
+#[derive(Debug)]
+struct Waits<K> {
     /// Longest waiting first.
-    all: Vec<(u64, ServentId, Sender<Stream>)>,
+    all: Vec<(u64, K, Sender<Stream>)>,
     next: u64,
 }
 
-impl Awaited {
-    fn waits(&self) -> MutexGuard<'_, Waits> {
+impl<K> Default for Awaited<K> {
+    fn default() -> Self {
+        let waits = Waits {
+            all: Vec::new(),
+            next: 0,
+        };
+        Self {
+            waits: Mutex::new(waits),
+        }
+    }
+}
+
+impl<K> Awaited<K> {
+    fn waits(&self) -> MutexGuard<'_, Waits<K>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to wait for a connection of `servent`; `None`: too many wait already.
-    pub(crate) fn wait_for(self: &Arc<Self>, servent: ServentId) -> Option<Wait> {
+    /// Begins to wait for a connection of `whom`; `None`: too many wait already.
+    pub(crate) fn wait_for(self: &Arc<Self>, whom: K) -> Option<Wait<K>> {
         let mut waits = self.waits();
         if waits.all.len() >= AWAITED_MAX {
             return None;
@@ -39,7 +52,7 @@ impl Awaited {
         let number = waits.next;
         waits.next += 1;
         let (give, given) = rt::bounded(1);
-        waits.all.push((number, servent, give));
+        waits.all.push((number, whom, give));
         Some(Wait {
             awaited: self.clone(),
             number,
@@ -47,10 +60,13 @@ impl Awaited {
         })
     }
 
-    /// `servent` has connected: whoever waits longest gets the connection. `false`: nobody waits for it.
-    pub(crate) fn arrived(&self, servent: ServentId, stream: Stream) -> bool {
+    /// `whom` has connected: whoever waits longest gets the connection. `false`: nobody waits for it.
+    pub(crate) fn arrived(&self, whom: &K, stream: Stream) -> bool
+    where
+        K: PartialEq,
+    {
         let mut waits = self.waits();
-        let Some(at) = waits.all.iter().position(|(_, of, _)| *of == servent) else {
+        let Some(at) = waits.all.iter().position(|(_, of, _)| of == whom) else {
             return false;
         };
         let (.., give) = waits.all.remove(at);
@@ -61,13 +77,13 @@ impl Awaited {
 
 /// One wait; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Wait {
-    awaited: Arc<Awaited>,
+pub(crate) struct Wait<K = ServentId> {
+    awaited: Arc<Awaited<K>>,
     number: u64,
     given: Receiver<Stream>,
 }
 
-impl Wait {
+impl<K> Wait<K> {
     /// The connection, when it comes. May never be ready: set a deadline.
     pub(crate) async fn connection(&self) -> Stream {
         match self.given.recv().await {
@@ -78,7 +94,7 @@ impl Wait {
     }
 }
 
-impl Drop for Wait {
+impl<K> Drop for Wait<K> {
     fn drop(&mut self) {
         self.awaited
             .waits()
@@ -108,17 +124,17 @@ mod tests {
     #[test]
     fn a_connection_goes_to_whoever_waits_longest_for_its_servent_and_to_nobody_else() {
         rt::block_on(async {
-            let awaited = Arc::new(Awaited::default());
+            let awaited: Arc<Awaited> = Arc::default();
             let mut streams = streams(4).await.into_iter();
             let mut next = || streams.next().unwrap();
-            assert!(!awaited.arrived(A, next()));
+            assert!(!awaited.arrived(&A, next()));
             let (first, second) = (awaited.wait_for(A).unwrap(), awaited.wait_for(A).unwrap());
             let other = next();
-            assert!(!awaited.arrived(B, other));
+            assert!(!awaited.arrived(&B, other));
             let (one, two) = (next(), next());
             let ports = [&one, &two].map(|stream| stream.local_addr().unwrap());
-            assert!(awaited.arrived(A, one) && awaited.arrived(A, two.clone()));
-            assert!(!awaited.arrived(A, two), "nobody is left");
+            assert!(awaited.arrived(&A, one) && awaited.arrived(&A, two.clone()));
+            assert!(!awaited.arrived(&A, two), "nobody is left");
             let given = [first.connection().await, second.connection().await];
             assert_eq!(given.map(|stream| stream.local_addr().unwrap()), ports);
         });
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn waits_are_bounded_and_end_when_dropped() {
-        let awaited = Arc::new(Awaited::default());
+        let awaited: Arc<Awaited> = Arc::default();
         let mut waits: Vec<_> = std::iter::from_fn(|| awaited.wait_for(A)).collect();
         assert_eq!(waits.len(), AWAITED_MAX);
         waits.pop();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::awaited::Awaited;
 use super::conn::Stream;
+use super::download::Turns;
 use super::greeting;
 use super::http::AGENT;
 use super::inbox::Inbox;
@@ -24,6 +25,7 @@ use crate::node::Event;
 use crate::node::address::Net;
 use crate::node::hammering::{Call, Callers};
 use crate::wire::giv::Giv;
+use crate::wire::queue::Queue;
 
 /// The customary port.
 pub(crate) const PORT: u16 = 6346;
@@ -81,7 +83,6 @@ pub(crate) struct TurnedAway {
     crowd: AtomicU64,
     slow: AtomicU64,
     unknown: AtomicU64,
-    unserved: AtomicU64,
     greeting: AtomicU64,
     unasked: AtomicU64,
     hostile: AtomicU64,
@@ -90,14 +91,13 @@ pub(crate) struct TurnedAway {
 
 impl TurnedAway {
     /// Counters by name, as they stand beside the drops of the core.
-    pub(crate) fn counted(&self) -> [(String, u64); 8] {
+    pub(crate) fn counted(&self) -> [(String, u64); 7] {
         [
             ("connection_crowd", &self.crowd),
             ("connection_slow", &self.slow),
             ("connection_hostile", &self.hostile),
             ("connection_hammering", &self.hammering),
             ("connection_unknown", &self.unknown),
-            ("connection_unserved", &self.unserved),
             ("connection_unasked", &self.unasked),
             ("greeting_failed", &self.greeting),
         ]
@@ -121,6 +121,8 @@ pub(crate) struct Hall {
     pub(crate) serving: Arc<Serving>,
     pub(crate) door: Arc<Door>,
     pub(crate) awaited: Arc<Awaited>,
+    /// `None`: it listens nowhere.
+    pub(crate) turns: Option<Turns>,
 }
 
 impl Hall {
@@ -270,7 +272,15 @@ async fn receive(
                 count(&away.unasked);
             }
         }
-        Speaks::Unserved => count(&away.unserved),
+        Speaks::Queue => {
+            drop(visit);
+            let first = first.unwrap_or_default();
+            let called = Queue::parse(&first).zip(hall.turns.as_ref());
+            if !called.is_some_and(|(queue, turns)| turns.called(queue.id, remote.ip(), stream)) {
+                log::debug!("{remote}: nobody waits for a turn of its queue");
+                count(&away.unasked);
+            }
+        }
         Speaks::Unknown => count(&away.unknown),
     }
 }
@@ -306,7 +316,7 @@ fn given(first: &[u8], stream: Stream, hall: &Hall) -> bool {
         .iter()
         .all(|byte| matches!(byte, b'\r' | b'\n'));
     let giv = Giv::parse(first).filter(|_| silent);
-    giv.is_some_and(|giv| hall.awaited.arrived(giv.servent, stream))
+    giv.is_some_and(|giv| hall.awaited.arrived(&giv.servent, stream))
 }
 
 /// All bytes up to and beyond the first line feed; `None` when there is none to come.
@@ -341,8 +351,8 @@ enum Speaks {
     Probe,
     /// To give a file that we asked for with a push.
     Giv,
-    /// Something real that we have no use for yet: QUEUE.
-    Unserved,
+    /// To say that our turn has come in its queue.
+    Queue,
     /// Anything else.
     Unknown,
 }
@@ -353,7 +363,7 @@ const FIRST_WORDS: [(&[u8], Speaks); 7] = [
     (b"GET ", Speaks::Http),
     (b"HEAD ", Speaks::Http),
     (b"GIV ", Speaks::Giv),
-    (b"QUEUE ", Speaks::Unserved),
+    (b"QUEUE ", Speaks::Queue),
     (b"CONNECT BACK", Speaks::Probe),
     (b"\n", Speaks::Probe),
 ];
@@ -484,7 +494,7 @@ mod tests {
             (b"GET / HTTP/1.1\r\n", Speaks::Http),
             (b"HEAD /x HTTP/1.1\r\n", Speaks::Http),
             (b"GIV 1:00/x\n\n", Speaks::Giv),
-            (b"QUEUE 1\n", Speaks::Unserved),
+            (b"QUEUE 1\n", Speaks::Queue),
             (b"\n\n", Speaks::Probe),
             (b"CONNECT BACK\r\n", Speaks::Probe),
             (b"GETS / HTTP/1.1\r\n", Speaks::Unknown),

@@ -41,6 +41,8 @@ pub(crate) struct Desk {
     pub(crate) serving: Arc<Serving>,
     pub(crate) shares: Arc<super::shares::Shelf>,
     pub(crate) awaited: Arc<Awaited>,
+    /// Where servers call when our turn has come in their queue; `None`: it listens nowhere.
+    pub(crate) turns: Option<super::download::Turns>,
     /// What came of asking caches, where they are asked.
     pub(crate) finding: Option<Shown>,
     /// What came of asking the router to open our port.

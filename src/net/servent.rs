@@ -16,6 +16,7 @@ use super::awaited::Awaited;
 use super::control;
 use super::discovery::mapping;
 use super::discovery::udp::{self, Datagrams};
+use super::download::Turns;
 use super::inbox::{Ask, Inbox};
 use super::listen::{self, Door, Hall, Listen};
 use super::news::{News, Newsroom};
@@ -60,6 +61,15 @@ pub struct Servent {
     unmapped: Option<Receiver<()>>,
 }
 
+/// Answers commands at the control socket, if there is one, until `closed`.
+fn hear_commands(control: Option<rt::UnixListener>, desk: &Arc<Desk>, closed: &Receiver<()>) {
+    if let Some(listener) = control {
+        let until = until_closed(closed.clone());
+        // Detached: it ends when `closed` does.
+        rt::spawn(control::serve(listener, desk.clone(), until));
+    }
+}
+
 impl Servent {
     /// Starts a node. When this returns, its port and its control socket are open.
     ///
@@ -98,11 +108,13 @@ impl Servent {
 
         let (stop, stop_asked) = rt::bounded(1);
         let awaited = Arc::<Awaited>::default();
+        let turns = addr.map(|addr| Turns::new(addr.port()));
         let hall = Hall {
             overlays: overlays.clone(),
             serving: serving.clone(),
             door: Arc::new(Door::new(clock)),
             awaited: awaited.clone(),
+            turns: turns.clone(),
         };
         // All detached: the node tasks end with `Inbox::Stop`, the others when `open` closes.
         let outgoing = socket.as_ref().map(udp::write);
@@ -136,6 +148,7 @@ impl Servent {
         let (opened, unmapped) = map_port(settings.map_port, addr, &newsroom, &closed).unzip();
         let desk = Arc::new(Desk {
             awaited,
+            turns,
             finding,
             opened,
             limits,
@@ -149,13 +162,7 @@ impl Servent {
             stop,
         });
         desk.transfers.begin(&desk);
-        if let Some(listener) = control {
-            rt::spawn(control::serve(
-                listener,
-                desk.clone(),
-                until_closed(closed.clone()),
-            ));
-        }
+        hear_commands(control, &desk, &closed);
         let servent = Self {
             desk,
             listen: addr,

@@ -9,11 +9,13 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::browse;
+use super::call_back;
 use super::conn::Stream;
 use super::mesh::{Mesh, Said, Standing};
 use super::overlays::Overlays;
@@ -46,6 +48,8 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 const CONNECTIONS_PER_HOST_MAX: usize = 64;
 /// HTTP connections together: some 20 KiB each. Our estimate.
 const CONNECTIONS_MAX: usize = 512;
+/// Calls to clients whose turn has come, under way at a time. Our choice.
+const CALLS_MAX: usize = 8;
 /// Bytes read from a client at a time: requests are small.
 const READ_BYTES: usize = 4 * 1024;
 /// Bytes left unread that are waited for before a connection is closed, so that the last answer is not
@@ -137,6 +141,8 @@ pub(crate) struct Serving {
     pub(super) clock: Clock,
     uploads: Mutex<Uploads>,
     hosts: Mutex<BTreeMap<IpAddr, usize>>,
+    /// Calls under way.
+    calls: AtomicUsize,
     done: AtomicU64,
     bytes: AtomicU64,
     told: Box<dyn Fn(Told) + Send + Sync>,
@@ -175,6 +181,7 @@ impl Serving {
             clock,
             uploads: Mutex::new(Uploads::new(limits)),
             hosts: Mutex::default(),
+            calls: AtomicUsize::new(0),
             done: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             told: Box::new(told),
@@ -261,6 +268,27 @@ impl Serving {
         if let Some((net, all)) = in_hits {
             (self.told)(Told::Elsewhere { net, file, all });
         }
+    }
+
+    /// A slot is free: whoever is next is called, if it can be.
+    fn call_next(self: &Arc<Self>) {
+        if self.calls.load(Ordering::Relaxed) >= CALLS_MAX {
+            return;
+        }
+        let Some(call) = self.uploads().call(self.clock.now()) else {
+            return;
+        };
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let serving = Arc::clone(self);
+        // Detached: it ends by the deadlines of connections.
+        rt::spawn(async move {
+            let listen = serving.face.listen;
+            let stream = call_back::turn(call.addr, call.id, listen).await;
+            serving.calls.fetch_sub(1, Ordering::Relaxed);
+            if let Some(stream) = stream {
+                serve_boxed(stream, call.addr, serving).await;
+            }
+        });
     }
 
     /// Whether all slots are taken.
@@ -362,6 +390,7 @@ impl Visit {
             uploads.end(self.serving.clock.now(), slot);
             was_busy && !uploads.all_taken()
         };
+        self.serving.call_next();
         if was_busy {
             (self.serving.told)(Told::Busy(false));
         }
@@ -393,6 +422,15 @@ impl From<io::Error> for End {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }
+}
+
+/// As [`serve`], for a connection that we opened; a call may bring the next one.
+fn serve_boxed(
+    stream: Stream,
+    remote: SocketAddr,
+    serving: Arc<Serving>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(serve(stream, remote, Vec::new(), serving))
 }
 
 /// Serves one connection until either side has enough. `first`: what was already read from it.
@@ -563,6 +601,12 @@ impl Session {
         match self.visit.take_slot(person, file_key(&file.shown)) {
             Ok(()) | Err(Answer::Start(_)) => reply,
             Err(Answer::Wait(place)) => {
+                let own = |node: &SocketAddr| Net::Lan.believes_of(*node, self.remote);
+                let node = self.standing.node.filter(own);
+                if let Some(node) = node.filter(|_| queueing == Queueing::Parq) {
+                    let mut uploads = self.visit.serving.uploads();
+                    uploads.may_be_called(person, node);
+                }
                 if queueing == Queueing::Kept {
                     // Its place is asked for on this connection.
                     let lifetime = Duration::from_secs(place.lifetime_s.into());

@@ -13,7 +13,7 @@ use super::upload_body::FileRange;
 use crate::disk::tree::HashTree;
 use crate::node::greet;
 use crate::node::library::{Content, FileId, Library};
-use crate::node::uploads::Place;
+use crate::node::uploads::{self, Place};
 use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
 use crate::wire::thex::MEDIA_TYPE;
@@ -202,7 +202,8 @@ pub(super) fn queued(place: &Place, queueing: Queueing) -> Reply {
         Queueing::Parq => reply.header(
             "X-Queued",
             format!(
-                "ID={id:016x}; position={position}; lifetime={lifetime_s}; length={length}; ETA={eta_s}"
+                "ID={}; position={position}; lifetime={lifetime_s}; length={length}; ETA={eta_s}",
+                uploads::shown_id(*id)
             ),
         ),
     }

@@ -9,6 +9,7 @@ mod person;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Time;
@@ -46,6 +47,9 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 const PASSED_MAX: u8 = 3;
 /// So long. Our estimate.
 const KEPT_LONG: Duration = Duration::from_secs(60);
+/// Calls to one person about one place: whoever does not come then asks again by itself or not at all (content.md 5: two
+/// refusals).
+const CALLS_MAX: u8 = 2;
 /// Files of one person whose times to ask again are kept; others are not checked. Our estimate.
 const FILES_MAX: usize = 16;
 /// A slot that rests between two ranges stays with its client for so long while others want it: as long as it takes to
@@ -104,6 +108,20 @@ pub struct Place {
     pub lifetime_s: u32,
 }
 
+/// The id of a place as clients see it.
+pub fn shown_id(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+/// A call to somebody whose turn has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// As in [`Place::id`].
+    pub id: u64,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
 /// What a client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -152,6 +170,9 @@ struct Waiting {
     passed: u8,
     /// How often it lost its place.
     lost: u8,
+    /// Where it can be called, and how often it was.
+    call_at: Option<SocketAddr>,
+    calls: u8,
 }
 
 impl Waiting {
@@ -231,6 +252,45 @@ impl Uploads {
                 retry_after_s: RETRY_AFTER_MAX_S,
             },
         }
+    }
+
+    /// Somebody who waits listens there, and reads a call (PARQ). Only an address of its own may be given.
+    pub fn may_be_called(&mut self, person: Person, addr: SocketAddr) {
+        if let Some(at) = self.place_of(person) {
+            self.waiting[at].call_at = Some(addr);
+        }
+    }
+
+    /// Whom to call now that a slot is free: whoever is next, if it can be called and was not too often. Its time to ask is
+    /// now, and the slot is kept for it a while as for others whose time it is.
+    pub fn call(&mut self, now: Time) -> Option<Call> {
+        self.waiting.retain(|waiting| now < waiting.expires);
+        let free = self.limits.slots.saturating_sub(self.active.len());
+        let order = self.order();
+        // As in `ask`: a slot is kept for those before whose time it is, and not for those who are away.
+        let mut kept = 0;
+        let may = |at: &usize| {
+            let waiting = &self.waiting[*at];
+            let can = waiting.call_at.is_some() && waiting.calls < CALLS_MAX;
+            let mine = can && free > kept;
+            kept += usize::from(waiting.is_waited_for(now));
+            mine
+        };
+        let mut next = order
+            .into_iter()
+            .filter(|&at| !self.has_enough(now, self.waiting[at].person));
+        let at = next.find(may)?;
+        let waiting = &mut self.waiting[at];
+        waiting.calls += 1;
+        for (_, due) in &mut waiting.due {
+            *due = now;
+        }
+        let grace = now.plus(Duration::from_secs(GRACE_S.into()));
+        waiting.expires = waiting.expires.max(grace);
+        Some(Call {
+            id: waiting.id,
+            addr: waiting.call_at?,
+        })
     }
 
     /// An upload is over, whatever became of it.
@@ -333,6 +393,8 @@ impl Uploads {
             early: 0,
             passed: 0,
             lost: 0,
+            call_at: None,
+            calls: 0,
         });
     }
 

@@ -22,6 +22,7 @@ pub mod ping;
 pub mod push;
 pub mod qrp;
 pub mod query;
+pub mod queue;
 pub mod text;
 pub mod thex;
 pub mod upnp;

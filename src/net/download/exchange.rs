@@ -15,12 +15,13 @@ use super::tree;
 use super::trees::Wish;
 use super::writer::Buffers;
 use crate::disk::tree::HashTree;
+use crate::net::conn::Stream;
 use crate::net::http::{self, AGENT};
 use crate::net::http_conn::{Conn, Failure, Incoming, Length, Response, length, response};
 use crate::net::pusher::{Pusher, connect};
 use crate::net::rt::{self, Clock};
 use crate::node::Time;
-use crate::node::swarm::{Answer, Ended, RequestId};
+use crate::node::swarm::{Answer, Ended, RequestId, SourceId};
 use crate::wire::Sha1;
 use crate::wire::heads::{Head, HeadWriter};
 
@@ -54,6 +55,8 @@ pub(super) enum Event {
         request: RequestId,
         tree: Result<HashTree, String>,
     },
+    /// A source in whose queue we were calls: our turn has come.
+    Called { source: SourceId, stream: Stream },
     /// A search for more sources has ended.
     Found(Vec<Source>),
     /// A block was held against a tree; `None`: it could not be read.
@@ -120,7 +123,7 @@ pub(super) struct Request {
     /// Sources that gave us bytes, and those that were of no use, as it should know: `X-Alt`, `X-NAlt`.
     pub(super) alternates: String,
     pub(super) useless: String,
-    /// Where we serve the same file, and what of it: `X-Node`, `X-Available-Ranges`.
+    /// Where we listen, and what of the same file we serve there: `X-Node`, `X-Available-Ranges`.
     pub(super) node_port: Option<u16>,
     pub(super) has: Option<String>,
     /// There TLS is taken: said among the features.

@@ -6,6 +6,7 @@
 //! - `run`: the download itself, one task that owns all decisions; `exchange`: one request, a task each;
 //! - `tree`: asks a source for a hash tree; `trees`: which one is believed, and how far;
 //! - `writer`: the thread that owns the file; `hints`: what answers say beside their bodies;
+//! - `turns`: servers that call when our turn has come;
 //! - `offer`: sources as plain data; `tap`: reading along from the beginning;
 //! - `source`: where a file can be had; `idle`: connections between two files; `control`: handles for those who steer from outside.
 
@@ -19,6 +20,7 @@ mod source;
 mod tap;
 mod tree;
 mod trees;
+mod turns;
 mod writer;
 
 use std::net::SocketAddr;
@@ -42,6 +44,7 @@ pub use idle::Idle;
 pub use run::REQUERY_WAIT;
 pub use source::{BadUrl, Seal, Source};
 pub use tap::{Piece, Tap};
+pub use turns::Turns;
 
 /// What to fetch.
 #[derive(Clone, Debug)]
@@ -68,6 +71,8 @@ pub struct Job {
     pub on_exist: OnExist,
     /// Give up after this, keeping what arrived; `None`: never.
     pub timeout: Option<Duration>,
+    /// Where sources may call when our turn has come in their queue; `None`: nowhere.
+    pub turns: Option<Turns>,
     /// Who has sources connect to us that cannot be connected to; `None`: nobody.
     pub pusher: Option<Pusher>,
     /// Sources asked at a time, 1 to [`CONNECTIONS_MAX`](crate::node::swarm::CONNECTIONS_MAX).
@@ -105,6 +110,7 @@ impl Job {
             folders: Vec::new(),
             on_exist: OnExist::default(),
             timeout: None,
+            turns: None,
             pusher: None,
             connections: CONNECTIONS,
             nets: Vec::new(),

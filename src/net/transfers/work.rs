@@ -12,6 +12,7 @@ use crate::net::download::offer::root_of;
 use crate::net::download::{
     self, Cancel, Control, FetchError, Job, Progress, Requery, Source, fetch,
 };
+use crate::net::inbox::Ask;
 use crate::net::overlays::Overlay;
 use crate::net::pusher::Pusher;
 use crate::net::requests::{self, Desk};
@@ -27,6 +28,8 @@ const SEARCH_TIME: Duration = Duration::from_secs(20);
 const SEARCH_QUIET: Duration = Duration::from_secs(5);
 /// It ends when so many are known: more are rarely asked at a time.
 const SEARCH_ENOUGH: usize = 16;
+/// A node says how it is within this, or it is busy with better things. Our estimate.
+const FIGURES_TIME: Duration = Duration::from_secs(5);
 /// Replies that wait to be read.
 const REPLIES: usize = 64;
 
@@ -40,6 +43,7 @@ pub(super) fn start(transfers: Transfers, desk: Weak<Desk>, spec: TransferSpec, 
         if let Some(desk) = desk.upgrade() {
             job.nets = desk.overlays.all().map(Overlay::net).collect();
             job.sharing = sharing(&desk, &job);
+            job.turns = desk.turns.clone().filter(|_| can_be_called(&desk));
             job.pusher = Some(Pusher::here(desk, None));
         }
         job.limits.push(transfers.0.limit.clone());
@@ -144,6 +148,22 @@ fn job_of(spec: &TransferSpec) -> Job {
         control,
         ..Job::new(spec.name.clone(), &spec.into)
     }
+}
+
+/// Whether servers can call: on a LAN they can, on the public network if somebody did.
+fn can_be_called(desk: &Desk) -> bool {
+    let public = desk
+        .overlays
+        .all()
+        .filter(|overlay| overlay.net().is_two_tier());
+    let mut reached = public.map(|overlay| {
+        let figures = rt::wait_for(FIGURES_TIME, overlay.handle.ask(Ask::Figures));
+        let reach = figures
+            .and_then(Result::ok)
+            .and_then(|figures| figures.reach);
+        reach.is_some_and(|reach| reach.connections == control::Reached::Yes)
+    });
+    reached.all(|yes| yes)
 }
 
 /// Where a download is offered to others: only where the finished file will be shared.

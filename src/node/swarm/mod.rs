@@ -437,6 +437,16 @@ impl Swarm {
         }
     }
 
+    /// A source in whose queue we are calls: it may be asked now. `false`: it is not waited for.
+    pub fn called(&mut self, now: Time, source: SourceId) -> bool {
+        let state = &mut self.sources[source.0];
+        let waits = state.is_there() && state.is_queued() && !state.is_running();
+        if waits {
+            state.not_before = now;
+        }
+        waits
+    }
+
     /// The shell gives up a request, as of no use to anybody; nothing is held against its source.
     pub fn dropped(&mut self, request: RequestId) {
         if let Some(at) = self.runs.iter().position(|run| run.request == request) {

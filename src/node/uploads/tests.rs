@@ -404,3 +404,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whoever_is_next_is_called_when_a_slot_is_free_and_comes_before_its_time() {
+    let mut uploads = with(1, 1);
+    let at = |n: u16| SocketAddr::from(([8, 0, 0, u8::try_from(n).unwrap()], 6346));
+    let slot = start(&mut uploads, Time::ZERO, 1);
+    let place = place(&mut uploads, Time::ZERO, 2);
+    uploads.may_be_called(host(2), at(2));
+    // Who does not wait is not called.
+    uploads.may_be_called(host(9), at(9));
+    assert_eq!(uploads.call(seconds(1)), None, "no slot is free");
+    uploads.end(seconds(2), slot);
+    let call = Call {
+        id: place.id,
+        addr: at(2),
+    };
+    assert_eq!(uploads.call(seconds(2)), Some(call));
+    // The slot is kept for it, and it is not too early.
+    assert!(matches!(
+        uploads.ask(seconds(3), host(3), 0),
+        Answer::Wait(_)
+    ));
+    start(&mut uploads, seconds(3), 2);
+    assert_eq!(uploads.call(seconds(3)), None);
+}
+
+#[test]
+fn nobody_is_called_more_than_twice_about_one_place_nor_keeps_others_back() {
+    let mut uploads = with(1, 1);
+    let slot = start(&mut uploads, Time::ZERO, 1);
+    place(&mut uploads, Time::ZERO, 2);
+    uploads.may_be_called(host(2), SocketAddr::from(([8, 0, 0, 2], 6346)));
+    uploads.end(seconds(1), slot);
+    let calls = (1..9)
+        .filter(|s| uploads.call(seconds(*s)).is_some())
+        .count();
+    assert_eq!(calls, 2);
+    // It did not come: the slot goes to whoever is there.
+    let answer = uploads.ask(seconds(30), host(3), 0);
+    assert!(matches!(answer, Answer::Start(_)), "{answer:?}");
+}

@@ -83,6 +83,7 @@ impl Run<'_> {
             said: None,
             conn: None,
             place: None,
+            turn: None,
             told: BTreeSet::new(),
             proved: None,
         });

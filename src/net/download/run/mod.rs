@@ -24,7 +24,7 @@ use crate::net::partials::{Heard, Offer};
 use crate::net::rt::{self, Clock};
 use crate::net::sharing::Sharing;
 use crate::node::Time;
-use crate::node::swarm::{Ask, Ended, RequestId, Step, Swarm};
+use crate::node::swarm::{Ask, Ended, RequestId, SourceId, Step, Swarm};
 use crate::wire::Sha1;
 
 /// Events between the requests and the download; when they are used up, the readers wait.
@@ -81,6 +81,8 @@ pub(super) async fn run(
         cancel,
         told: clock.now(),
         told_sources: clock.now(),
+        untold: false,
+        waits: None,
         paused: false,
         searched: None,
         searches: 0,
@@ -135,6 +137,8 @@ struct Entry {
     said: Option<String>,
     conn: Option<(Conn, Time)>,
     place: Option<Place>,
+    /// Waits for its call; ends when this is dropped.
+    turn: Option<(String, rt::Sender<()>)>,
     /// Other sources that it was told of, and whether as good ones; at most two for each source.
     told: BTreeSet<(SocketAddr, bool)>,
     /// When it was last said that right bytes came from it.
@@ -165,6 +169,10 @@ struct Run<'a> {
     cancel: &'a Cancel,
     told: Time,
     told_sources: Time,
+    /// Something changed since.
+    untold: bool,
+    /// Until when nobody may be asked, as was told.
+    waits: Option<Time>,
     paused: bool,
     /// When more sources were looked for last.
     searched: Option<Time>,
@@ -219,9 +227,11 @@ impl Run<'_> {
                 Step::Forget(ranges) => self.tell_writer(Work::Forget(ranges)).await,
                 Step::Wait(until) => {
                     let span = until.map(|until| until.since(self.clock.now()));
-                    if let Some(span) = span.filter(|_| self.tasks.is_empty()) {
+                    let waits = until.filter(|_| self.tasks.is_empty());
+                    if let Some(span) = span.filter(|_| waits.is_some() && waits != self.waits) {
                         (self.progress)(Progress::Waiting { span });
                     }
+                    self.waits = waits;
                     let look = look.map(|look| look.since(self.clock.now()));
                     self.wait(came, span.into_iter().chain(look).min()).await?;
                 }
@@ -273,6 +283,7 @@ impl Run<'_> {
         came: &rt::Receiver<Event>,
         span: Option<Duration>,
     ) -> Result<(), FetchError> {
+        let span = span.into_iter().chain(self.tells_in()).min();
         let orders = self.job.control.taken.clone();
         let heard = self.offer.as_ref().map(|offer| offer.heard.clone());
         let waiting = async {
@@ -368,7 +379,12 @@ impl Run<'_> {
             urn: self.job.urn,
             alternates,
             useless,
-            node_port: self.job.sharing.as_ref().map(Sharing::port),
+            node_port: self
+                .job
+                .sharing
+                .as_ref()
+                .map(Sharing::port)
+                .or_else(|| Some(self.job.turns.as_ref()?.port())),
             tls,
             has: self.offer.as_ref().and_then(Offer::available),
             place: entry.place.clone(),
@@ -410,6 +426,7 @@ impl Run<'_> {
                 };
                 self.take_hints(source, &hints);
                 self.entries[source.0].place.clone_from(&hints.queue);
+                self.entries[source.0].turn = None;
                 let wanted = self.swarm.answered(now, request, &answer);
                 if let Some(at) = hints.modified_s.filter(|at| wanted && may_be_true(*at)) {
                     self.modified_s = Some(self.modified_s.map_or(at, |known| known.min(at)));
@@ -423,6 +440,14 @@ impl Run<'_> {
                 buffer,
                 len,
             } => self.bytes(now, request, buffer, len).await,
+            Event::Called { source, stream } => {
+                let entry = &mut self.entries[source.0];
+                entry.turn = None;
+                // It is asked at once, over this connection.
+                if self.swarm.called(now, source) {
+                    entry.conn = Some((Conn::given(stream, &entry.source), now));
+                }
+            }
             Event::Found(sources) => self.found(sources),
             Event::Tree { request, tree } => self.tree_came(request, tree),
             Event::Checked { range, tree, good } => self.checked(range, &tree, good).await,
@@ -481,7 +506,9 @@ impl Run<'_> {
                 Some(position) => format!("we are number {position} in its queue"),
                 None => "it has us in its queue".to_owned(),
             });
+            let id = place.id.clone();
             entry.place = Some(place);
+            self.await_turn(source, id);
         } else if !over.why.is_empty() {
             (self.progress)(Progress::Failed {
                 source: shown,
@@ -495,6 +522,35 @@ impl Run<'_> {
             _ => over.ended,
         };
         self.swarm.ended(now, request, ended);
+    }
+
+    /// Waits for a call of a source that has us in its queue, beside asking it again when it wants that.
+    fn await_turn(&mut self, source: SourceId, id: Option<String>) {
+        let (Some(turns), Some(id)) = (&self.job.turns, id) else {
+            return;
+        };
+        let entry = &mut self.entries[source.0];
+        if entry.turn.as_ref().is_some_and(|(known, _)| *known == id) {
+            return;
+        }
+        let Some(wait) = turns.wait_for(id.clone(), &entry.source) else {
+            return;
+        };
+        let (halt, halted) = rt::bounded::<()>(1);
+        let events = self.events.clone();
+        // Detached: it ends when `halt` is dropped.
+        rt::spawn(async move {
+            let until = async {
+                let _ = halted.recv().await;
+            };
+            let called = async {
+                let stream = wait.connection().await;
+                // A download that has ended needs no turn.
+                let _ = events.send(Event::Called { source, stream }).await;
+            };
+            rt::unless(until, called).await;
+        });
+        entry.turn = Some((id, halt));
     }
 
     fn order(&mut self, order: Order) {

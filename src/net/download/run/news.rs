@@ -1,5 +1,7 @@
 //! What is told of a download while it runs, and when it fails.
 
+use std::time::Duration;
+
 use super::{Run, TELL, TELL_SOURCES};
 use crate::net::download::{Doing, FetchError, Progress, SourceNews};
 use crate::node::swarm::{SourceId, Why};
@@ -15,8 +17,17 @@ impl Run<'_> {
         }
     }
 
+    /// How long until what was not told yet may be; `None`: all was.
+    pub(super) fn tells_in(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let progress = TELL.saturating_sub(now.since(self.told));
+        let sources = TELL_SOURCES.saturating_sub(now.since(self.told_sources));
+        self.untold.then(|| progress.max(sources))
+    }
+
     pub(super) fn tell(&mut self) {
         let now = self.clock.now();
+        self.untold = true;
         if now.since(self.told) < TELL {
             return;
         }
@@ -28,7 +39,7 @@ impl Run<'_> {
         if now.since(self.told_sources) < TELL_SOURCES {
             return;
         }
-        self.told_sources = now;
+        (self.told_sources, self.untold) = (now, false);
         let sources = self.entries.iter().enumerate().map(|(at, entry)| {
             let id = SourceId(at);
             let doing = match self.swarm.lost(id) {
