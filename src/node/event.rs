@@ -403,6 +403,13 @@ pub struct Span {
     end: u32,
 }
 
+impl Span {
+    /// The links of this run, out of all of its outbox.
+    pub fn of(self, links: &[LinkId]) -> &[LinkId] {
+        &links[self.start as usize..self.end as usize]
+    }
+}
+
 /// Where the core puts its actions. Reused from event to event; a shell performs and clears it.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -443,7 +450,13 @@ impl Outbox {
 
     /// The links of a [`Action::Spread`] of this outbox.
     pub fn links(&self, span: Span) -> &[LinkId] {
-        &self.spread[span.start as usize..span.end as usize]
+        span.of(&self.spread)
+    }
+
+    /// Takes all actions out, in order, with the links that their spans are runs of; the rest is as before
+    /// [`clear`](Self::clear).
+    pub fn drain(&mut self) -> (std::vec::Drain<'_, Action>, &[LinkId]) {
+        (self.actions.drain(..), &self.spread)
     }
 
     /// All actions, in order.

@@ -277,7 +277,9 @@ impl Node {
         } else {
             self.dispatch(now, from, frame, out)
         };
-        if taken != Err(Drop::Duplicate) {
+        // To pass a query on and to answer it moves no alarm on a flat overlay; walkers, which may wait, see to themselves.
+        let is_flat_query = kind == Kind::Query && self.tier() == Tier::Flat;
+        if !is_flat_query && taken != Err(Drop::Duplicate) {
             out.stir();
         }
         if let Err(reason) = taken {
@@ -516,10 +518,16 @@ impl Node {
             ^ Arc::as_ptr(&self.library) as usize
     }
 
-    /// As [`look`](Self::look), for what a frame on this link will need, and what one with this id will.
-    pub fn look_up(&self, link: LinkId, guid: Option<&Guid>) -> usize {
-        let route = guid.and_then(|guid| self.routes.trace(guid));
-        self.links.look(link) ^ route.map_or(0, |route| usize::from(route.hops))
+    /// As [`look`](Self::look), for what a frame on this link will need.
+    pub fn look_at(&self, link: LinkId) -> usize {
+        self.links.look(link)
+    }
+
+    /// As [`look`](Self::look), for what a frame with this id will need; and whether it would be the first.
+    pub fn look_up(&self, guid: &Guid) -> (usize, bool) {
+        let (looked, is_new) = self.routes.look(guid);
+        let first = is_new.then(|| self.links.ids().first()).flatten();
+        (looked ^ first.map_or(0, |id| id.0 as usize), is_new)
     }
 
     /// Servent id.

@@ -45,6 +45,7 @@ impl Node {
         }
         let header = frame.header;
         if let Some(mark) = WalkMark::of(&frame.payload) {
+            out.stir();
             return self.walker_in(now, from, &frame, mark, out);
         }
         self.check_life(header)?;
@@ -72,7 +73,8 @@ impl Node {
             WireError::Empty(_) => Drop::EmptyQuery,
             _ => Drop::Malformed,
         })?;
-        if novelty == Novelty::Fresh {
+        // Who shares nothing need not find out where its hits would go.
+        if novelty == Novelty::Fresh && !self.library.is_empty() {
             let asker = self.asker_aside(now, header, query.flags, &frame.payload);
             let way = Way { link: from, asker };
             self.answer_query(now, way, header, &query, out);

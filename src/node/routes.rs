@@ -69,9 +69,16 @@ pub struct RouteInfo {
 }
 
 /// Bounded memory of message ids and the way back of their answers.
+///
+/// The youngest id stands before the cache of all others: nearly all copies of a flood come while theirs is the youngest,
+/// and it is found without a search, in the line of the processor's cache that the table begins with. Both together
+/// remember and forget what the cache alone would.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct RouteTable {
-    seen: LruCache<Guid, Route>,
+    youngest: Option<(Guid, Route)>,
+    /// `None`: no more than one id is remembered.
+    older: Option<LruCache<Guid, Route>>,
 }
 
 fn lazy<K: std::hash::Hash + Eq, V>(bound: NonZeroUsize) -> LruCache<K, V> {
@@ -101,7 +108,59 @@ fn alive(route: &Route, now_s: u32) -> bool {
 impl RouteTable {
     /// An empty table of at most `bound` ids.
     pub fn new(bound: NonZeroUsize) -> Self {
-        Self { seen: lazy(bound) }
+        Self {
+            youngest: None,
+            older: NonZeroUsize::new(bound.get() - 1).map(lazy),
+        }
+    }
+
+    fn get(&self, guid: &Guid) -> Option<&Route> {
+        match &self.youngest {
+            Some((known, route)) if known == guid => Some(route),
+            _ => self.older.as_ref()?.peek(guid),
+        }
+    }
+
+    fn get_mut(&mut self, guid: &Guid) -> Option<&mut Route> {
+        match &mut self.youngest {
+            Some((known, route)) if known == guid => Some(route),
+            _ => self.older.as_mut()?.peek_mut(guid),
+        }
+    }
+
+    /// Takes an id out of the older ones, if it is one of them.
+    fn pop_older(&mut self, guid: &Guid) {
+        if let Some(older) = &mut self.older {
+            older.pop(guid);
+        }
+    }
+
+    /// Makes this the youngest, which is not among the older ones.
+    fn put(&mut self, guid: Guid, route: Route) {
+        if let Some((known, route)) = self.youngest.replace((guid, route))
+            && known != guid
+            && let Some(older) = &mut self.older
+        {
+            older.put(known, route);
+        }
+    }
+
+    /// Reads what a frame with this id will need, and whether it would be the first; see
+    /// [`Node::look`](super::Node::look).
+    pub(super) fn look(&self, guid: &Guid) -> (usize, bool) {
+        match (&self.youngest, &self.older) {
+            (Some((known, _)), _) if known == guid => (0, false),
+            (Some((known, route)), Some(older)) => {
+                if older.peek(guid).is_some() {
+                    return (1, false);
+                }
+                // The youngest will have to make room: its place among the older ones, and the one before it.
+                let place = older.peek(known).map_or(0, |route| route.hops);
+                let before = older.iter().next().map_or(0, |(_, route)| route.hops);
+                (usize::from(place ^ before ^ route.hops), true)
+            }
+            _ => (0, true),
+        }
     }
 
     /// Remembers an id. A known id is not refreshed: else a peer could pin entries by repeating them.
@@ -111,19 +170,20 @@ impl RouteTable {
             Origin::Ours => OURS,
             Origin::Link(link) => link.0,
         };
-        if let Some(route) = self.seen.peek_mut(&guid)
-            && alive(route, now_s)
-        {
-            route.duplicates = route.duplicates.saturating_add(1);
-            if ttl > route.ttl {
-                route.ttl = ttl;
-                return Novelty::Raised;
+        if let Some(route) = self.get_mut(&guid) {
+            if alive(route, now_s) {
+                route.duplicates = route.duplicates.saturating_add(1);
+                if ttl > route.ttl {
+                    route.ttl = ttl;
+                    return Novelty::Raised;
+                }
+                return Novelty::Duplicate {
+                    same_link: route.from == from,
+                };
             }
-            return Novelty::Duplicate {
-                same_link: route.from == from,
-            };
+            self.pop_older(&guid);
         }
-        self.seen.put(
+        self.put(
             guid,
             Route {
                 from,
@@ -140,7 +200,7 @@ impl RouteTable {
 
     /// Notes on how many links an id was sent on.
     pub fn forwarded(&mut self, guid: &Guid, links: usize) {
-        if let Some(route) = self.seen.peek_mut(guid) {
+        if let Some(route) = self.get_mut(guid) {
             route.forwarded = route
                 .forwarded
                 .saturating_add(u16::try_from(links).unwrap_or(u16::MAX));
@@ -150,18 +210,20 @@ impl RouteTable {
     /// The way back for an answer to `guid`, with the number of answers that took it before. Refreshes the
     /// entry: a query that is being answered is worth keeping.
     pub fn back(&mut self, guid: &Guid, now: Time) -> Option<(Origin, u16)> {
-        let route = self.seen.get_mut(guid)?;
-        if !alive(route, seconds(now)) {
-            return None;
-        }
+        let mut route = *self.get(guid)?;
+        let is_alive = alive(&route, seconds(now));
         let before = route.hits;
-        route.hits = route.hits.saturating_add(1);
-        Some((origin(route), before))
+        if is_alive {
+            route.hits = route.hits.saturating_add(1);
+        }
+        self.pop_older(guid);
+        self.put(*guid, route);
+        is_alive.then(|| (origin(&route), before))
     }
 
     /// What is known of an id, without touching it.
     pub fn trace(&self, guid: &Guid) -> Option<RouteInfo> {
-        let route = self.seen.peek(guid)?;
+        let route = self.get(guid)?;
         Some(RouteInfo {
             origin: origin(route),
             hops: route.hops,
@@ -172,12 +234,13 @@ impl RouteTable {
 
     /// Ids remembered.
     pub fn len(&self) -> usize {
-        self.seen.len()
+        let older = self.older.as_ref().map_or(0, LruCache::len);
+        older + usize::from(self.youngest.is_some())
     }
 
     /// None remembered?
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.len() == 0
     }
 }
 
@@ -271,6 +334,43 @@ mod tests {
         routes.learn(guid(3), A, 4, 0, Time::ZERO);
         assert!(routes.back(&guid(1), Time::ZERO).is_some());
         assert!(routes.back(&guid(2), Time::ZERO).is_none());
+    }
+
+    #[test]
+    fn it_remembers_and_forgets_what_a_plain_list_would() {
+        use rand::rngs::ChaCha8Rng;
+        use rand::{Rng, SeedableRng};
+        for bound in [1, 2, 3, 10] {
+            let mut routes = table(bound);
+            // Oldest first, with the number of hits.
+            let mut plain: Vec<(u8, u16)> = Vec::new();
+            let mut rng = ChaCha8Rng::seed_from_u64(bound as u64);
+            for step in 0..3_000 {
+                let id = u8::try_from(rng.next_u64() % (2 * bound as u64)).unwrap();
+                let at = plain.iter().position(|(known, _)| *known == id);
+                if rng.next_u64().is_multiple_of(2) {
+                    let novelty = routes.learn(guid(id), A, 4, 0, Time::ZERO);
+                    assert_eq!(novelty == Novelty::Fresh, at.is_none(), "step {step}");
+                    if at.is_none() {
+                        if plain.len() == bound {
+                            plain.remove(0);
+                        }
+                        plain.push((id, 0));
+                    }
+                } else {
+                    let hits = at.map(|at| plain.remove(at).1);
+                    let way = hits.map(|hits| (A, hits));
+                    assert_eq!(routes.back(&guid(id), Time::ZERO), way, "step {step}");
+                    plain.extend(hits.map(|hits| (id, hits + 1)));
+                }
+                assert_eq!(routes.len(), plain.len());
+            }
+            assert!(
+                plain
+                    .iter()
+                    .all(|(id, _)| routes.trace(&guid(*id)).is_some())
+            );
+        }
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Frames under way: one flood gives the same frame to many links, so it is kept once and counted.
 
-use bytes::Bytes;
-
-use crate::wire::{Frame, Guid, Header, Kind};
+use crate::wire::Frame;
 
 use super::trace;
 
@@ -31,16 +29,30 @@ pub(super) struct Frames {
 impl Frames {
     /// Keeps a frame for one arrival.
     pub(super) fn keep(&mut self, frame: Frame) -> Stored {
+        let stored = self.hold(frame);
+        self.again(stored);
+        stored
+    }
+
+    /// Keeps a frame for no arrival so far, until it is [let go](Self::let_go).
+    pub(super) fn hold(&mut self, frame: Frame) -> Stored {
         let words = trace::words(&frame);
         let kept = Kept { frame, words };
         if let Some(at) = self.free.pop() {
+            // What was there has arrived everywhere.
             self.kept[at as usize] = kept;
-            self.more[at as usize] = 1;
             return Stored(at);
         }
         self.kept.push(kept);
-        self.more.push(1);
+        self.more.push(0);
         Stored(u32::try_from(self.kept.len() - 1).expect("fewer than 2^32 frames under way"))
+    }
+
+    /// All arrivals of a frame that was held are known.
+    pub(super) fn let_go(&mut self, stored: Stored) {
+        if self.more[stored.0 as usize] == 0 {
+            self.free.push(stored.0);
+        }
     }
 
     /// Keeps a kept frame for one arrival more.
@@ -54,33 +66,18 @@ impl Frames {
         (&kept.frame, kept.words)
     }
 
-    /// One of its arrivals has happened.
+    /// One of its arrivals has happened. After the last its place is used again, and only then is it forgotten.
     pub(super) fn arrived(&mut self, stored: Stored) {
         let more = &mut self.more[stored.0 as usize];
         *more -= 1;
-        if *more == 0 {
-            self.kept[stored.0 as usize].frame = none();
-            self.free.push(stored.0);
-        }
-    }
-}
-
-/// What stands in a place that is free.
-fn none() -> Frame {
-    Frame {
-        header: Header {
-            guid: Guid([0; 16]),
-            kind: Kind::Unknown(0),
-            ttl: 0,
-            hops: 0,
-        },
-        payload: Bytes::new(),
+        self.let_go(stored);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Guid, Header, Kind};
 
     fn frame(n: u8) -> Frame {
         let header = Header {
@@ -91,7 +88,7 @@ mod tests {
         };
         Frame {
             header,
-            payload: Bytes::new(),
+            payload: bytes::Bytes::new(),
         }
     }
 
@@ -110,6 +107,9 @@ mod tests {
         assert_eq!(frames.keep(frame(3)), two, "the place that became free");
         assert_eq!(take(&mut frames, one), frame(1));
         assert_eq!(take(&mut frames, two), frame(3));
+        let held = frames.hold(frame(4));
+        frames.let_go(held);
+        assert_eq!(frames.keep(frame(5)), held, "nobody took it");
         assert_eq!(frames.kept.len(), 2);
     }
 

@@ -167,7 +167,7 @@ impl Shard {
             && let Some(entry) = self.calendar.pop(last_ns)
         {
             if self.warmed == 0 {
-                self.warm_up();
+                self.warm_up(map);
             }
             self.warmed -= 1;
             self.now = self.now.max(entry.at);
@@ -184,31 +184,47 @@ impl Shard {
 
     /// Looks at what the next events will need, many at a time. In a large network nearly every event finds its
     /// node outside the processor's cache; memory answers sixteen questions at once about as fast as one.
-    fn warm_up(&mut self) {
+    fn warm_up(&mut self, map: &Map) {
         self.warmed = AHEAD;
         if self.nodes.len() < WARM_NODES_MIN {
             return;
         }
-        let next = self.calendar.upcoming(AHEAD);
-        let arrivals = next.iter().filter_map(|entry| {
-            let (to, link) = arrival_at(entry.place)?;
-            Some((self.at(to), link, Stored(entry.item)))
-        });
-        let (mut looked, mut before) = (0, usize::MAX);
-        for (at, _, frame) in arrivals.clone() {
-            looked ^= usize::from(self.frames.get(frame).0.header.ttl);
-            // Those of one node follow each other.
-            if at != before {
-                looked ^= self.nodes[at].look();
-                before = at;
+        let mut arrivals = [(0, 0, Stored(0)); AHEAD];
+        let mut count = 0;
+        for entry in self.calendar.upcoming(AHEAD) {
+            if let Some((to, link)) = arrival_at(entry.place) {
+                arrivals[count] = (to, link, Stored(entry.item));
+                count += 1;
             }
         }
+        let arrivals = &arrivals[..count];
+        // Step by step, and each step as short as can be: a core looks so far ahead only by instructions.
+        let mut looked = 0;
+        for (.., frame) in arrivals {
+            looked ^= usize::from(self.frames.get(*frame).0.header.ttl);
+        }
         let mut before = None;
-        for (at, link, frame) in arrivals {
-            let guid = &self.frames.get(frame).0.header.guid;
-            let known = before == Some((at, guid));
-            looked ^= self.nodes[at].look_up(LinkId(link), (!known).then_some(guid));
-            before = Some((at, guid));
+        for (to, ..) in arrivals {
+            // Those of one node follow each other.
+            if before.replace(*to) != Some(*to) {
+                looked ^= self.node(*to).look();
+            }
+        }
+        for (to, link, _) in arrivals {
+            looked ^= self.node(*to).look_at(LinkId(*link));
+        }
+        let mut before = None;
+        for (to, _, frame) in arrivals {
+            let guid = &self.frames.get(*frame).0.header.guid;
+            if before.replace((*to, guid)) == Some((*to, guid)) {
+                continue;
+            }
+            let (looked_up, is_new) = self.node(*to).look_up(guid);
+            looked ^= looked_up;
+            if is_new {
+                let halves = map.graph.links(*to);
+                looked ^= halves.first().map_or(0, |half| half.to as usize);
+            }
         }
         // The looking is all that is wanted; without this the compiler would leave it out.
         std::hint::black_box(looked);
@@ -297,7 +313,7 @@ impl Shard {
         self.perform(map, to);
         if let Some(Lie { link, frame }) = lie {
             self.spoken += 1;
-            self.spread(map, to, &[link], &frame);
+            self.spread(map, to, &[link], frame);
         }
     }
 
@@ -316,8 +332,9 @@ impl Shard {
     fn perform(&mut self, map: &Map, node: u32) {
         if !self.out.actions().is_empty() {
             let mut out = std::mem::take(&mut self.out);
-            for action in out.actions() {
-                self.act(map, node, action, &out);
+            let (actions, links) = out.drain();
+            for action in actions {
+                self.act(map, node, action, links);
             }
             let stirred = out.is_stirred();
             out.clear();
@@ -329,6 +346,10 @@ impl Shard {
             self.out.clear();
             self.set_alarm(node);
         }
+        debug_assert!(
+            self.has_alarm(node),
+            "node {node} did not say that its alarm has moved"
+        );
         if let Some(checks) = &mut self.checks {
             let place = (node - self.first) as usize;
             checks.handled(node, &self.nodes[place]);
@@ -336,38 +357,43 @@ impl Shard {
         }
     }
 
-    fn act(&mut self, map: &Map, node: u32, action: &Action, out: &Outbox) {
+    /// Performs one action; `links` are those of its outbox.
+    fn act(&mut self, map: &Map, node: u32, action: Action, links: &[LinkId]) {
         let silent = self.natures.of(self.at(node)) == Some(Behaviour::Silent);
         match action {
-            Action::Send(_, frame) if silent && is_of_others(frame) => self.totals.withheld += 1,
-            Action::Spread(frame, span) if silent && is_of_others(frame) => {
-                self.totals.withheld += out.links(*span).len() as u64;
+            Action::Send(_, frame) if silent && is_of_others(&frame) => self.totals.withheld += 1,
+            Action::Spread(frame, span) if silent && is_of_others(&frame) => {
+                self.totals.withheld += span.of(links).len() as u64;
             }
-            Action::Send(link, frame) => {
-                self.spread(map, node, std::slice::from_ref(link), frame);
-            }
-            Action::Spread(frame, span) => self.spread(map, node, out.links(*span), frame),
-            Action::Dial(addr) => self.dial(map, node, *addr),
+            Action::Send(link, frame) => self.spread(map, node, &[link], frame),
+            Action::Spread(frame, span) => self.spread(map, node, span.of(links), frame),
+            Action::Dial(addr) => self.dial(map, node, addr),
             Action::Close(link, bye) => {
                 if let Some(bye) = bye {
                     self.spoken += 1;
-                    let last_word = Node::bye_frame(*bye);
-                    self.spread(map, node, std::slice::from_ref(link), &last_word);
+                    self.spread(map, node, &[link], Node::bye_frame(bye));
                 }
                 self.close(map, node, link.0);
             }
-            Action::Tell(ticket, notice) => self.tell(map, node, *ticket, notice),
-            Action::Datagram(to, frame) => self.datagram(map, node, *to, frame),
+            Action::Tell(ticket, notice) => self.tell(map, node, ticket, &notice),
+            Action::Datagram(to, frame) => self.datagram(map, node, to, &frame),
             Action::CallBack { to, index, .. } => self.called_back.push(CalledBack {
                 at_ns: self.now,
                 node,
-                to: *to,
-                index: *index,
+                to,
+                index,
             }),
-            Action::Admit(_, verdict) => self.admit(map, verdict),
+            Action::Admit(_, verdict) => self.admit(map, &verdict),
             // Everybody can be connected to.
             Action::Knock(_) => {}
         }
+    }
+
+    /// Whether a node will be woken when it wants to be.
+    fn has_alarm(&self, node: u32) -> bool {
+        let place = self.at(node);
+        let wanted = self.nodes[place].next_wakeup();
+        wanted.is_none_or(|at| at.0 == self.seats[place].alarm)
     }
 
     /// Sees to it that a node is woken when it wants to be.
@@ -494,11 +520,12 @@ impl Shard {
     }
 
     /// Gives a frame to links.
-    fn spread(&mut self, map: &Map, node: u32, links: &[LinkId], frame: &Frame) {
-        self.totals.sent += links.len() as u64;
-        self.meter.sent(frame, links.len() as u64);
+    fn spread(&mut self, map: &Map, node: u32, links: &[LinkId], frame: Frame) {
+        let count = links.len() as u64;
+        self.totals.sent += count;
+        self.meter.sent(&frame, count);
         self.spread += 1;
-        let mut kept = None;
+        let frame = self.frames.hold(frame);
         if let Some(delay_ns) = map.lines.constant_ns()
             && self.ties.are_untouched()
             && map.parted.is_none()
@@ -508,36 +535,24 @@ impl Shard {
             let halves = map.graph.links(node);
             for link in links {
                 let half = halves[link.0 as usize];
-                self.arrives(map, at, (half.to, half.back), frame, &mut kept);
+                self.arrives(map, at, (half.to, half.back), frame);
             }
-            return;
+        } else {
+            for link in links {
+                self.send(map, node, *link, frame);
+            }
         }
-        for link in links {
-            self.send(map, node, *link, frame, &mut kept);
-        }
+        self.frames.let_go(frame);
     }
 
-    /// A frame is under way to a node, where it arrives on a link; `kept` is its place once it has one.
-    fn arrives(
-        &mut self,
-        map: &Map,
-        at: u64,
-        (to, link): (u32, u32),
-        frame: &Frame,
-        kept: &mut Option<Stored>,
-    ) {
+    /// A frame is under way to a node, where it arrives on a link.
+    fn arrives(&mut self, map: &Map, at: u64, (to, link): (u32, u32), stored: Stored) {
         self.in_flight += 1;
         if own(self.first, self.nodes.len(), to).is_none() {
             let mail = &mut self.mail[map.shard_of(to)];
-            return mail.send(at, (to, link), frame, self.spread);
+            return mail.send(at, (to, link), self.frames.get(stored).0, self.spread);
         }
-        let stored = match *kept {
-            Some(stored) => {
-                self.frames.again(stored);
-                stored
-            }
-            None => *kept.insert(self.frames.keep(frame.clone())),
-        };
+        self.frames.again(stored);
         self.calendar.push(Entry {
             at,
             place: place_of_arrival(to, link),
@@ -545,15 +560,9 @@ impl Shard {
         });
     }
 
-    /// Gives a frame to one link; `kept` is its place once it has one.
-    fn send(
-        &mut self,
-        map: &Map,
-        node: u32,
-        link: LinkId,
-        frame: &Frame,
-        kept: &mut Option<Stored>,
-    ) {
+    /// Gives a frame to one link.
+    fn send(&mut self, map: &Map, node: u32, link: LinkId, stored: Stored) {
+        let (frame, _) = self.frames.get(stored);
         if let Some(checks) = &mut self.checks {
             checks.sends(node, link.0, frame);
         }
@@ -565,7 +574,7 @@ impl Shard {
         let way = (end.edge, end.place);
         match self.ends.send(&map.lines, self.now, way, frame) {
             Fate::Arrives(at) => {
-                self.arrives(map, at, (end.to, end.back), frame, kept);
+                self.arrives(map, at, (end.to, end.back), stored);
             }
             Fate::Lost => {
                 self.totals.lost += 1;
@@ -627,7 +636,9 @@ impl Shard {
             self.spread += 1;
             // It was counted as under way when it began to wait.
             self.in_flight -= 1;
-            self.arrives(map, at, (to, link), &frame, &mut None);
+            let frame = self.frames.hold(frame);
+            self.arrives(map, at, (to, link), frame);
+            self.frames.let_go(frame);
         }
         last
     }
