@@ -126,8 +126,15 @@ pub(crate) fn keeper(state: &Value) -> u32 {
 /// Is it running? A process that has ended and that nobody has asked about is not.
 pub(crate) fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    !state.is_empty() && !state.starts_with(['Z', 'X'])
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<_> = after_name.split_ascii_whitespace().collect();
+    // A process that was killed is a zombie while some of its threads still end, and until they have its locks are held.
+    match (fields.first(), fields.get(17)) {
+        (Some(&("Z" | "X")), threads) => {
+            threads.is_some_and(|threads| !matches!(*threads, "0" | "1"))
+        }
+        (state, _) => state.is_some(),
+    }
 }
 
 /// Waits until none of them is running.
