@@ -1,6 +1,6 @@
 //! The clock on the wall: local time, which may jump, be set, and skip or repeat an hour twice a year.
 //!
-//! The only file that names jiff. What time it is says [`rt`](super::rt), unless a test says it.
+//! The only file that names jiff. What time it is says [`super::rt`], unless a test says it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 pub enum Dropped {
     /// From an address that is listed as hostile.
     Hostile,
-    /// Longer than [`DATAGRAM_BYTES_MAX`].
+    /// Longer than a datagram may be (`DATAGRAM_BYTES_MAX`).
     TooLarge,
     /// Nobody can be at the address it says it is from.
     NoSender,
