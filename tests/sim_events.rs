@@ -213,6 +213,34 @@ fn a_cut_link_stays_closed_until_it_is_healed() {
 }
 
 #[test]
+fn a_link_that_is_cut_while_it_comes_up_stays_down_until_it_is_healed() {
+    // A greeting takes five delays of 10 ms. The called node reads the offer after three, the caller the answer after
+    // four, the called node the last group after five. Who dials: n3 when it comes back, n2 when all is healed.
+    let dials = [
+        r#"{"at": "1s", "do": "kill", "node": "n3"}, {"at": "2s", "do": "restart", "node": "n3"}"#,
+        r#"{"at": "1s", "do": "cut", "from": "n2", "to": "n3"}, {"at": "2s", "do": "heal"}"#,
+    ];
+    for (dial, cut_ms) in dials
+        .iter()
+        .flat_map(|dial| [2000, 2015, 2035, 2045].map(|ms| (dial, ms)))
+    {
+        let cut = format!(r#"{{"at": "{cut_ms}ms", "do": "cut", "from": "n2", "to": "n3"}}"#);
+        let report = run(&ring(&[
+            dial,
+            &cut,
+            r#"{"at": "3s", "do": "search", "from": "n2", "query": "moby dick"}"#,
+            r#"{"at": "4s", "do": "heal"}"#,
+            r#"{"at": "5s", "do": "search", "from": "n2", "query": "moby dick"}"#,
+        ]));
+        let said = format!("{dial} {cut}");
+        assert_eq!(figures(&report), [(11, 0, 11, 1), (13, 0, 11, 1)], "{said}");
+        assert!(exact(&report), "{said}");
+        let links: Vec<usize> = report.phases.iter().map(|phase| phase.links).collect();
+        assert_eq!(links[links.len() - 2..], [11, 12], "{said}");
+    }
+}
+
+#[test]
 fn links_change_and_change_back() {
     let ask = |at: &str| {
         format!(r#"{{"at": "{at}", "do": "search", "from": "n8", "query": "moby dick"}}"#)

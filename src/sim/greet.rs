@@ -52,7 +52,7 @@ enum Stage {
     Nobody,
     /// The called node reads the last group; the link's id there and at the caller.
     Done(Party, u32, u32),
-    /// The called node notices that the caller is gone.
+    /// The called node notices that the caller is gone, or the link cut.
     Lost(Party, u32),
 }
 
@@ -108,7 +108,13 @@ impl Shard {
     /// A greeting takes its next step.
     pub(super) fn greets(&mut self, map: &Map, mut call: Box<Call>) {
         let (caller, called) = (call.caller, call.called);
+        // It may have been cut since it was dialled, and then it does not come up.
+        let cut = map.cut.contains(&edge(map, caller.node, called));
         match call.stage {
+            Stage::Offers if cut => {
+                let wait = call.delay_ns;
+                self.next_stage(map, call, Stage::Nobody, wait);
+            }
             Stage::Offers if self.is_up(called) => {
                 let link = self.ties.next_id(&map.graph, called);
                 call.stage = Stage::Judges(link);
@@ -124,10 +130,15 @@ impl Shard {
                 let wait = DIAL_NS.saturating_sub(spent).max(call.delay_ns);
                 self.next_stage(map, call, Stage::Nobody, wait);
             }
-            Stage::Taken(far, link) if self.is_same(caller) => self.connect(map, call, far, link),
+            Stage::Taken(far, link) if !cut && self.is_same(caller) => {
+                self.connect(map, call, far, link);
+            }
             Stage::Taken(far, link) => {
                 let wait = call.delay_ns;
                 self.next_stage(map, call, Stage::Lost(far, link), wait);
+                if self.is_same(caller) {
+                    self.nobody(map, caller.node, called);
+                }
             }
             Stage::Refused(code, ref try_peers) if self.is_same(caller) => {
                 let try_peers = try_peers.clone();
@@ -135,20 +146,22 @@ impl Shard {
                 self.hand(map, caller.node, Event::DialFailed(addr(called), refused));
             }
             Stage::Nobody if self.is_same(caller) => {
-                let nobody = DialError::Unreachable;
-                self.hand(map, caller.node, Event::DialFailed(addr(called), nobody));
+                self.nobody(map, caller.node, called);
             }
-            Stage::Done(far, link, near_link) => {
-                if !self.is_same(far) {
-                    // Gone meanwhile: a connection that breaks.
-                    let end = End {
-                        to: caller.node,
-                        back: near_link,
-                        edge: edge(map, called, caller.node),
-                        place: usize::MAX,
-                    };
-                    return self.part(map, end, 0);
+            Stage::Done(far, link, near_link) if cut || !self.is_same(far) => {
+                // Gone meanwhile: a connection that breaks.
+                let end = End {
+                    to: caller.node,
+                    back: near_link,
+                    edge: edge(map, called, caller.node),
+                    place: usize::MAX,
+                };
+                self.part(map, end, 0);
+                if self.is_same(far) {
+                    self.hand(map, called, Event::LinkDown(LinkId(link), Gone::Broken));
                 }
+            }
+            Stage::Done(_, link, near_link) => {
                 let end = self.end(map, caller.node, near_link, (called, link));
                 self.ends.begin(&map.lines, end.place, 0);
                 self.ties.open(called, link, end);
@@ -164,6 +177,12 @@ impl Shard {
             // Whoever it was for is gone.
             Stage::Refused(..) | Stage::Nobody | Stage::Lost(..) | Stage::Judges(_) => {}
         }
+    }
+
+    /// A node notices that nobody answers its dial.
+    fn nobody(&mut self, map: &Map, node: u32, called: u32) {
+        let nobody = DialError::Unreachable;
+        self.hand(map, node, Event::DialFailed(addr(called), nobody));
     }
 
     /// The core's verdict on the offer that it was handed last.
