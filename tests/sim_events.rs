@@ -144,6 +144,39 @@ fn a_frame_on_the_way_to_a_node_that_dies_is_lost_and_counted() {
 }
 
 #[test]
+fn of_a_search_and_an_event_at_one_moment_the_first_in_the_file_comes_first() {
+    let split = r#"{"at": "2s", "do": "partition", "groups": ["n0..n5", "n6..n11"]}"#;
+    // The first frames of the search are under way already; the two that reach the ends of the group are lost.
+    let report = run(&ring(&[ASK, split]));
+    assert_eq!(figures(&report), [(7, 2, 5, 0)]);
+    assert!(!exact(&report), "something happened meanwhile");
+    let report = run(&ring(&[split, ASK]));
+    assert_eq!(figures(&report), [(7, 2, 5, 0)]);
+    assert!(exact(&report));
+}
+
+#[test]
+fn what_nodes_must_remember_for_an_exact_prediction_is_what_is_asked() {
+    let asks = [
+        ASK,
+        r#"{"at": "3s", "do": "expect", "from": "n5", "query": "moby dick"}"#,
+    ];
+    let exact_with = |memory: usize, events: &[&str]| {
+        let text = ring(events);
+        let text = text.replace(
+            r#""ttl": 255"#,
+            &format!(r#""ttl": 255, "seen_cache": {memory}"#),
+        );
+        exact(&run(&text))
+    };
+    assert!(exact_with(2, &asks), "two searches, and no twenty-four");
+    assert!(!exact_with(1, &asks));
+    let each = r#"{"at": "3s", "do": "search", "from": "each", "query": "moby dick"}"#;
+    assert!(exact_with(12, &[each]));
+    assert!(!exact_with(11, &[each]));
+}
+
+#[test]
 fn whoever_comes_back_has_its_files_and_links_but_no_memory() {
     let back = [
         r#"{"at": "1s", "do": "kill", "nodes": ["n9", "n5"]}"#,

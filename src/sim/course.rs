@@ -258,9 +258,14 @@ impl<'a> Course<'a> {
         let steps = &self.network.events;
         let mut order: Vec<usize> = (0..steps.len()).collect();
         order.sort_by_key(|at| steps[*at].at);
-        let asks = |act: &Act| matches!(act, Act::Search(_) | Act::Expect { .. });
-        let searches = steps.iter().filter(|step| asks(&step.act));
-        self.at_once = timed.len() + searches.count() * self.network.names.len();
+        let askers = steps.iter().map(|step| match &step.act {
+            Act::Search(search) | Act::Expect { search, .. } => match search.from {
+                Asker::Each => self.network.names.len(),
+                Asker::Node(_) => 1,
+            },
+            _ => 0,
+        });
+        self.at_once = timed.len() + askers.sum::<usize>();
         let last_step = steps.iter().map(|step| match &step.act {
             Act::Expect { within, .. } => step.at + *within,
             _ => step.at,
@@ -453,10 +458,12 @@ impl<'a> Course<'a> {
             return;
         }
         for place in std::mem::take(&mut self.open) {
-            let asked = &self.came.asked[place];
+            let asked = &mut self.came.asked[place];
             if self.world.is_over(asked.query) {
                 self.end(place);
             } else if !asked.ended {
+                // What is asked before an event of the same moment goes through the network that it leaves behind.
+                asked.exact &= asked.at_ns < self.world.now().0;
                 self.open.push(place);
             }
         }
